@@ -1,0 +1,55 @@
+"""Captured execution environments: closed, immutable, content-addressed (contract 1.11, 4.8, decision 14)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from lash_core.errors import PluginSessionError
+from lash_core.model.base import Model
+from lash_core.model.canonical_json import canonical_json_bytes, sha256_hex
+
+
+class ProcessExecutionEnvSpec(Model):
+    """What a process needs of its creator: plugin options and the session policy. Unknown fields are refused."""
+
+    plugin_options: dict[str, Any] = Field(default_factory=dict)
+    policy: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def env_ref(self) -> str:
+        """``process-env:sha256:<hex of the canonical JSON>``: the same spec always has the same ref."""
+        return f"process-env:sha256:{sha256_hex(self.to_json_value())}"
+
+    def encode(self) -> bytes:
+        """The canonical JSON."""
+        return canonical_json_bytes(self.to_json_value())
+
+    @classmethod
+    def decode(cls, data: bytes) -> ProcessExecutionEnvSpec:
+        """Decode stored bytes.
+
+        Raises:
+            PluginSessionError: ``failed to decode process execution env``.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise PluginSessionError(f"failed to decode process execution env: {error.error_count()} errors") from error
+
+
+EMPTY_ENVIRONMENT = ProcessExecutionEnvSpec()
+"""The environment of plain processes (decision 14)."""
+
+EMPTY_ENV_REF = EMPTY_ENVIRONMENT.env_ref
+
+
+def process_env_session_id(process_id: str) -> str:
+    """Session in which a process with a captured environment runs."""
+    return f"process-env:{process_id}"
+
+
+def process_turn_session_id(process_id: str) -> str:
+    """Child session of a ``session_turn`` process."""
+    return f"process-session-turn:{process_id}"

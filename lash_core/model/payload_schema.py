@@ -1,0 +1,75 @@
+"""Payload schemas of event types: JSON Schema, remote references refused, depth bounded."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from lash_core.errors import InvalidPayloadError, InvalidRegistrationError
+from lash_core.model.canonical_json import canonical_json
+from lash_core.model.event_type import ProcessEventType, accepts_any
+
+SCHEMA_BYTES_MAX = 64 * 1024
+"""Larger schemas are refused at registration: they travel with every row."""
+
+
+def check_payload(event_type: ProcessEventType, payload: Any, *, process_id: str | None = None) -> None:
+    """Check a payload against its event type's schema.
+
+    Raises:
+        InvalidPayloadError: ``invalid `T` payload: …``.
+    """
+    if accepts_any(event_type.payload_schema):
+        return
+    fault = schema_fault(event_type.payload_schema, payload)
+    if fault is not None:
+        path, reason = fault
+        raise InvalidPayloadError(event_type.name, reason, process_id=process_id, field="payload" + path)
+
+
+def schema_fault(schema: Any, value: Any) -> tuple[str, str] | None:
+    """The first fault of ``value`` as (path, reason), or None when it fits."""
+    validator = _validator(canonical_json(schema))
+    try:
+        error = next(validator.iter_errors(value), None)
+    except (Unresolvable, RecursionError) as failure:
+        return "", f"the schema cannot be applied: {type(failure).__name__}"
+    if error is None:
+        return None
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    return path, error.message[:300]
+
+
+def check_schema(schema: Any, *, field: str) -> None:
+    """Check that a schema is one.
+
+    Raises:
+        InvalidRegistrationError: not a JSON schema, or larger than ``SCHEMA_BYTES_MAX``.
+    """
+    if accepts_any(schema):
+        return
+    text = canonical_json(schema, field=field)
+    if len(text) > SCHEMA_BYTES_MAX:
+        raise InvalidRegistrationError(
+            f"{field}: the schema has {len(text)} bytes; the limit is {SCHEMA_BYTES_MAX}",
+            field=field,
+            limit=SCHEMA_BYTES_MAX,
+        )
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise InvalidRegistrationError(f"{field}: not a JSON schema: {error.message[:200]}", field=field) from error
+
+
+@lru_cache(maxsize=512)
+def _validator(schema_text: str) -> Draft202012Validator:
+
+
+    # An empty registry: a reference to anything outside the schema cannot be fetched.
+    return Draft202012Validator(json.loads(schema_text), registry=Registry())

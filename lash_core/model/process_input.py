@@ -1,0 +1,119 @@
+"""What a process runs: the tagged ``ProcessInput`` (contract 1.2) and the identity derived from it (1.3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lash_core.model.base import JsonValue, Model
+
+
+class PreparedToolCall(Model):
+    """A tool call that is ready to run."""
+
+    call_id: str
+    tool_id: str
+    tool_name: str
+    args: JsonValue = None
+    replay: JsonValue = None
+    prepared_payload: JsonValue = None
+
+
+class ProcessInput(Model):
+    """Base of the four inputs; also their factory: ``ProcessInput.engine("report.build", {...})``."""
+
+    @staticmethod
+    def tool_call(call: PreparedToolCall) -> ToolCallInput:
+        """One tool attempt through the effect boundary."""
+        return ToolCallInput(call=call)
+
+    @staticmethod
+    def engine(kind: str, payload: JsonValue = None) -> EngineInput:
+        """Work of a registered process engine; ``payload`` is opaque to lash."""
+        return EngineInput(kind=kind, payload=payload)
+
+    @staticmethod
+    def session_turn(create_request: JsonValue, turn_input: JsonValue, output_contract: JsonValue = None) -> SessionTurnInput:
+        """A turn of a child session."""
+        return SessionTurnInput(create_request=create_request, turn_input=turn_input, output_contract=output_contract)
+
+    @staticmethod
+    def external(metadata: JsonValue = None) -> ExternalInput:
+        """Work that something outside lash does and reports."""
+        return ExternalInput(metadata={} if metadata is None else metadata)
+
+
+class ToolCallInput(ProcessInput):
+    """One prepared tool call."""
+
+    type: Literal["tool_call"] = "tool_call"
+    call: PreparedToolCall
+
+
+class EngineInput(ProcessInput):
+    """Work of a process engine."""
+
+    type: Literal["engine"] = "engine"
+    kind: str
+    payload: JsonValue = None
+
+
+class SessionTurnInput(ProcessInput):
+    """A turn of a child session."""
+
+    type: Literal["session_turn"] = "session_turn"
+    create_request: JsonValue = None
+    turn_input: JsonValue = None
+    output_contract: JsonValue = None
+
+
+class ExternalInput(ProcessInput):
+    """Work done outside lash."""
+
+    type: Literal["external"] = "external"
+    metadata: JsonValue = Field(default_factory=dict)
+
+
+AnyProcessInput = Annotated[
+    ToolCallInput | EngineInput | SessionTurnInput | ExternalInput, Field(discriminator="type")
+]
+
+
+class ProcessIdentity(Model):
+    """What a process is called in lists: kind, optional label, optional definition."""
+
+    kind: str
+    label: str | None = None
+    definition: JsonValue = None
+
+
+def default_identity(process_input: AnyProcessInput) -> ProcessIdentity:
+    """The identity an input has when the registration gives none (contract 1.3)."""
+    match process_input:
+        case ToolCallInput():
+            return ProcessIdentity(kind="tool", label=process_input.call.tool_name)
+        case EngineInput():
+            return ProcessIdentity(kind=process_input.kind)
+        case SessionTurnInput():
+            return ProcessIdentity(kind="session_turn", label=_session_turn_label(process_input.create_request))
+        case ExternalInput():
+            return ProcessIdentity(kind="external", label=_first_text(process_input.metadata, "label", "name", "title"))
+
+
+def _session_turn_label(create_request: Any) -> str | None:
+    if not isinstance(create_request, dict):
+        return None
+    subagent: Any = create_request.get("subagent")
+    capability = _first_text(subagent, "capability") if isinstance(subagent, dict) else None
+    return capability or _first_text(create_request, "usage_source", "session_id")
+
+
+def _first_text(value: Any, *names: str) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    for name in names:
+        found = value.get(name)
+        if isinstance(found, str):
+            return found
+    return None

@@ -1,0 +1,119 @@
+"""Session scopes, originators and provenance (contract 1.1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lash_core.model.base import Model
+
+
+class SessionScope(Model):
+    """A session, or one agent frame of it. What handle grants are keyed by."""
+
+    session_id: str
+    agent_frame_id: str | None = None
+
+    @property
+    def scope_id(self) -> str:
+        """``session:<sid>`` or ``session:<sid>/frame:<fid>``; an empty frame id counts as absent."""
+        if self.agent_frame_id:
+            return f"session:{self.session_id}/frame:{self.agent_frame_id}"
+        return f"session:{self.session_id}"
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is no session id."""
+        return not self.session_id
+
+
+ProcessScope = SessionScope
+
+
+class HostOriginator(Model):
+    """Started by the host itself, with an optional opaque label for grouping."""
+
+    type: Literal["host"] = "host"
+    scope: str | None = None
+
+    @property
+    def scope_id(self) -> str:
+        """``host`` or ``host:<scope>``."""
+        return f"host:{self.scope}" if self.scope else "host"
+
+
+class SessionOriginator(Model):
+    """Started by a session."""
+
+    type: Literal["session"] = "session"
+    scope: SessionScope
+
+    @property
+    def scope_id(self) -> str:
+        """The session's scope id."""
+        return self.scope.scope_id
+
+
+AnyOriginator = Annotated[HostOriginator | SessionOriginator, Field(discriminator="type")]
+
+
+class ProcessOriginator:
+    """Makes originators: ``ProcessOriginator.host(scope)``, ``ProcessOriginator.session(scope)``."""
+
+    @staticmethod
+    def host(scope: str | None = None) -> HostOriginator:
+        """The host, with an optional label."""
+        return HostOriginator(scope=scope)
+
+    @staticmethod
+    def session(scope: SessionScope) -> SessionOriginator:
+        """A session scope."""
+        return SessionOriginator(scope=scope)
+
+
+class CausalRef(Model):
+    """What caused a process: the ``kind`` and the ids that kind names (contract 1.1)."""
+
+    kind: Literal["turn", "effect", "tool_call", "process", "process_event", "trigger_occurrence", "session_node"]
+    session_id: str | None = None
+    turn_id: str | None = None
+    effect_id: str | None = None
+    call_id: str | None = None
+    process_id: str | None = None
+    sequence: int | None = None
+    occurrence_id: str | None = None
+    subscription_id: str | None = None
+    incarnation: int | None = None
+    revision: int | None = None
+    node_id: str | None = None
+
+    @classmethod
+    def process(cls, process_id: str) -> CausalRef:
+        """Caused by a process."""
+        return cls(kind="process", process_id=process_id)
+
+    @classmethod
+    def process_event(cls, process_id: str, sequence: int) -> CausalRef:
+        """Caused by one event of a process."""
+        return cls(kind="process_event", process_id=process_id, sequence=sequence)
+
+
+class ProcessProvenance(Model):
+    """Where a process comes from. Pure metadata, but for the host profile check (contract, decision 1)."""
+
+    originator: AnyOriginator = Field(default_factory=HostOriginator)
+    caused_by: CausalRef | None = None
+    host_profile_id: str = ""
+
+    @property
+    def owner_scope(self) -> SessionScope:
+        """The originator's session scope; empty when the host is the originator."""
+        if isinstance(self.originator, SessionOriginator):
+            return self.originator.scope
+        return SessionScope(session_id="")
+
+
+def scope_from_json(value: Any) -> SessionScope | None:
+    """Decode an optional scope."""
+    return None if value is None else SessionScope.model_validate(value)

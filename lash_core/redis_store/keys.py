@@ -1,0 +1,189 @@
+"""Every key of lash. No other module builds one (``docs/contracts/redis_layout.md``).
+
+A partition is a hash tag ``{<ns>:<salt>}``. Variable text is always the last part of a key and at most one per key, so
+no id can name another id's key.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from redis.crc import key_slot
+
+SLOTS = 16_384
+PARTITIONS_DEFAULT = 64
+PARTITION_COUNTS = (1, 4, 16, 64, 256)
+
+
+@lru_cache(maxsize=64)
+def spread_salts(namespace: str, partitions: int) -> tuple[str, ...]:
+    """Salts whose tags fall one into each equal share of the slots, so that partitions spread evenly over nodes."""
+    share = SLOTS // partitions
+    return tuple(_salt_for(namespace, index, index * share, share) for index in range(partitions))
+
+
+def _salt_for(namespace: str, index: int, first_slot: int, share: int) -> str:
+    attempt = 0
+    while True:
+        salt = f"{index}" if attempt == 0 else f"{index}x{attempt:x}"
+        if first_slot <= key_slot(f"{{{namespace}:{salt}}}".encode()) < first_slot + share:
+            return salt
+        attempt += 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionKeys:
+    """The keys of one partition. Fixed ones are attributes, those of a process or session are methods."""
+
+    index: int
+    tag: str
+    leases: str
+    owners: str
+    marks: str
+    receipts: str
+    changes: str
+    notices: str
+    outbox: str
+    identities: str
+    meta: str
+    clock_offset: str
+
+    @classmethod
+    def of(cls, namespace: str, index: int, salt: str) -> PartitionKeys:
+        """The keys of the partition with this salt."""
+        tag = f"{{{namespace}:{salt}}}"
+        return cls(
+            index=index,
+            tag=tag,
+            leases=f"{tag}:lse",
+            owners=f"{tag}:own",
+            marks=f"{tag}:ctl",
+            receipts=f"{tag}:rc",
+            changes=f"{tag}:chg",
+            notices=f"{tag}:n",
+            outbox=f"{tag}:out",
+            identities=f"{tag}:ow",
+            meta=f"{tag}:meta",
+            clock_offset=f"{tag}:off",
+        )
+
+    def ready(self, queue: str) -> str:
+        """Zset pid → due ms of a queue; ``+inf`` = nothing to do until something happens."""
+        return f"{self.tag}:rdy:{queue}"
+
+    def registration(self, process_id: str) -> str:
+        """String: the immutable registration."""
+        return f"{self.tag}:p:{process_id}"
+
+    def control(self, process_id: str) -> str:
+        """Hash: status and counters."""
+        return f"{self.tag}:c:{process_id}"
+
+    def events(self, process_id: str) -> str:
+        """List: the event log; index = sequence - 1."""
+        return f"{self.tag}:e:{process_id}"
+
+    def journal(self, process_id: str) -> str:
+        """Hash: the effect journal."""
+        return f"{self.tag}:j:{process_id}"
+
+    def handovers(self, process_id: str) -> str:
+        """Hash: segment handovers, two kept."""
+        return f"{self.tag}:h:{process_id}"
+
+    def wake_acks(self, process_id: str) -> str:
+        """Hash: acknowledged wakes."""
+        return f"{self.tag}:wk:{process_id}"
+
+    def grant_scopes(self, process_id: str) -> str:
+        """Set: scopes that hold a grant on this process."""
+        return f"{self.tag}:g:{process_id}"
+
+    def promises(self, process_id: str) -> str:
+        """Hash: await-event promises of this process's scope."""
+        return f"{self.tag}:w:{process_id}"
+
+    def audit(self, process_id: str) -> str:
+        """List: the newest audit entries."""
+        return f"{self.tag}:a:{process_id}"
+
+    def blobs(self, process_id: str) -> str:
+        """Hash: outcomes over 16 KB."""
+        return f"{self.tag}:b:{process_id}"
+
+    def session_grants(self, session_id: str) -> str:
+        """Hash ``<scope>\\n<pid>`` → descriptor, in the session's partition."""
+        return f"{self.tag}:sg:{session_id}"
+
+    def session_head(self, session_id: str) -> str:
+        """Hash: a session's small state, in the session's partition."""
+        return f"{self.tag}:sh:{session_id}"
+
+    def owner_channel(self, owner_digest: str) -> str:
+        """Sharded channel on which a lease holder hears of cancels and signals."""
+        return f"{self.tag}:to:{owner_digest}"
+
+    def done_channel(self, process_id: str) -> str:
+        """Sharded channel on which waiters hear of terminal and awaited events."""
+        return f"{self.tag}:done:{process_id}"
+
+
+class Keyspace:
+    """The keys of one namespace with a known layout.
+
+    Args:
+        namespace: ``[a-z0-9-]{1,32}``.
+        salts: one per partition, from the layout key.
+    """
+
+    def __init__(self, namespace: str, salts: tuple[str, ...]) -> None:
+        self.namespace = namespace
+        self.salts = salts
+        self.partitions = tuple(PartitionKeys.of(namespace, index, salt) for index, salt in enumerate(salts))
+
+    def of_process(self, process_id: str) -> PartitionKeys:
+        """The partition of a process: by the CRC-32 of its whole id."""
+        return self.partitions[zlib.crc32(process_id.encode()) % len(self.partitions)]
+
+    def of_session(self, session_id: str) -> PartitionKeys:
+        """The partition of a session; the sessions that a process owns live with it."""
+        for prefix in ("process-env:", "process-session-turn:"):
+            if session_id.startswith(prefix):
+                return self.of_process(session_id[len(prefix) :])
+        return self.partitions[zlib.crc32(session_id.encode()) % len(self.partitions)]
+
+    def environment(self, digest_hex: str) -> str:
+        """String: a content-addressed environment, artifact or small attachment; 256 tags."""
+        return f"{{{self.namespace}:env:{digest_hex[:2]}}}:{digest_hex}"
+
+
+def layout_key(namespace: str) -> str:
+    """Hash: layout, P, salts, versions."""
+    return f"{{{namespace}:dir}}:layout"
+
+
+def workers_key(namespace: str) -> str:
+    """Hash: worker id → identity, queues, kinds, metrics address, drain state."""
+    return f"{{{namespace}:dir}}:workers"
+
+
+def worker_beats_key(namespace: str) -> str:
+    """Zset: worker id → time of its last beat."""
+    return f"{{{namespace}:dir}}:beats"
+
+
+def kinds_key(namespace: str) -> str:
+    """Hash: kind → manifest."""
+    return f"{{{namespace}:dir}}:kinds"
+
+
+def projectors_key(namespace: str) -> str:
+    """Hash: projector name → cursor and last seen."""
+    return f"{{{namespace}:dir}}:projectors"
+
+
+def secret_key(namespace: str) -> str:
+    """String: signing secret of await-event keys, outside ``{<ns>:*}:*``."""
+    return f"sec:{{{namespace}:dir}}"
