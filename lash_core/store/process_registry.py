@@ -269,11 +269,17 @@ class ProcessRegistry(Protocol):
         ...
 
     async def claim_ready_processes(
-        self, owner: LeaseOwnerIdentity, limit: int, lease_ttl_ms: int, queues: Sequence[str] = ("default",)
+        self,
+        owner: LeaseOwnerIdentity,
+        limit: int,
+        lease_ttl_ms: int,
+        queues: Sequence[str] = ("default",),
+        *,
+        partitions: Sequence[int] | None = None,
     ) -> tuple[ClaimedProcess, ...]:
         """Take up to ``limit`` due rows of ``queues``, each under its own attempt's incarnation, and read them.
 
-        Expired leases are first given back to their queues. Rows whose read fails keep their lease until it expires.
+        ``partitions`` is where to look (None = everywhere). Due means due at or before the server's now. Expired leases are first given back to their queues. Rows whose read fails keep their lease until it expires.
         """
         ...
 

@@ -1,0 +1,40 @@
+"""Notices: hints that make the fleet prompt. Losing one costs latency, never safety (DESIGN 1, 3.3 rule 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lash_core.model.owner import LeaseOwnerIdentity
+
+NoticeKind = Literal["ready", "cancel", "signal", "wake", "done", "resync"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessNotice:
+    """One hint. ``resync``: something may have been missed (first read, reconnect); read state instead."""
+
+    kind: NoticeKind
+    process_id: str = ""
+    partition: int = -1
+
+
+class ProcessNotices(Protocol):
+    """A worker's ear: ready notices of some partitions, cancels and signals for the leases it holds."""
+
+    def watch_partitions(self, partitions: Collection[int]) -> None:
+        """Hear ``ready`` from these partitions from now on."""
+        ...
+
+    def watch_owner(self, owner: LeaseOwnerIdentity) -> None:
+        """Hear ``cancel``, ``signal`` and ``wake`` for leases of this worker incarnation and its attempts, in all partitions."""
+        ...
+
+    async def next(self, timeout_ms: int) -> tuple[ProcessNotice, ...]:
+        """Notices since the last call, at once or within ``timeout_ms``; empty after it. Survives reconnects by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back. May be called twice."""
+        ...
