@@ -1,6 +1,7 @@
 """Clocks: wall time of a store, and a worker's own time that counts suspend.
 
-A worker's deadlines never compare the wall clocks of two machines (DESIGN 3.3 rule 3, ``docs/contracts/processes.md`` 3.5).
+A worker's deadlines never compare the wall clocks of two machines (DESIGN 3.3 rule 3,
+``docs/contracts/processes.md`` 3.5).
 """
 
 from __future__ import annotations
@@ -60,5 +61,8 @@ _OWN_CLOCK_ID = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def own_time_ms() -> float:
-    """Milliseconds on the machine's own clock that counts suspend (Linux: CLOCK_BOOTTIME). Only differences mean anything."""
+    """Milliseconds on the machine's own clock that counts suspend (Linux.
+
+    CLOCK_BOOTTIME). Only differences mean anything.
+    """
     return time.clock_gettime_ns(_OWN_CLOCK_ID) / 1_000_000

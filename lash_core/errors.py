@@ -177,9 +177,7 @@ class UnknownProcessError(PluginSessionError):
     code = "unknown_process"
 
     def __init__(self, process_id: str) -> None:
-        super().__init__(
-            f"unknown process `{process_id}`", field="process_id", value=process_id, process_id=process_id
-        )
+        super().__init__(f"unknown process `{process_id}`", field="process_id", value=process_id, process_id=process_id)
 
 
 class InvalidRegistrationError(PluginSessionError, InvalidArgumentError):
@@ -411,7 +409,9 @@ class Failure(LashError):
 class ProcessFailed(LashError):
     """``handle.result()`` of a failed process."""
 
-    def __init__(self, class_: str, code: str, message: str, raw: object = None, *, process_id: str | None = None) -> None:
+    def __init__(
+        self, class_: str, code: str, message: str, raw: object = None, *, process_id: str | None = None
+    ) -> None:
         super().__init__(message, process_id=process_id)
         self.class_ = class_
         self.code = code

@@ -142,9 +142,7 @@ class AbandonedOutput(ProcessAwaitOutput):
         return "abandoned"
 
 
-AnyAwaitOutput = Annotated[
-    Success | FailureOutput | CancelledOutput | AbandonedOutput, Field(discriminator="type")
-]
+AnyAwaitOutput = Annotated[Success | FailureOutput | CancelledOutput | AbandonedOutput, Field(discriminator="type")]
 
 _OUTPUT: TypeAdapter[AnyAwaitOutput] = TypeAdapter(AnyAwaitOutput)
 

@@ -53,9 +53,7 @@ class ProcessEventAppendRequest(Model):
         return cls(event_type=CANCEL_REQUESTED, payload=payload, replay=Replay(key=key), requested_by=requested_by)
 
     @classmethod
-    def signal(
-        cls, process_id: str, name: str, payload: JsonValue, *, signal_id: str
-    ) -> ProcessEventAppendRequest:
+    def signal(cls, process_id: str, name: str, payload: JsonValue, *, signal_id: str) -> ProcessEventAppendRequest:
         """A declared signal: at most one event per ``signal_id``."""
         event_type = signal_event_type(name)
         key = f"process:{process_id}:{event_type}:{signal_id}"
@@ -126,9 +124,7 @@ class ProcessEvent(Model):
     def invocation(self) -> ProcessEventInvocation:
         """The event's invocation, derived from its own facts."""
         return ProcessEventInvocation(
-            subject=ProcessEventSubject(
-                process_id=self.process_id, sequence=self.sequence, event_type=self.event_type
-            ),
+            subject=ProcessEventSubject(process_id=self.process_id, sequence=self.sequence, event_type=self.event_type),
             caused_by=CausalRef.process(self.process_id),
             replay=Replay(key=self.replay_key) if self.replay_key else None,
         )

@@ -88,14 +88,14 @@ class ProcessEventType(Model):
     semantics: ProcessEventSemantics = Field(default_factory=ProcessEventSemantics)
 
     @classmethod
-    def signal(cls, name: str, payload_schema: JsonValue = True) -> ProcessEventType:
+    def signal(cls, name: str, payload_schema: JsonValue = None) -> ProcessEventType:
         """The type of a declared signal: ``signal.<name>``."""
         return cls(name=signal_event_type(name), payload_schema=payload_schema)
 
 
 def accepts_any(schema: Any) -> bool:
     """True for a schema that accepts every payload."""
-    return schema is True or schema == "any" or schema == {} or schema is None
+    return schema is None or schema is True or schema in ("any", {})
 
 
 def _core(name: str, state: TerminalState | None = None) -> ProcessEventType:

@@ -1,4 +1,7 @@
-"""Facts beside the status of a row: start, abandon request, wait, external reference, cancel (contract 1.11, decision 21)."""
+"""Facts beside the status of a row.
+
+Start, abandon request, wait, external reference, cancel (contract 1.11, decision 21).
+"""
 
 from __future__ import annotations
 

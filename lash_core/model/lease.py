@@ -111,7 +111,9 @@ class ReleaseReason(Model):
 
 
 class LeaseTimings:
-    """TTL and renewal interval of leases. Cannot be built unless ``ttl >= 3 x renew``: two missed renewals must not cost the lease.
+    """TTL and renewal interval of leases.
+
+    Cannot be built unless ``ttl >= 3 x renew``: two missed renewals must not cost the lease.
 
     Args:
         ttl_ms: life of a lease after a claim or renewal, 30 000 by default.
@@ -131,7 +133,8 @@ class LeaseTimings:
             )
         if renew < 1 or ttl_ms < 3 * renew:
             raise SettingsError(
-                f"LASH_LEASE_TTL_MS is {ttl_ms} and LASH_RENEW_INTERVAL_MS is {renew}; the TTL must be at least 3 times "
+                f"LASH_LEASE_TTL_MS is {ttl_ms} and LASH_RENEW_INTERVAL_MS is {renew}; the TTL must be at least 3 "
+                f"times "
                 "the renewal interval",
                 field="renew_interval_ms",
                 value=renew,

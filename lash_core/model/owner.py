@@ -64,8 +64,6 @@ def is_provably_dead(owner: LeaseOwnerIdentity, claimant: LeaseOwnerIdentity, ta
     if not isinstance(theirs, LocalProcessLiveness) or not isinstance(ours, LocalProcessLiveness):
         return False
     same_place = (
-        theirs.host_id == ours.host_id
-        and theirs.boot_id == ours.boot_id
-        and theirs.pid_namespace == ours.pid_namespace
+        theirs.host_id == ours.host_id and theirs.boot_id == ours.boot_id and theirs.pid_namespace == ours.pid_namespace
     )
     return same_place and table.is_dead(theirs.pid, theirs.process_start)

@@ -70,6 +70,5 @@ def check_schema(schema: Any, *, field: str) -> None:
 @lru_cache(maxsize=512)
 def _validator(schema_text: str) -> Draft202012Validator:
 
-
     # An empty registry: a reference to anything outside the schema cannot be fetched.
     return Draft202012Validator(json.loads(schema_text), registry=Registry())

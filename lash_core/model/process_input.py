@@ -34,7 +34,9 @@ class ProcessInput(Model):
         return EngineInput(kind=kind, payload=payload)
 
     @staticmethod
-    def session_turn(create_request: JsonValue, turn_input: JsonValue, output_contract: JsonValue = None) -> SessionTurnInput:
+    def session_turn(
+        create_request: JsonValue, turn_input: JsonValue, output_contract: JsonValue = None
+    ) -> SessionTurnInput:
         """A turn of a child session."""
         return SessionTurnInput(create_request=create_request, turn_input=turn_input, output_contract=output_contract)
 
@@ -75,9 +77,7 @@ class ExternalInput(ProcessInput):
     metadata: JsonValue = Field(default_factory=dict)
 
 
-AnyProcessInput = Annotated[
-    ToolCallInput | EngineInput | SessionTurnInput | ExternalInput, Field(discriminator="type")
-]
+AnyProcessInput = Annotated[ToolCallInput | EngineInput | SessionTurnInput | ExternalInput, Field(discriminator="type")]
 
 
 class ProcessIdentity(Model):

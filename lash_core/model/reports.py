@@ -9,7 +9,10 @@ from lash_core.model.record import ProcessRecord
 
 
 class ChangeCursor(Model):
-    """Opaque position in the change feed of one store (decision 22). ``ChangeCursor.initial()`` is before everything."""
+    """Opaque position in the change feed of one store (decision 22).
+
+    ``ChangeCursor.initial()`` is before everything.
+    """
 
     token: str = ""
 
@@ -71,7 +74,10 @@ class ProcessSegmentHandover(Model):
 
 
 class CompletionAuthority(Model):
-    """Who may complete without a lease: ``external_owner``, ``workflow_key`` or ``reconciled_abandon`` (contract 2.7)."""
+    """Who may complete without a lease.
+
+    ``external_owner``, ``workflow_key`` or ``reconciled_abandon`` (contract 2.7).
+    """
 
     type: str
     granted_to: str | None = None

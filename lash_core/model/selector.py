@@ -138,7 +138,12 @@ def _at_pointer(value: Any, pointer: str) -> Any:
         token = raw.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict):
             value = value.get(token, _ABSENT)
-        elif isinstance(value, list | tuple) and token.isascii() and token.isdigit() and (token == "0" or token[0] != "0"):
+        elif (
+            isinstance(value, list | tuple)
+            and token.isascii()
+            and token.isdigit()
+            and (not token.startswith("0") or len(token) == 1)
+        ):
             value = value[int(token)] if int(token) < len(value) else _ABSENT
         else:
             return _ABSENT

@@ -114,7 +114,7 @@ class PartitionKeys:
         return f"{self.tag}:b:{process_id}"
 
     def session_grants(self, session_id: str) -> str:
-        """Hash ``<scope>\\n<pid>`` → descriptor, in the session's partition."""
+        r"""Hash ``<scope>\n<pid>`` → descriptor, in the session's partition."""
         return f"{self.tag}:sg:{session_id}"
 
     def session_head(self, session_id: str) -> str:

@@ -58,7 +58,10 @@ class ProcessMaintenance(Protocol):
         ...
 
     async def check_writable(self) -> float:
-        """Write and read back one bounded key; returns the round trip in ms. Raises: StoreUnreachableError, StoreRefusedError."""
+        """Write and read back one bounded key.
+
+        Returns the round trip in ms. Raises: StoreUnreachableError, StoreRefusedError.
+        """
         ...
 
     async def server_time_ms(self) -> int:

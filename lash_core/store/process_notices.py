@@ -28,11 +28,14 @@ class ProcessNotices(Protocol):
         ...
 
     def watch_owner(self, owner: LeaseOwnerIdentity) -> None:
-        """Hear ``cancel``, ``signal`` and ``wake`` for leases of this worker incarnation and its attempts, in all partitions."""
+        """Hear ``cancel``, ``signal`` and ``wake`` for leases of this incarnation and its attempts, everywhere."""
         ...
 
     async def next(self, timeout_ms: int) -> tuple[ProcessNotice, ...]:
-        """Notices since the last call, at once or within ``timeout_ms``; empty after it. Survives reconnects by itself."""
+        """Notices since the last call, at once or within ``timeout_ms``.
+
+        Empty after it. Survives reconnects by itself.
+        """
         ...
 
     async def close(self) -> None:

@@ -2,7 +2,8 @@
 
 Every operation is one atomic unit unless its docstring says otherwise. "Unknown" is ``UnknownProcessError``. An
 operation that takes ``lease=`` and gets one is fenced: with a lost lease it writes nothing (``LeaseLostError``), and it
-checks in this order: unknown; replay of the same content answers with what is stored; the lease; the rest (decision 24).
+checks in this order: unknown; replay of the same content answers with what is stored; the lease; the rest (decision
+24).
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from lash_core.model.lease import (
     ClaimOutcome,
     ProcessLease,
     ProcessLeaseCompletion,
-    ReleaseReason,
     RenewOutcome,
 )
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -95,7 +95,10 @@ class ProcessRegistry(Protocol):
     async def grant_handle(
         self, scope: SessionScope, process_id: str, descriptor: ProcessHandleDescriptor
     ) -> ProcessHandleGrant:
-        """Give a scope a handle; a second grant replaces the descriptor. Never touches the row. Raises: UnknownProcessError."""
+        """Give a scope a handle.
+
+        A second grant replaces the descriptor. Never touches the row. Raises: UnknownProcessError.
+        """
         ...
 
     async def revoke_handle(self, scope: SessionScope, process_id: str) -> None:
@@ -127,7 +130,10 @@ class ProcessRegistry(Protocol):
         ...
 
     async def delete_session_process_state(self, session_id: str) -> SessionDeleteReport:
-        """Remove a session's grants (all frames) and clear it as wake target. Cancels and deletes no process. Safe to repeat."""
+        """Remove a session's grants (all frames) and clear it as wake target.
+
+        Cancels and deletes no process. Safe to repeat.
+        """
         ...
 
     # -- events ----------------------------------------------------------------------------------
@@ -157,7 +163,10 @@ class ProcessRegistry(Protocol):
         ...
 
     async def wake_events_after(self, process_id: str, sequence: int) -> tuple[ProcessEvent, ...]:
-        """Events after ``sequence`` whose wake materialized and that are not acknowledged. Raises: UnknownProcessError."""
+        """Events after ``sequence`` whose wake materialized and that are not acknowledged.
+
+        Raises: UnknownProcessError.
+        """
         ...
 
     async def ack_wake(self, process_id: str, sequence: int) -> None:
@@ -173,11 +182,17 @@ class ProcessRegistry(Protocol):
         ...
 
     async def wait_event_after(self, process_id: str, event_type: str, after_sequence: int) -> ProcessEvent:
-        """Wait for the first event of a type strictly after a sequence, history first. The caller bounds the wait. Raises: UnknownProcessError."""
+        """Wait for the first event of a type strictly after a sequence, history first.
+
+        The caller bounds the wait. Raises: UnknownProcessError.
+        """
         ...
 
     async def await_terminal(self, process_id: str) -> ProcessRecord:
-        """Wait until the process is terminal; point read first. The caller bounds the wait. Raises: UnknownProcessError."""
+        """Wait until the process is terminal.
+
+        Point read first. The caller bounds the wait. Raises: UnknownProcessError.
+        """
         ...
 
     # -- reads -----------------------------------------------------------------------------------
@@ -190,7 +205,7 @@ class ProcessRegistry(Protocol):
         """Rows by id, in order, None for an absent one."""
         ...
 
-    async def list_processes(self, filter: ProcessFilter | None = None) -> tuple[ProcessRecord, ...]:  # noqa: A002
+    async def list_processes(self, filter: ProcessFilter | None = None) -> tuple[ProcessRecord, ...]:
         """All matching rows by id. Exact and O(all rows): for tools. The default filter lists running ones."""
         ...
 
@@ -199,12 +214,15 @@ class ProcessRegistry(Protocol):
         ...
 
     async def list_processes_page(
-        self, filter: ProcessFilter | None = None, cursor: str | None = None, limit: int = 100  # noqa: A002
+        self,
+        filter: ProcessFilter | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> ProcessPage:
         """A bounded page of matching rows in no stated order. Raises: InvalidCursorError."""
         ...
 
-    async def count_processes(self, filter: ProcessFilter | None = None) -> int:  # noqa: A002
+    async def count_processes(self, filter: ProcessFilter | None = None) -> int:
         """Number of matching rows; O(1) when only the status is given."""
         ...
 
@@ -232,7 +250,9 @@ class ProcessRegistry(Protocol):
     async def complete_process(
         self, process_id: str, output: AnyAwaitOutput, authority: CompletionAuthority
     ) -> ProcessRecord:
-        """Write the terminal event without a lease, by authority checked in the same unit. A held lease stays until it expires.
+        """Write the terminal event without a lease, by authority checked in the same unit.
+
+        A held lease stays until it expires.
 
         Safe to repeat with the same output and authority.
 
@@ -244,7 +264,9 @@ class ProcessRegistry(Protocol):
     async def complete_process_with_lease(
         self, lease: ProcessLease, output: AnyAwaitOutput, *, first_started: ProcessStarted | None = None
     ) -> ProcessRecord:
-        """Write the terminal event and release the lease in one fenced unit. Order: replay, lease, terminal. Safe to repeat.
+        """Write the terminal event and release the lease in one fenced unit. Safe to repeat.
+
+        Order of checks: replay, lease, terminal.
 
         ``first_started`` is recorded in the same unit when the row has none.
 
@@ -253,9 +275,7 @@ class ProcessRegistry(Protocol):
         """
         ...
 
-    async def complete_processes_with_lease(
-        self, completions: Sequence[LeasedCompletion]
-    ) -> tuple[BatchOutcome, ...]:
+    async def complete_processes_with_lease(self, completions: Sequence[LeasedCompletion]) -> tuple[BatchOutcome, ...]:
         """``complete_process_with_lease`` for many, one answer per item in order. Atomic per item. Safe to repeat."""
         ...
 
@@ -279,7 +299,9 @@ class ProcessRegistry(Protocol):
     ) -> tuple[ClaimedProcess, ...]:
         """Take up to ``limit`` due rows of ``queues``, each under its own attempt's incarnation, and read them.
 
-        ``partitions`` is where to look (None = everywhere). Due means due at or before the server's now. Expired leases are first given back to their queues. Rows whose read fails keep their lease until it expires.
+        ``partitions`` is where to look (None = everywhere). Due means due at or before the
+        server's now. Expired leases are first given back to their queues. Rows whose
+        read fails keep their lease until it expires.
         """
         ...
 
@@ -288,7 +310,10 @@ class ProcessRegistry(Protocol):
         ...
 
     async def renew_process_leases(self, leases: Sequence[ProcessLease], lease_ttl_ms: int) -> tuple[RenewOutcome, ...]:
-        """Extend many leases, one answer per item in order, with the marks set since the last renewal. Safe to repeat."""
+        """Extend many leases, one answer per item in order, with the marks set since the last renewal.
+
+        Safe to repeat.
+        """
         ...
 
     async def mark_cancel_seen(self, lease: ProcessLease) -> None:
@@ -300,7 +325,10 @@ class ProcessRegistry(Protocol):
         ...
 
     async def release_process_leases(self, releases: Sequence[LeasedRelease]) -> tuple[BatchOutcome, ...]:
-        """Give leases back before a terminal event, with the reason and the time of the next claim. Fenced, safe to repeat."""
+        """Give leases back before a terminal event, with the reason and the time of the next claim.
+
+        Fenced, safe to repeat.
+        """
         ...
 
     async def reclaim_process_lease(
@@ -321,7 +349,10 @@ class ProcessRegistry(Protocol):
         ...
 
     async def leases_of_owner(self, owner: LeaseOwnerIdentity, limit: int) -> tuple[ProcessLease, ...]:
-        """Leases held by any attempt of a worker incarnation, at most ``limit``; pages all partitions, for takeover and tools."""
+        """Leases held by any attempt of a worker incarnation, at most ``limit``.
+
+        Pages all partitions, for takeover and tools.
+        """
         ...
 
     async def lease_owners(self) -> tuple[LeaseOwnerIdentity, ...]:
@@ -353,7 +384,10 @@ class ProcessRegistry(Protocol):
         ...
 
     async def clear_wait(self, process_id: str, *, lease: ProcessLease | None = None) -> ProcessRecord:
-        """Clear the wait; allowed on a terminal row, always bumps updated_at. Raises: UnknownProcessError, LeaseLostError."""
+        """Clear the wait.
+
+        Allowed on a terminal row, always bumps updated_at. Raises: UnknownProcessError, LeaseLostError.
+        """
         ...
 
     # -- segment handovers ---------------------------------------------------------------------------
@@ -385,12 +419,14 @@ class ProcessRegistry(Protocol):
     async def prune_terminal_processes(
         self,
         cutoff_ms: int,
-        filter: ProcessFilter | None = None,  # noqa: A002
+        filter: ProcessFilter | None = None,
         up_to_cursor: ChangeCursor | None = None,
         *,
         limit: int | None = None,
     ) -> PruneReport:
-        """Delete terminal rows whose ``updated_at_ms < cutoff_ms``, with everything they own. Atomic per row. Safe to repeat.
+        """Delete terminal rows whose ``updated_at_ms < cutoff_ms``, with everything they own.
+
+        Atomic per row. Safe to repeat.
 
         Without a filter every terminal row is a candidate; a filter's default status is *running* and prunes nothing.
         """

@@ -1,0 +1,67 @@
+# make demo / make test are all the set-up there is: Python 3.11 (venv, pip), make and git.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-units test-embedded test-cluster test-faults check format wheel bench-quick soak clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 18
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) install -c constraints.txt --group dev
+	@touch $@
+
+demo: $(VENV)/.run ## Run the main job: a fleet over the standard library, one worker killed
+	@$(BIN)/lash demo
+
+test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
+	@$(MAKE) --no-print-directory test-units test-embedded test-cluster test-faults
+
+PYTEST := $(BIN)/python -m pytest
+UNITS := tests/model tests/runtime tests/app tests/tools
+
+test-units: $(VENV)/.dev ## Pure rules, runtime and app
+	@$(BIN)/python tools/within.py 120 units -- $(PYTEST) -n 2 $(UNITS) -m "not faults and not cluster"
+
+test-embedded: $(VENV)/.dev ## Everything over a real embedded server
+	@$(BIN)/python tools/within.py 240 embedded -- $(PYTEST) -n 2 tests $(addprefix --ignore=,$(UNITS)) -m "not faults and not cluster"
+
+test-cluster: $(VENV)/.dev ## The contracts over a three-node cluster
+	@$(BIN)/python tools/within.py 240 cluster -- $(PYTEST) -n 2 tests -m "cluster and not faults"
+
+test-faults: $(VENV)/.dev ## Real processes, killed, stopped and cut off
+	@$(BIN)/python tools/within.py 180 faults -- $(PYTEST) -n 2 tests -m faults
+
+check: $(VENV)/.dev ## Format, lint, types, imports, script headers, file sizes
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/check_lua_headers.py
+	@$(BIN)/python tools/check_file_sizes.py
+	@$(BIN)/pyright
+
+format: $(VENV)/.dev ## Format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist .
+
+bench-quick: $(VENV)/.dev ## 20,000 no-ops with one worker, beside arq on the same server
+	@$(BIN)/python benchmarks/bench_quick.py
+
+soak: $(VENV)/.dev ## A storm of kills over real workers; SOAK_SECONDS=600
+	@$(BIN)/python benchmarks/soak.py --seconds $(or $(SOAK_SECONDS),600)
+
+clean: ## Remove what make made
+	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .lash
