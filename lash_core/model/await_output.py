@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from lash_core.model.base import JsonValue, Model
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -103,7 +103,7 @@ class FailureOutput(ProcessAwaitOutput):
     """Failed."""
 
     type: Literal["failure"] = "failure"
-    class_: ToolFailureClass = Field(alias="class")
+    class_: ToolFailureClass = Field(validation_alias=AliasChoices("class", "class_"), serialization_alias="class")
     code: str
     message: str
     raw: JsonValue = None
