@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lash_core.runtime.process_context import ProcessContext
 from pydantic import BaseModel
 
-from lash_core.runtime.process_context import ProcessContext
 from lash_worker.app import App
 
 app = App("census", version="1")

@@ -1,0 +1,85 @@
+"""The Procfile's lines work on the embedded server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.fleet_commands import ROOT, fetch, free_port, running, until
+
+
+def procfile() -> dict[str, str]:
+    """Name → command line."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    return {name: command.strip() for name, command in (line.split(":", 1) for line in lines if line.strip())}
+
+
+@pytest.mark.faults
+def test_worker_and_exporter_start_survive_a_kill_and_stop_on_sigterm(tmp_path: Path) -> None:
+    """Both lines start on one embedded server; SIGTERM ends them with 0."""
+    port = free_port()
+    environment = {
+        "LASH_APP": "examples.reports:app",
+        "LASH_DATA_DIR": str(tmp_path / "lash"),
+        "PORT": str(port),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "LASH_REDIS_URL": "",
+    }
+    lines = procfile()
+    with (
+        running("exec " + lines["worker"], environment) as worker,
+        running("exec " + lines["exporter"], environment) as exporter,
+    ):
+        until(lambda: 'lash_workers{state="running"} 1.0' in fetch(f"http://127.0.0.1:{port}/metrics")[1])
+        worker.send_signal(signal.SIGKILL)
+        assert -signal.SIGKILL == worker.wait(10)
+        until(lambda: "lash_fleet_up 1.0" in fetch(f"http://127.0.0.1:{port}/metrics")[1])
+        with running("exec " + lines["worker"], environment) as second:
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "lash_worker.cli.main",
+                    "enqueue",
+                    "report.build",
+                    "--payload",
+                    '{"month": "2026-10"}',
+                    "--id",
+                    "r-1",
+                ],
+                env={**os.environ, **environment},
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            assert "r-1" in done.stdout
+            result = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "lash_worker.cli.main",
+                    "process",
+                    "result",
+                    "r-1",
+                    "--wait",
+                    "--timeout",
+                    "20",
+                    "--json",
+                ],
+                env={**os.environ, **environment},
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            assert "report of 2026-10" in result.stdout
+            second.send_signal(signal.SIGTERM)
+            assert 0 == second.wait(20)
+        exporter.send_signal(signal.SIGTERM)
+        assert 0 == exporter.wait(10)
