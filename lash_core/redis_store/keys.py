@@ -114,8 +114,12 @@ class PartitionKeys:
         return f"{self.tag}:b:{process_id}"
 
     def session_grants(self, session_id: str) -> str:
-        r"""Hash ``<scope>\n<pid>`` → descriptor, in the session's partition."""
+        r"""Hash ``<scope>\n<pid>`` → grant JSON, in the session's partition."""
         return f"{self.tag}:sg:{session_id}"
+
+    def session_queue(self, session_id: str) -> str:
+        """List: wake deliveries that wait for the session, in the session's partition."""
+        return f"{self.tag}:sq:{session_id}"
 
     def session_head(self, session_id: str) -> str:
         """Hash: a session's small state, in the session's partition."""
