@@ -1,0 +1,61 @@
+"""lash: durable processes on Redis. Names are loaded when they are first used, so that ``lash --help`` stays quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lash_core.client import LashClient
+    from lash_core.client_handle import ProcessHandle
+    from lash_core.client_sync import SyncLashClient, SyncProcessHandle
+    from lash_core.errors import (
+        CorruptRecordError,
+        Failure,
+        InvalidArgumentError,
+        LashError,
+        NotDoneError,
+        OutcomeUnknownError,
+        ProcessAbandoned,
+        ProcessCancelled,
+        ProcessFailed,
+        RegistrationConflictError,
+        SettingsError,
+        StoreUnreachableError,
+        UnknownKindError,
+        UnknownProcessError,
+    )
+
+__all__ = [
+    "CorruptRecordError",
+    "Failure",
+    "InvalidArgumentError",
+    "LashClient",
+    "LashError",
+    "NotDoneError",
+    "OutcomeUnknownError",
+    "ProcessAbandoned",
+    "ProcessCancelled",
+    "ProcessFailed",
+    "ProcessHandle",
+    "RegistrationConflictError",
+    "SettingsError",
+    "StoreUnreachableError",
+    "SyncLashClient",
+    "SyncProcessHandle",
+    "UnknownKindError",
+    "UnknownProcessError",
+]
+
+_HOMES = {
+    "LashClient": "lash_core.client",
+    "ProcessHandle": "lash_core.client_handle",
+    "SyncLashClient": "lash_core.client_sync",
+    "SyncProcessHandle": "lash_core.client_sync",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "lash_core.errors")), name)

@@ -1,0 +1,346 @@
+"""``LashClient``: start processes and follow them from any program (DESIGN 6)."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, TypedDict, Unpack
+
+from lash_core.client_enqueue import EnqueueOptions, KindResolver, StartPlan, new_process_id, same_request
+from lash_core.client_handle import OnGap, ProcessHandle
+from lash_core.client_sync import SyncLashClient
+from lash_core.errors import InvalidArgumentError, LashError, RegistrationConflictError
+from lash_core.model.event import ProcessEvent
+from lash_core.model.process_filter import FilterStatus, ProcessFilter
+from lash_core.model.record import ProcessRecord
+from lash_core.model.registration import ProcessRegistration
+from lash_core.model.reports import ProcessPage
+from lash_core.redis_store.embedded import resolve_url
+from lash_core.redis_store.stores import RedisStores
+from lash_core.settings import Settings, load_settings
+from lash_core.store.client_stores import ClientStores, DeclaredKinds
+from lash_core.store.process_batches import RegisterOutcome
+from lash_core.why import Why
+
+_CHUNK_ITEMS = 4_000
+"""Items of one call of the registry's batch form: about 60 a partition, a few MB in memory."""
+
+_PAGES_MAX = 256
+"""Pages that one ``list`` reads at most to fill its limit; its cursor goes on from there."""
+
+
+class ListOptions(TypedDict, total=False):
+    """Facets of a listing; absent or None means any. Times are ms since the epoch, start inclusive, end exclusive."""
+
+    status: FilterStatus | None
+    kind: str | None
+    queue: str | None
+    label: str | None
+    waiting: bool | None
+    since_ms: int | None
+    until_ms: int | None
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueuedItem:
+    """Answer of one item of ``enqueue_many``: its handle, or the error that ``enqueue`` would have raised."""
+
+    status: Literal["created", "exists", "error"]
+    process_id: str
+    handle: ProcessHandle | None = None
+    error: LashError | None = None
+
+
+class Connecting:
+    """A connection in the making: ``await`` it for a client to close yourself, or use it in ``async with``."""
+
+    def __init__(self, connect: Callable[[], Coroutine[Any, Any, LashClient]]) -> None:
+        self.open = connect
+        self._client: LashClient | None = None
+
+    def __await__(self) -> Generator[Any, None, LashClient]:
+        return self.open().__await__()
+
+    async def __aenter__(self) -> LashClient:
+        self._client = await self.open()
+        return self._client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+class LashClient:
+    """Starts, finds, follows, signals and cancels processes. One per program is enough; it may be used concurrently.
+
+    Args:
+        stores: ``RedisStores``, ``InMemoryStores`` or anything with a process registry and a directory.
+        app: an app whose manifests come before the directory's.
+        settings: limits for checks before anything is sent; the environment's by default.
+        on_close: called once, after the stores are closed.
+    """
+
+    def __init__(
+        self,
+        stores: ClientStores,
+        app: DeclaredKinds | None = None,
+        *,
+        settings: Settings | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self.stores = stores
+        self.settings = load_settings() if settings is None else settings
+        self._kinds = KindResolver(stores.directory, app)
+        self._on_close = on_close
+
+    @classmethod
+    def connect(
+        cls,
+        url: str | None = None,
+        *,
+        app: DeclaredKinds | None = None,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        credential_provider: Any = None,
+    ) -> Connecting:
+        """Connect: the url given, else ``LASH_REDIS_URL``, else the embedded server of ``LASH_DATA_DIR``.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
+            app: an app whose manifests come before the directory's.
+            namespace: another than ``LASH_NAMESPACE``.
+            settings: instead of the environment's.
+            credential_provider: any redis-py credential provider.
+
+        Returns:
+            Something to ``await`` or to use in ``async with``; both give the client.
+
+        Raises:
+            StoreUnreachableError, StoreRefusedError: when it is awaited. SettingsError: a setting is wrong.
+        """
+
+        async def open_client() -> LashClient:
+            used = load_settings() if settings is None else settings
+            server = resolve_url(used, url)
+            try:
+                stores = await RedisStores.connect(
+                    server.url, namespace or used.store.namespace, used.store, credential_provider=credential_provider
+                )
+            except BaseException:
+                server.close()
+                raise
+            return cls(stores, app, settings=used, on_close=server.close)
+
+        return Connecting(open_client)
+
+    @staticmethod
+    def sync(
+        url: str | None = None,
+        *,
+        app: DeclaredKinds | None = None,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        credential_provider: Any = None,
+    ) -> SyncLashClient:
+        """``connect`` for code without a loop: a client with the same verbs that block. Close it, or use ``with``."""
+        return SyncLashClient(
+            LashClient.connect(
+                url, app=app, namespace=namespace, settings=settings, credential_provider=credential_provider
+            ).open
+        )
+
+    async def close(self) -> None:
+        """Give the connections back. May be called twice."""
+        await self.stores.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+    async def __aenter__(self) -> LashClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- start -------------------------------------------------------------------------------------
+
+    async def enqueue(
+        self, kind: str, params: Any = None, *, process_id: str | None = None, **options: Unpack[EnqueueOptions]
+    ) -> ProcessHandle:
+        """Start a process and return its handle; safe to repeat with the same ``process_id``.
+
+        The same id, kind, params and label again answer with the existing process, also when the manifest has
+        changed since (decision 17).
+
+        Args:
+            kind: what a worker's app declares.
+            params: any JSON value or pydantic model; checked when the kind's schema is known.
+            process_id: 1-200 bytes; a fresh one that sorts by time when absent.
+            options: see ``EnqueueOptions``.
+
+        Raises:
+            UnknownKindError: no manifest and no disposition; nothing was written.
+            InvalidArgumentError: params, id or an option; ``field`` says which.
+            RegistrationConflictError: the id exists with other content.
+            OutcomeUnknownError: the reply was lost; repeat with the same id.
+        """
+        registration = await self.prepare(kind, params, process_id=process_id, **options)
+        outcome = (await self._register([registration]))[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return ProcessHandle(self.stores, registration.id, created=outcome.status == "created")
+
+    async def prepare(
+        self, kind: str, params: Any = None, *, process_id: str | None = None, **options: Unpack[EnqueueOptions]
+    ) -> ProcessRegistration:
+        """The registration that ``enqueue`` would send, checked as far as a client can; nothing is written."""
+        plan = await self._plan(kind, options)
+        return plan.registration(new_process_id() if process_id is None else process_id, params)
+
+    async def enqueue_many(
+        self,
+        kind: str,
+        params_list: Sequence[Any],
+        ids: Sequence[str] | None = None,
+        **options: Unpack[EnqueueOptions],
+    ) -> tuple[EnqueuedItem, ...]:
+        """Start many processes of one kind, batched by partition; atomic per item, safe to repeat with ``ids``.
+
+        Args:
+            kind: what a worker's app declares.
+            params_list: one entry an item.
+            ids: one id an item; fresh ones when absent.
+            options: for all items, see ``EnqueueOptions``.
+
+        Returns:
+            Per item, in order: created, exists, or error with the error.
+
+        Raises:
+            UnknownKindError, InvalidArgumentError: what concerns all items; nothing was written.
+        """
+        if ids is not None and len(ids) != len(params_list):
+            raise InvalidArgumentError(
+                f"ids has {len(ids)} items and params_list {len(params_list)}", field="ids", limit=len(params_list)
+            )
+        plan = await self._plan(kind, options)
+        items: builtins.list[EnqueuedItem] = []
+        for start in range(0, len(params_list), _CHUNK_ITEMS):
+            part = params_list[start : start + _CHUNK_ITEMS]
+            part_ids = [new_process_id() for _ in part] if ids is None else ids[start : start + _CHUNK_ITEMS]
+            items += await self._enqueue_part(plan, part, part_ids)
+        return tuple(items)
+
+    async def _plan(self, kind: str, options: EnqueueOptions) -> StartPlan:
+        manifest = await self._kinds.resolve(kind, options.get("disposition"))
+        return StartPlan(manifest, options, self.settings.store.limits)
+
+    async def _enqueue_part(
+        self, plan: StartPlan, params_list: Sequence[Any], ids: Sequence[str]
+    ) -> Sequence[EnqueuedItem]:
+        items: dict[int, EnqueuedItem] = {}
+        good: dict[int, ProcessRegistration] = {}
+        for index, (process_id, params) in enumerate(zip(ids, params_list, strict=True)):
+            try:
+                good[index] = plan.registration(process_id, params)
+            except LashError as error:
+                items[index] = EnqueuedItem("error", process_id, error=error)
+        outcomes = await self._register(tuple(good.values()))
+        for index, outcome in zip(good, outcomes, strict=True):
+            handle = None
+            if outcome.error is None:
+                handle = ProcessHandle(self.stores, outcome.process_id, created=outcome.status == "created")
+            items[index] = EnqueuedItem(outcome.status, outcome.process_id, handle, outcome.error)
+        return [items[index] for index in range(len(ids))]
+
+    async def _register(self, registrations: Sequence[ProcessRegistration]) -> Sequence[RegisterOutcome]:
+        """Register; a conflict whose row is the same request answers as existing (decision 17)."""
+        if not registrations:
+            return ()
+        outcomes = await self.stores.process_registry.register_processes(registrations)
+        conflicts = [
+            index for index, outcome in enumerate(outcomes) if isinstance(outcome.error, RegistrationConflictError)
+        ]
+        if not conflicts:
+            return outcomes
+        rows = await self.stores.process_registry.get_processes([registrations[index].id for index in conflicts])
+        resolved = [*outcomes]
+        for index, row in zip(conflicts, rows, strict=True):
+            if row is not None and same_request(row, registrations[index]):
+                resolved[index] = RegisterOutcome("exists", row.id, row)
+        return resolved
+
+    # -- find --------------------------------------------------------------------------------------
+
+    def handle(self, process_id: str) -> ProcessHandle:
+        """Name a process; nothing is read. Raises: InvalidArgumentError: the id is not legal."""
+        return ProcessHandle(self.stores, process_id)
+
+    async def get(self, process_id: str) -> ProcessRecord | None:
+        """The row, or None when there is none."""
+        return await self.stores.process_registry.get_process(self.handle(process_id).process_id)
+
+    async def count(self, **facets: Unpack[ListOptions]) -> int:
+        """Number of matching rows; O(1) when only the status is given."""
+        return await self.stores.process_registry.count_processes(list_filter(facets))
+
+    async def why(self, process_id: str) -> Why:
+        """Why a process is where it is. Raises: UnknownProcessError."""
+        return await self.handle(process_id).why()
+
+    def events(
+        self, process_id: str, after: int = 0, *, follow: bool = False, on_gap: OnGap | None = None
+    ) -> AsyncGenerator[ProcessEvent, None]:
+        """Events of a process; see ``ProcessHandle.events``."""
+        return self.handle(process_id).events(after, follow=follow, on_gap=on_gap)
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None, **facets: Unpack[ListOptions]) -> ProcessPage:
+        """A bounded page of matching rows in no stated order, of any status unless told otherwise.
+
+        Args:
+            limit: rows at most, 1 to the store's page limit.
+            cursor: ``next_cursor`` of the page before.
+            facets: see ``ListOptions``.
+
+        Raises:
+            InvalidArgumentError: the limit. InvalidCursorError, InvalidFilterError.
+        """
+        page_max = self.settings.store.limits.page_max
+        if not 1 <= limit <= page_max:
+            raise InvalidArgumentError(
+                f"limit is {limit}; it must be 1 to {page_max}", field="limit", value=limit, limit=page_max
+            )
+        wanted = list_filter(facets)
+        items: builtins.list[ProcessRecord] = []
+        for _ in range(_PAGES_MAX):
+            page = await self.stores.process_registry.list_processes_page(wanted, cursor, limit - len(items))
+            items += page.items
+            cursor = page.next_cursor
+            if cursor is None or len(items) >= limit:
+                break
+        return ProcessPage(items=tuple(items), next_cursor=cursor)
+
+
+def list_filter(facets: ListOptions) -> ProcessFilter:
+    """The filter of a listing. Raises: InvalidFilterError: a value of the wrong type or an unknown status."""
+    unknown = facets.keys() - ListOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unknown facet {', '.join(sorted(unknown))}")
+    scope = facets.get("scope")
+    args = {
+        "status": facets.get("status") or "any",
+        "identity_kind": facets.get("kind"),
+        "identity_label": facets.get("label"),
+        "queue": facets.get("queue"),
+        "waiting": facets.get("waiting"),
+        "created_at_start_ms": facets.get("since_ms"),
+        "created_at_end_ms": facets.get("until_ms"),
+        "originator_scope_id": f"host:{scope}" if scope else None,
+    }
+    return ProcessFilter.from_args({name: value for name, value in args.items() if value is not None})

@@ -1,0 +1,41 @@
+"""What a client needs of the stores of one server; ``RedisStores`` and ``InMemoryStores`` both have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from lash_core.model.manifest import KindManifest
+from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.process_maintenance import ProcessMaintenance
+from lash_core.store.process_registry import ProcessRegistry
+
+
+class FleetRegistry(ProcessRegistry, ProcessMaintenance, Protocol):
+    """The registry with its housekeeping."""
+
+
+class ClientStores(Protocol):
+    """The parts of a store object that a client uses."""
+
+    @property
+    def process_registry(self) -> FleetRegistry:
+        """Rows, events, leases."""
+        ...
+
+    @property
+    def directory(self) -> FleetDirectory:
+        """Workers and kinds."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back. May be called twice."""
+        ...
+
+
+class DeclaredKinds(Protocol):
+    """The part of ``lash_worker.App`` that a client uses; the core never imports the worker."""
+
+    def manifests(self) -> Mapping[str, KindManifest]:
+        """Kind → manifest."""
+        ...
