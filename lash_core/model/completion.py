@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lash_core.errors import CompletionAuthorityError
-from lash_core.model.await_output import AnyAwaitOutput
+from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event import ProcessEventAppendRequest, Replay
 from lash_core.model.event_type import TERMINAL_EVENT_TYPES
@@ -21,6 +21,16 @@ def terminal_append(
     return ProcessEventAppendRequest(
         event_type=event_type, payload=payload, replay=Replay(key=f"process:{process_id}:terminal:{event_type}")
     )
+
+
+POISON_CODE = "process_poisoned"
+"""Failure code of a process that killed too many owners in a row (DESIGN 4)."""
+
+
+def cancelled_before_start(process_id: str, reason: str | None) -> ProcessEventAppendRequest:
+    """The end of a row that was never claimed when its cancel request arrives (decision 21)."""
+    output = ProcessAwaitOutput.cancelled(reason or "cancelled before start")
+    return terminal_append(process_id, output, CompletionAuthority(type="cancelled_before_start"))
 
 
 def check_authority(

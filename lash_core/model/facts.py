@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 from lash_core.model.base import JsonValue, Model
+from lash_core.model.canonical_json import canonical_json
+from lash_core.model.limits import Limits
 from lash_core.model.owner import LeaseOwnerIdentity
 
 
@@ -49,6 +51,20 @@ class ProcessExternalRef(Model):
     backend: str
     id: str
     metadata: JsonValue = None
+
+    def validated(self, limits: Limits) -> ProcessExternalRef:
+        """A copy of its own when it is canonical JSON within the payload limit.
+
+        Raises:
+            InvalidJsonError, LimitExceededError: naming the field.
+        """
+        text = canonical_json(self.to_json_value(), field="external_ref")
+        limits.check_payload_size(len(text.encode()), field="external_ref")
+        return ProcessExternalRef.model_validate_json(text)
+
+    def same_as(self, other: ProcessExternalRef) -> bool:
+        """Equal in backend, id and metadata, compared as JSON: 1 and 1.0 and true are three values."""
+        return canonical_json(self.to_json_value()) == canonical_json(other.to_json_value())
 
 
 class CancelRequest(Model):

@@ -13,6 +13,9 @@ ID_BYTES_MAX = 200
 REPLAY_KEY_BYTES_MAX = 512
 """Longest replay key in bytes of UTF-8; room for ``process:<200 byte id>:signal.<name>:<200 byte id>``."""
 
+LEASE_TTL_MS_MAX = 7 * 24 * 3_600_000
+"""Longest lease, in ms: a week. A dead owner's row would stand still for that long."""
+
 _QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAMESPACE = re.compile(r"[a-z0-9-]{1,32}")
 _SIGNAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -81,6 +84,22 @@ def check_signal_name(value: str, *, field: str = "signal_name") -> str:
 def signal_event_type(name: str) -> str:
     """Event type of a declared signal: ``signal.<name>``."""
     return f"signal.{check_signal_name(name)}"
+
+
+def check_lease_ttl(lease_ttl_ms: int) -> int:
+    """Return ``lease_ttl_ms`` when it is 0 to ``LEASE_TTL_MS_MAX``; 0 gives a lease that is expired at once.
+
+    Raises:
+        InvalidArgumentError: outside of that.
+    """
+    if not 0 <= lease_ttl_ms <= LEASE_TTL_MS_MAX:
+        raise InvalidArgumentError(
+            f"lease_ttl_ms is {lease_ttl_ms}; it must be 0 to {LEASE_TTL_MS_MAX}",
+            field="lease_ttl_ms",
+            value=lease_ttl_ms,
+            limit=LEASE_TTL_MS_MAX,
+        )
+    return lease_ttl_ms
 
 
 def check_replay_key(value: str, *, field: str = "replay_key") -> str:

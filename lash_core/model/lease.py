@@ -99,6 +99,18 @@ class ClaimedProcess(Model):
     record: ProcessRecord
 
 
+TAKEOVER_BACKOFF_MS = (0, 1_000, 5_000, 15_000, 60_000)
+"""Wait before the next claim after the 1st, 2nd, … death in a row without progress; the last one repeats.
+
+The first takeover is immediate because most deaths are a worker's and not the process's fault (DESIGN 4).
+"""
+
+
+def takeover_backoff_ms(deaths: int) -> int:
+    """Wait before the next claim of a row with ``deaths`` deaths in a row, in ms."""
+    return TAKEOVER_BACKOFF_MS[min(max(deaths, 1), len(TAKEOVER_BACKOFF_MS)) - 1]
+
+
 class ReleaseReason(Model):
     """Why a run gives its lease back before a terminal event, and when the row may be claimed again.
 

@@ -45,6 +45,12 @@ class LeaseOwnerIdentity(Model):
         """Owner id and incarnation id are equal; liveness is ignored."""
         return self.owner_id == other.owner_id and self.incarnation_id == other.incarnation_id
 
+    def is_attempt_of(self, worker: LeaseOwnerIdentity) -> bool:
+        """True for the worker's own incarnation and for its attempts, ``<worker incarnation>:<nonce>`` (decision 3)."""
+        return self.owner_id == worker.owner_id and (
+            self.incarnation_id == worker.incarnation_id or self.incarnation_id.startswith(f"{worker.incarnation_id}:")
+        )
+
     def with_incarnation(self, incarnation_id: str) -> LeaseOwnerIdentity:
         """The same owner under another incarnation id."""
         return LeaseOwnerIdentity(owner_id=self.owner_id, incarnation_id=incarnation_id, liveness=self.liveness)

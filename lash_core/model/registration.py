@@ -9,10 +9,11 @@ from pydantic import Field
 
 from lash_core.errors import InvalidArgumentError, InvalidRegistrationError
 from lash_core.model.base import Model
-from lash_core.model.canonical_json import canonical_json
+from lash_core.model.canonical_json import canonical_json, canonical_json_bytes
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import CORE_BY_NAME, ProcessEventType, with_core_event_types
 from lash_core.model.ids import check_id, check_queue
+from lash_core.model.limits import Limits
 from lash_core.model.process_input import (
     AnyProcessInput,
     EngineInput,
@@ -131,6 +132,19 @@ class ProcessRegistration(Model):
                 raise InvalidRegistrationError(
                     f"process `{self.id}` {name} is {value}; it must be 0 to 2^53", field=name, value=value, limit=2**53
                 )
+        return self
+
+    def check_size(self, limits: Limits) -> Self:
+        """Return self when input and registration fit ``limits``.
+
+        Raises:
+            LimitExceededError: naming the field, the size and the limit.
+        """
+        facts = self.hashed_facts()
+        limits.check_payload_size(len(canonical_json_bytes(facts["input"])), field="input", process_id=self.id)
+        if self.identity is not None or self.event_types or self.wake_target or self.provenance.caused_by:
+            size = len(canonical_json_bytes(facts))
+            limits.check_payload_size(size, field="registration", process_id=self.id)
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lash_core.model.base import Model
+from lash_core.model.ids import check_id
 
 
 class SessionScope(Model):
@@ -26,6 +27,17 @@ class SessionScope(Model):
     def is_empty(self) -> bool:
         """True when there is no session id."""
         return not self.session_id
+
+    def validated(self) -> SessionScope:
+        """Return self when both ids are legal ids.
+
+        Raises:
+            InvalidArgumentError: naming the field.
+        """
+        check_id(self.session_id, field="session_id", subject="session id")
+        if self.agent_frame_id:
+            check_id(self.agent_frame_id, field="agent_frame_id", subject="agent frame id")
+        return self
 
 
 ProcessScope = SessionScope

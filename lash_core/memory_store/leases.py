@@ -1,0 +1,205 @@
+"""Leases of one process: claim, renew, release, reclaim (contract 2.8, decisions 3, 9, 16, 30)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from lash_core.errors import LashError, LeaseLostError
+from lash_core.memory_store.part import RegistryPart
+from lash_core.memory_store.state import NEVER, Holding, RegistryState, Row, may_run_again
+from lash_core.model.audit import AuditKind
+from lash_core.model.ids import check_lease_ttl
+from lash_core.model.lease import (
+    Acquired,
+    Busy,
+    ClaimOutcome,
+    Lost,
+    ProcessLease,
+    ProcessLeaseCompletion,
+    ReleaseReason,
+    Renewed,
+    RenewOutcome,
+)
+from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
+from lash_core.store.process_batches import BatchOutcome, LeasedRelease
+
+_RELEASE_AUDIT: dict[str, AuditKind] = {"parked": "park", "yielded": "yield", "declined": "decline"}
+
+
+class LeaseOperations(RegistryPart):
+    """Who may run a process, and for how long. Only the store's clock decides."""
+
+    async def claim_process_lease(self, process_id: str, owner: LeaseOwnerIdentity, lease_ttl_ms: int) -> ClaimOutcome:
+        """Take a free or expired lease; the own live one is extended, never shortened."""
+        check_lease_ttl(lease_ttl_ms)
+        with self._state.lock:
+            row = self._state.require(process_id)
+            holding = self._state.live_holding(row)
+            if holding is None:
+                return Acquired(lease=self._take(row, owner, lease_ttl_ms))
+            if not holding.lease.owner.same_incarnation(owner):
+                return Busy(holder=holding.lease)
+            expires = max(holding.lease.expires_at_epoch_ms, self._state.clock.now_ms() + lease_ttl_ms)
+            holding.lease = _extended(row, holding.lease, expires)
+            return Acquired(lease=holding.lease)
+
+    async def reclaim_process_lease(
+        self, process_id: str, owner: LeaseOwnerIdentity, observed: ProcessLease, lease_ttl_ms: int
+    ) -> ClaimOutcome:
+        """Take a lease whose holder is provably dead: compare and swap on ``observed``."""
+        check_lease_ttl(lease_ttl_ms)
+        with self._state.lock:
+            row = self._state.require(process_id)
+            holding = self._state.live_holding(row)
+            if holding is None:
+                return Acquired(lease=self._take(row, owner, lease_ttl_ms))
+            table = self._state.process_table
+            proved = table is not None and is_provably_dead(holding.lease.owner, owner, table)
+            if not proved or not holding.lease.same_acquisition(observed):
+                return Busy(holder=holding.lease)
+            self._state.count_death(row, "reclaim", evidence="provably_dead", taken_by=owner.owner_id)
+            self._state.let_go(row)
+            return Acquired(lease=give_lease(self._state, row, owner, lease_ttl_ms))
+
+    def _take(self, row: Row, owner: LeaseOwnerIdentity, lease_ttl_ms: int) -> ProcessLease:
+        if row.holding is not None:
+            self._state.count_death(row, "takeover", evidence="expired", taken_by=owner.owner_id)
+            self._state.let_go(row)
+        return give_lease(self._state, row, owner, lease_ttl_ms)
+
+    async def renew_process_lease(self, lease: ProcessLease, lease_ttl_ms: int) -> ProcessLease:
+        """Extend a live lease; token and fence stay. Marks stay for the next batch renewal."""
+        check_lease_ttl(lease_ttl_ms)
+        with self._state.lock:
+            return self._renew(lease, lease_ttl_ms)
+
+    async def renew_process_leases(self, leases: Sequence[ProcessLease], lease_ttl_ms: int) -> tuple[RenewOutcome, ...]:
+        """Extend many leases, one answer per item, with the marks set since the last renewal."""
+        check_lease_ttl(lease_ttl_ms)
+        with self._state.lock:
+            return tuple(self._renew_item(lease, lease_ttl_ms) for lease in leases)
+
+    def _renew_item(self, lease: ProcessLease, lease_ttl_ms: int) -> RenewOutcome:
+        row = self._state.rows.get(lease.process_id)
+        if row is None:
+            return Lost(process_id=lease.process_id, reason="unknown")
+        try:
+            renewed = self._renew(lease, lease_ttl_ms)
+        except LeaseLostError as error:
+            return Lost(process_id=lease.process_id, reason=error.reason)
+        marks = set(row.marks)
+        row.marks.clear()
+        return Renewed(lease=renewed, cancel_requested="c" in marks, signalled="s" in marks)
+
+    def _renew(self, lease: ProcessLease, lease_ttl_ms: int) -> ProcessLease:
+        row = self._state.rows.get(lease.process_id)
+        if row is None:
+            raise LeaseLostError(lease.process_id, "unknown")
+        holding = self._state.check_lease(row, lease)
+        holding.lease = _extended(row, holding.lease, self._state.clock.now_ms() + lease_ttl_ms)
+        return holding.lease
+
+    async def complete_process_lease(self, completion: ProcessLeaseCompletion) -> None:
+        """Release by token; another token is silent success."""
+        with self._state.lock:
+            row = self._state.rows.get(completion.process_id)
+            if row is None or row.holding is None or row.holding.lease.lease_token != completion.lease_token:
+                return
+            release(self._state, row, ReleaseReason())
+
+    async def release_process_leases(self, releases: Sequence[LeasedRelease]) -> tuple[BatchOutcome, ...]:
+        """Give leases back before a terminal event, with the reason and the time of the next claim."""
+        with self._state.lock:
+            return tuple(self._release_item(item) for item in releases)
+
+    def _release_item(self, item: LeasedRelease) -> BatchOutcome:
+        process_id = item.lease.process_id
+        try:
+            row = self._state.require(process_id)
+            # A repeat of the release that ended this very lease is done already.
+            if row.holding is not None or row.released_token != item.lease.lease_token:
+                self._state.check_lease(row, item.lease)
+                release(self._state, row, item.reason)
+        except LashError as error:
+            return BatchOutcome(process_id=process_id, error=error)
+        return BatchOutcome(process_id=process_id)
+
+    async def get_process_lease(self, process_id: str) -> ProcessLease | None:
+        """The raw lease, maybe expired; None when released, never claimed or unknown."""
+        with self._state.lock:
+            row = self._state.rows.get(process_id)
+            return row.holding.lease if row is not None and row.holding is not None else None
+
+    async def leases_of_owner(self, owner: LeaseOwnerIdentity, limit: int) -> tuple[ProcessLease, ...]:
+        """Leases held by any attempt of a worker incarnation, by process id."""
+        with self._state.lock:
+            leases = [
+                row.holding.lease
+                for _, row in sorted(self._state.held.items())
+                if row.holding is not None and row.holding.lease.owner.is_attempt_of(owner)
+            ]
+            return tuple(leases[: max(limit, 0)])
+
+    async def lease_owners(self) -> tuple[LeaseOwnerIdentity, ...]:
+        """Identities that hold leases now, by owner id and incarnation."""
+        with self._state.lock:
+            owners = {
+                (row.holding.claimant.owner_id, row.holding.claimant.incarnation_id): row.holding.claimant
+                for row in self._state.held.values()
+                if row.holding is not None
+            }
+            return tuple(owner for _, owner in sorted(owners.items(), key=lambda item: item[0]))
+
+
+def give_lease(
+    state: RegistryState, row: Row, owner: LeaseOwnerIdentity, lease_ttl_ms: int, *, batch: bool = False
+) -> ProcessLease:
+    """Put a free row under a new lease. In a batch each row has an attempt of its own (decision 3)."""
+    now_ms = state.clock.now_ms()
+    token = secrets.token_hex(8)
+    lease = ProcessLease(
+        process_id=row.record.id,
+        owner=owner.with_incarnation(f"{owner.incarnation_id}:{token}") if batch else owner,
+        lease_token=token,
+        fencing_token=state.next_fence(),
+        claimed_at_epoch_ms=now_ms,
+        expires_at_epoch_ms=now_ms + lease_ttl_ms,
+        queue=row.record.queue,
+        fenced_writes=row.record.fenced_writes,
+    )
+    row.released_token = ""
+    state.hold(row, Holding(lease=lease, claimant=owner))
+    return lease
+
+
+def release(state: RegistryState, row: Row, reason: ReleaseReason) -> None:
+    """Give a row back before its end. A cancel or signal that the run cannot have seen makes it claimable at once."""
+    unseen = bool(row.marks) or (row.record.cancel_request is not None and row.record.cancel_request.seen_at_ms is None)
+    state.let_go(row, counted=reason.kind != "declined")
+    if reason.kind in _RELEASE_AUDIT:
+        state.note(row, _RELEASE_AUDIT[reason.kind], detail=reason.detail)
+    if row.record.is_terminal:
+        return
+    now_ms = state.clock.now_ms()
+    due_ms = _due_after_release(row, reason, now_ms)
+    if unseen and reason.kind == "parked":
+        due_ms = min(due_ms, now_ms)
+    state.schedule(row, due_ms)
+
+
+def _due_after_release(row: Row, reason: ReleaseReason, now_ms: int) -> float:
+    if reason.due_in_ms is not None and reason.due_in_ms < 0:
+        return NEVER
+    if not may_run_again(row.record):
+        return NEVER
+    if reason.due_in_ms is not None:
+        return now_ms + reason.due_in_ms
+    # A row that was claimed before it was due, and let go, is due when it always was.
+    return max(now_ms, row.record.due_at_ms or 0)
+
+
+def _extended(row: Row, lease: ProcessLease, expires_at_epoch_ms: int) -> ProcessLease:
+    return lease.model_copy(
+        update={"expires_at_epoch_ms": expires_at_epoch_ms, "fenced_writes": row.record.fenced_writes}
+    )

@@ -1,0 +1,69 @@
+"""The in-memory process registry: the reference of the contract, and the model of the property tests."""
+
+from __future__ import annotations
+
+from lash_core.clock import Clock, SystemClock
+from lash_core.memory_store.claiming import ClaimOperations
+from lash_core.memory_store.completion import CompletionOperations
+from lash_core.memory_store.events import EventOperations
+from lash_core.memory_store.facts import FactOperations
+from lash_core.memory_store.grants import GrantOperations
+from lash_core.memory_store.leases import LeaseOperations
+from lash_core.memory_store.maintenance import MaintenanceOperations
+from lash_core.memory_store.reads import ReadOperations
+from lash_core.memory_store.retention import RetentionOperations
+from lash_core.memory_store.start import StartOperations
+from lash_core.memory_store.state import RegistryState
+from lash_core.memory_store.waits import WaitOperations
+from lash_core.model.disposition import DurabilityTier
+from lash_core.model.limits import Limits
+from lash_core.model.owner import ProcessTable
+
+
+class MemoryProcessRegistry(
+    StartOperations,
+    GrantOperations,
+    EventOperations,
+    WaitOperations,
+    ReadOperations,
+    CompletionOperations,
+    LeaseOperations,
+    ClaimOperations,
+    FactOperations,
+    RetentionOperations,
+    MaintenanceOperations,
+):
+    """``ProcessRegistry`` and ``ProcessMaintenance`` in memory; lost with the OS process.
+
+    Every operation is atomic and may be called from any event loop and any thread.
+
+    Args:
+        clock: the store's clock; decides expiry, due times and fences. The machine's by default.
+        process_table: proves deaths of this host's processes for reclaims; None proves nothing.
+        limits: what is refused.
+        durability_tier: what the registry reports; a test may let it report ``durable``.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        process_table: ProcessTable | None = None,
+        *,
+        limits: Limits | None = None,
+        durability_tier: DurabilityTier = DurabilityTier.INLINE,
+    ) -> None:
+        self._state = RegistryState(clock or SystemClock(), limits or Limits(), process_table)
+        self._durability_tier = durability_tier
+
+    def durability_tier(self) -> DurabilityTier:
+        """``inline`` unless told otherwise."""
+        return self._durability_tier
+
+    def with_durability_tier(self, tier: DurabilityTier) -> MemoryProcessRegistry:
+        """The same rows under a registry that reports another tier."""
+        copy = MemoryProcessRegistry(durability_tier=tier)
+        copy._state = self._state
+        return copy
+
+    def __repr__(self) -> str:
+        return f"MemoryProcessRegistry(rows={len(self._state.rows)}, tier={self._durability_tier.value})"

@@ -1,0 +1,46 @@
+"""Pruning of terminal rows with everything they own (contract 2.11, decision 31)."""
+
+from __future__ import annotations
+
+from lash_core.memory_store.part import RegistryPart
+from lash_core.memory_store.reads import decode_cursor
+from lash_core.memory_store.state import Row
+from lash_core.model.process_filter import ProcessFilter
+from lash_core.model.reports import ChangeCursor, PruneReport
+
+
+class RetentionOperations(RegistryPart):
+    """Retention is the host's lever: nothing here ever runs by itself."""
+
+    async def prune_terminal_processes(
+        self,
+        cutoff_ms: int,
+        filter: ProcessFilter | None = None,
+        up_to_cursor: ChangeCursor | None = None,
+        *,
+        limit: int | None = None,
+    ) -> PruneReport:
+        """Delete terminal rows older than the cutoff that match, oldest id first."""
+        newest = None if up_to_cursor is None else decode_cursor(up_to_cursor)
+        with self._state.lock:
+            doomed = [
+                row
+                for _, row in sorted(self._state.rows.items())
+                if row.record.is_terminal
+                and row.record.updated_at_ms < cutoff_ms
+                and (filter is None or filter.matches(row.record))
+                and (newest is None or row.change_sequence <= newest)
+            ]
+            doomed = doomed[:limit]
+            for row in doomed:
+                self._remove(row)
+            return PruneReport(pruned_processes=len(doomed), pruned_events=sum(len(row.events) for row in doomed))
+
+    def _remove(self, row: Row) -> None:
+        state, process_id = self._state, row.record.id
+        del state.rows[process_id]
+        state.held.pop(process_id, None)
+        for key in [key for key in state.grants if key[2] == process_id]:
+            del state.grants[key]
+        # A waiter for a later event of this row would wait for ever; it reads again and finds the id unknown.
+        state.changes.changed(process_id)

@@ -1,0 +1,53 @@
+"""All in-memory stores of one program."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from lash_core.clock import Clock, SystemClock, VirtualClock
+from lash_core.errors import InvalidArgumentError
+from lash_core.memory_store.directory import MemoryFleetDirectory
+from lash_core.memory_store.registry import MemoryProcessRegistry
+from lash_core.model.limits import Limits
+from lash_core.model.owner import ProcessTable
+
+
+class InMemoryStores:
+    """The stores of one program, with the attributes of ``RedisStores``; gone with the program.
+
+    Args:
+        clock: the stores' clock; a ``VirtualClock`` makes ``advance_clock`` work. The machine's by default.
+        process_table: see ``MemoryProcessRegistry``.
+        limits: what is refused.
+    """
+
+    def __init__(
+        self, clock: Clock | None = None, *, process_table: ProcessTable | None = None, limits: Limits | None = None
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.process_registry = MemoryProcessRegistry(self.clock, process_table, limits=limits)
+        self.directory = MemoryFleetDirectory(self.clock)
+        self.live_replay = None
+        self.triggers = None
+
+    async def advance_clock(self, ms: int) -> None:
+        """Move the clock forward.
+
+        Raises:
+            InvalidArgumentError: the stores run on a real clock.
+        """
+        if not isinstance(self.clock, VirtualClock):
+            raise InvalidArgumentError("advance_clock needs stores on a VirtualClock", field="clock")
+        self.clock.advance_ms(ms)
+
+    async def close(self) -> None:
+        """Nothing to give back. May be called twice."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
