@@ -1,0 +1,25 @@
+"""Building frozen models from data that this store wrote itself: no validation, a tenth of the time."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from lash_core.model.base import Model
+
+M = TypeVar("M", bound=Model)
+
+_set = object.__setattr__
+
+
+def fast_build(model: type[M], values: dict[str, Any]) -> M:
+    """Make ``model`` from a complete dict of its fields, unchecked.
+
+    Only for values that this process made or that a record codec has decoded; every field must be given. Validation
+    costs 5 to 20 µs a model, and a worker builds several for each row it claims.
+    """
+    built = model.__new__(model)
+    _set(built, "__dict__", values)
+    _set(built, "__pydantic_fields_set__", set(values))
+    _set(built, "__pydantic_extra__", None)
+    _set(built, "__pydantic_private__", None)
+    return built
