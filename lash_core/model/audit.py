@@ -10,7 +10,7 @@ from lash_core.model.base import Model
 
 AUDIT_ENTRIES_MAX = 50
 
-AuditKind = Literal["takeover", "reclaim", "yield", "park", "decline", "death", "poison", "abandon"]
+AuditKind = Literal["takeover", "reclaim", "yield", "park", "decline", "death", "poison", "abandon", "wake_dropped"]
 
 
 class AuditEntry(Model):
