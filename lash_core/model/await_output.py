@@ -43,9 +43,9 @@ ABANDON_MESSAGES = {
 class AbandonEvidence(Model):
     """Why a process counts as abandoned: who wrote it, against which owner, when (ms since the epoch)."""
 
-    writer: AbandonWriter
-    owner: LeaseOwnerIdentity | None = None
-    epoch_ms: int = 0
+    writer: AbandonWriter = Field(kw_only=False)
+    owner: LeaseOwnerIdentity | None = Field(default=None, kw_only=False)
+    epoch_ms: int = Field(default=0, kw_only=False)
 
 
 class ProcessAwaitOutput(Model):

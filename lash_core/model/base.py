@@ -1,8 +1,8 @@
-"""The base of every model: frozen, closed, and built by field name or by alias."""
+"""The base of every model: frozen, closed, built by field name, by alias, or by position where a model allows it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,7 +10,43 @@ JsonValue = Any
 """Any canonical JSON value (``lash_core.model.canonical_json``). Checked where it enters, not by type."""
 
 
-class Model(BaseModel):
+def positional_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """Fields that may be given by position, in order: those declared with ``Field(kw_only=False)``."""
+    return tuple(name for name, info in model.model_fields.items() if info.kw_only is False)
+
+
+if TYPE_CHECKING:
+    # Type checkers read ``kw_only=False`` by themselves, as part of ``dataclass_transform``.
+    _PositionalModel = BaseModel
+else:
+
+    class _PositionalMeta(type(BaseModel)):
+        """Turns positional arguments into named ones before pydantic sees them.
+
+        It stands on the metaclass because an ``__init__`` of our own would slow every nested validation down.
+        """
+
+        def __call__(cls, *args, **named):
+            if args:
+                named = _named_arguments(cls, args, named)
+            return super().__call__(**named)
+
+    class _PositionalModel(BaseModel, metaclass=_PositionalMeta):
+        """The run-time half of positional construction."""
+
+
+def _named_arguments(model: type[BaseModel], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    names = positional_fields(model)
+    if len(args) > len(names):
+        raise TypeError(f"{model.__name__} takes at most {len(names)} positional arguments, {len(args)} were given")
+    for name, value in zip(names, args, strict=False):
+        if name in named:
+            raise TypeError(f"{model.__name__} got {name!r} by position and by name")
+        named[name] = value
+    return named
+
+
+class Model(_PositionalModel):
     """A frozen record. Unknown fields are refused, so that a misspelled name is an error and not a loss."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

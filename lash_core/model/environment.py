@@ -14,8 +14,8 @@ from lash_core.model.canonical_json import canonical_json_bytes, sha256_hex
 class ProcessExecutionEnvSpec(Model):
     """What a process needs of its creator: plugin options and the session policy. Unknown fields are refused."""
 
-    plugin_options: dict[str, Any] = Field(default_factory=dict)
-    policy: dict[str, Any] = Field(default_factory=dict)
+    plugin_options: dict[str, Any] = Field(default_factory=dict, kw_only=False)
+    policy: dict[str, Any] = Field(default_factory=dict, kw_only=False)
 
     @property
     def env_ref(self) -> str:

@@ -18,14 +18,14 @@ from lash_core.model.scope import CausalRef, SessionScope
 class Replay(Model):
     """A deterministic key: the same key with the same content is the same event."""
 
-    key: str
+    key: str = Field(kw_only=False)
 
 
 class ProcessEventAppendRequest(Model):
     """A request to append one event."""
 
-    event_type: str
-    payload: JsonValue = None
+    event_type: str = Field(kw_only=False)
+    payload: JsonValue = Field(default=None, kw_only=False)
     replay: Replay | None = None
     wake_target_scope: SessionScope | None = None
     requested_by: str | None = None
@@ -38,6 +38,10 @@ class ProcessEventAppendRequest(Model):
     def with_replay_key(self, key: str) -> ProcessEventAppendRequest:
         """A copy with a replay key."""
         return self.model_copy(update={"replay": Replay(key=key)})
+
+    def with_payload(self, payload: JsonValue) -> ProcessEventAppendRequest:
+        """A copy with another payload."""
+        return self.model_copy(update={"payload": payload})
 
     def with_wake_target_scope(self, scope: SessionScope) -> ProcessEventAppendRequest:
         """A copy that wakes this scope instead of the row's."""

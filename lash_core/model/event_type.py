@@ -83,9 +83,9 @@ class ProcessEventSemantics(Model):
 class ProcessEventType(Model):
     """A declared event type. ``payload_schema`` is a JSON schema; ``True``, ``{}`` and ``"any"`` accept everything."""
 
-    name: str
-    payload_schema: JsonValue = True
-    semantics: ProcessEventSemantics = Field(default_factory=ProcessEventSemantics)
+    name: str = Field(kw_only=False)
+    payload_schema: JsonValue = Field(default=True, kw_only=False)
+    semantics: ProcessEventSemantics = Field(default_factory=ProcessEventSemantics, kw_only=False)
 
     @classmethod
     def signal(cls, name: str, payload_schema: JsonValue = None) -> ProcessEventType:

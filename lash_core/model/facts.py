@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from lash_core.model.base import JsonValue, Model
 from lash_core.model.canonical_json import canonical_json
+from lash_core.model.ids import signal_event_type
 from lash_core.model.limits import Limits
 from lash_core.model.owner import LeaseOwnerIdentity
 
@@ -16,16 +19,16 @@ from lash_core.model.owner import LeaseOwnerIdentity
 class ProcessStarted(Model):
     """First start: the worker's configured identity and the time. The first writer wins."""
 
-    owner: LeaseOwnerIdentity
-    started_at_ms: int
+    owner: LeaseOwnerIdentity = Field(kw_only=False)
+    started_at_ms: int = Field(kw_only=False)
 
 
 class AbandonRequest(Model):
     """Somebody allows the process to be abandoned. The first writer wins."""
 
-    requested_by: str
-    requested_at_ms: int
-    reason: str | None = None
+    requested_by: str = Field(kw_only=False)
+    requested_at_ms: int = Field(kw_only=False)
+    reason: str | None = Field(default=None, kw_only=False)
 
 
 class SignalWait(Model):
@@ -35,22 +38,34 @@ class SignalWait(Model):
     name: str
     event_type: str
     key: str
-    ordinal: int
+    ordinal: int = Field(ge=1)
+
+    @classmethod
+    def of(cls, process_id: str, name: str, ordinal: int) -> SignalWait:
+        """The wait of a process for its ``ordinal``-th signal of a name; ordinals start at 1.
+
+        Raises:
+            InvalidArgumentError: not a signal name.
+        """
+        event_type = signal_event_type(name)
+        return cls(
+            name=name, event_type=event_type, key=f"process:{process_id}:{event_type}:{ordinal}", ordinal=ordinal
+        )
 
 
 class WaitState(Model):
     """What a process waits for, since when. A facet: a waiting process is still running."""
 
-    since_ms: int
-    kind: SignalWait
+    since_ms: int = Field(kw_only=False)
+    kind: SignalWait = Field(kw_only=False)
 
 
 class ProcessExternalRef(Model):
     """The name of the process in another system. The first assignment sticks."""
 
-    backend: str
-    id: str
-    metadata: JsonValue = None
+    backend: str = Field(kw_only=False)
+    id: str = Field(kw_only=False)
+    metadata: JsonValue = Field(default=None, kw_only=False)
 
     def validated(self, limits: Limits) -> ProcessExternalRef:
         """A copy of its own when it is canonical JSON within the payload limit.
@@ -79,8 +94,8 @@ class CancelRequest(Model):
 class ProcessHandleDescriptor(Model):
     """How a handle describes its process to its holder."""
 
-    kind: str | None = None
-    label: str | None = None
+    kind: str | None = Field(default=None, kw_only=False)
+    label: str | None = Field(default=None, kw_only=False)
 
 
 class ProcessHandleGrant(Model):

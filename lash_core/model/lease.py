@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from lash_core.errors import SettingsError
 from lash_core.model.base import Model
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -46,8 +48,8 @@ class ProcessLease(Model):
 class ProcessLeaseCompletion(Model):
     """What a release names: the process and the token."""
 
-    process_id: str
-    lease_token: str
+    process_id: str = Field(kw_only=False)
+    lease_token: str = Field(kw_only=False)
 
     @classmethod
     def from_lease(cls, lease: ProcessLease) -> ProcessLeaseCompletion:
@@ -117,8 +119,8 @@ class ReleaseReason(Model):
     ``due_in_ms``: None = at once; -1 = not before something happens (``+inf``). Declines do not count as attempts.
     """
 
-    kind: Literal["released", "parked", "yielded", "declined"] = "released"
-    due_in_ms: int | None = None
+    kind: Literal["released", "parked", "yielded", "declined"] = Field(default="released", kw_only=False)
+    due_in_ms: int | None = Field(default=None, ge=-1, kw_only=False)
     detail: str = ""
 
 
@@ -154,6 +156,15 @@ class LeaseTimings:
             )
         self.ttl_ms = ttl_ms
         self.renew_interval_ms = renew
+
+    @classmethod
+    def from_ttl(cls, ttl_ms: int) -> LeaseTimings:
+        """A renewal interval of a third of the TTL.
+
+        Raises:
+            SettingsError: the TTL is too short.
+        """
+        return cls(ttl_ms)
 
     def __repr__(self) -> str:
         return f"LeaseTimings(ttl_ms={self.ttl_ms}, renew_interval_ms={self.renew_interval_ms})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lash_core.errors import ReplayKeyRequiredError, UndeclaredEventTypeError
+from lash_core.errors import InvalidPayloadError, ReplayKeyRequiredError, UndeclaredEventTypeError
 from lash_core.model.await_output import (
     AbandonEvidence,
     AbandonWriter,
@@ -66,6 +66,7 @@ def materialize(process_id: str, sequence: int, event_type: ProcessEventType, pa
 
     Raises:
         SelectorError: a selector that does not match; nothing may be written then.
+        InvalidPayloadError: the selected outcome does not fit the declared state.
     """
     semantics = event_type.semantics
     if semantics.is_plain:
@@ -73,7 +74,7 @@ def materialize(process_id: str, sequence: int, event_type: ProcessEventType, pa
     terminal = wake = None
     if semantics.terminal is not None:
         terminal = MaterializedTerminal(
-            state=semantics.terminal.state, await_output=_terminal_output(semantics.terminal, payload)
+            state=semantics.terminal.state, await_output=_terminal_output(event_type.name, semantics.terminal, payload)
         )
     if semantics.wake is not None:
         wake = _wake(process_id, sequence, semantics.wake, payload)
@@ -110,13 +111,17 @@ def default_wake_input(payload: Any) -> str:
     return stringify(payload)
 
 
-def _terminal_output(terminal: TerminalSemantics, payload: Any) -> AnyAwaitOutput:
+def _terminal_output(event_type: str, terminal: TerminalSemantics, payload: Any) -> AnyAwaitOutput:
     value = payload if terminal.await_output is None else select(terminal.await_output, payload)
     decoded = decode_await_output(value)
-    # Decision 34: an outcome of another kind than the declared state is a value, not that outcome.
-    if decoded is not None and decoded.state == terminal.state:
-        return decoded
-    return _wrap(terminal.state, value)
+    if decoded is None:
+        return _wrap(terminal.state, value)
+    if decoded.state != terminal.state:
+        # Decision 34; wrapping would report a failure that lash did observe as a success (ADR 0040).
+        raise InvalidPayloadError(
+            event_type, f"its outcome is {decoded.type}, but the event ends the process as {terminal.state}"
+        )
+    return decoded
 
 
 def _wrap(state: TerminalState, value: Any) -> AnyAwaitOutput:

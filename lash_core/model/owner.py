@@ -32,9 +32,9 @@ AnyLiveness = Annotated[OpaqueLiveness | LocalProcessLiveness, Field(discriminat
 class LeaseOwnerIdentity(Model):
     """An owner of leases: a stable id, one incarnation of it, and what proves its death."""
 
-    owner_id: str
-    incarnation_id: str
-    liveness: AnyLiveness = Field(default_factory=OpaqueLiveness)
+    owner_id: str = Field(kw_only=False)
+    incarnation_id: str = Field(kw_only=False)
+    liveness: AnyLiveness = Field(default_factory=OpaqueLiveness, kw_only=False)
 
     @classmethod
     def opaque(cls, owner_id: str, incarnation_id: str) -> LeaseOwnerIdentity:

@@ -61,10 +61,39 @@ def check_schema(schema: Any, *, field: str) -> None:
             field=field,
             limit=SCHEMA_BYTES_MAX,
         )
+    fault = _schema_text_fault(text)
+    if fault is not None:
+        raise InvalidRegistrationError(f"{field}: {fault}", field=field)
+
+
+@lru_cache(maxsize=512)
+def _schema_text_fault(schema_text: str) -> str | None:
+    # Cached by text: the same kinds are registered again and again, and this check costs milliseconds.
+    schema = json.loads(schema_text)
+    if not isinstance(schema, bool | dict):
+        return 'not a JSON schema: it must be an object, true, false or "any"'
+    outside = _outside_reference(schema)
+    if outside is not None:
+        return f"refers to {outside[:120]!r}; only references into the schema itself (`#…`) are allowed"
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise InvalidRegistrationError(f"{field}: not a JSON schema: {error.message[:200]}", field=field) from error
+        return f"not a JSON schema: {error.message[:200]}"
+    return None
+
+
+def _outside_reference(schema: Any) -> str | None:
+    if isinstance(schema, list):
+        return next((found for item in schema if (found := _outside_reference(item))), None)
+    if not isinstance(schema, dict):
+        return None
+    for name, value in schema.items():
+        if name in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
+            return value
+        found = _outside_reference(value)
+        if found is not None:
+            return found
+    return None
 
 
 @lru_cache(maxsize=512)

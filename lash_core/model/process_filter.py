@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from lash_core.errors import InvalidFilterError
 from lash_core.model.base import JsonValue, Model
+from lash_core.model.canonical_json import canonical_json
 from lash_core.model.record import ProcessRecord
 
 FilterStatus = Literal["running", "completed", "failed", "cancelled", "abandoned", "any"]
@@ -31,7 +32,7 @@ class ProcessFilter(Model):
         caused_by = record.provenance.caused_by
         return (
             (self.status in ("any", record.status.state))
-            and (self.definition is None or record.identity.definition == self.definition)
+            and (self.definition is None or _same_json(self.definition, record.identity.definition))
             and (self.waiting is None or (record.wait is not None) == self.waiting)
             and _same(self.originator_scope_id, record.provenance.originator.scope_id)
             and _same(self.identity_kind, record.identity.kind)
@@ -90,6 +91,11 @@ def _check_facet(name: Any, value: Any) -> None:
         raise InvalidFilterError(f"processes.list filter `{name}` must be a string", field=name, value=value)
     if name in _TIME_FACETS and (isinstance(value, bool) or not isinstance(value, int)):
         raise InvalidFilterError(f"processes.list filter `{name}` must be an integer", field=name, value=value)
+
+
+def _same_json(wanted: Any, found: Any) -> bool:
+    # As JSON: to Python 1, 1.0 and True are equal.
+    return canonical_json(wanted) == canonical_json(found)
 
 
 def _same(wanted: str | None, found: str | None) -> bool:

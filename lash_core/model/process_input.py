@@ -12,10 +12,10 @@ from lash_core.model.base import JsonValue, Model
 class PreparedToolCall(Model):
     """A tool call that is ready to run."""
 
-    call_id: str
-    tool_id: str
-    tool_name: str
-    args: JsonValue = None
+    call_id: str = Field(kw_only=False)
+    tool_id: str = Field(kw_only=False)
+    tool_name: str = Field(kw_only=False)
+    args: JsonValue = Field(default=None, kw_only=False)
     replay: JsonValue = None
     prepared_payload: JsonValue = None
 
@@ -50,15 +50,15 @@ class ToolCallInput(ProcessInput):
     """One prepared tool call."""
 
     type: Literal["tool_call"] = "tool_call"
-    call: PreparedToolCall
+    call: PreparedToolCall = Field(kw_only=False)
 
 
 class EngineInput(ProcessInput):
     """Work of a process engine."""
 
     type: Literal["engine"] = "engine"
-    kind: str
-    payload: JsonValue = None
+    kind: str = Field(kw_only=False)
+    payload: JsonValue = Field(default=None, kw_only=False)
 
 
 class SessionTurnInput(ProcessInput):
@@ -74,7 +74,7 @@ class ExternalInput(ProcessInput):
     """Work done outside lash."""
 
     type: Literal["external"] = "external"
-    metadata: JsonValue = Field(default_factory=dict)
+    metadata: JsonValue = Field(default_factory=dict, kw_only=False)
 
 
 AnyProcessInput = Annotated[ToolCallInput | EngineInput | SessionTurnInput | ExternalInput, Field(discriminator="type")]
@@ -83,9 +83,9 @@ AnyProcessInput = Annotated[ToolCallInput | EngineInput | SessionTurnInput | Ext
 class ProcessIdentity(Model):
     """What a process is called in lists: kind, optional label, optional definition."""
 
-    kind: str
-    label: str | None = None
-    definition: JsonValue = None
+    kind: str = Field(kw_only=False)
+    label: str | None = Field(default=None, kw_only=False)
+    definition: JsonValue = Field(default=None, kw_only=False)
 
 
 def default_identity(process_input: AnyProcessInput) -> ProcessIdentity:

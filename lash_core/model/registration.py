@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import Field
@@ -11,9 +12,10 @@ from lash_core.errors import InvalidArgumentError, InvalidRegistrationError
 from lash_core.model.base import Model
 from lash_core.model.canonical_json import canonical_json, canonical_json_bytes
 from lash_core.model.disposition import RecoveryDisposition
-from lash_core.model.event_type import CORE_BY_NAME, ProcessEventType, with_core_event_types
+from lash_core.model.event_type import CORE_BY_NAME, ProcessEventType, accepts_any, with_core_event_types
 from lash_core.model.ids import check_id, check_queue
 from lash_core.model.limits import Limits
+from lash_core.model.payload_schema import check_schema
 from lash_core.model.process_input import (
     AnyProcessInput,
     EngineInput,
@@ -44,9 +46,9 @@ class ProcessRegistration(Model):
         InvalidRegistrationError: from ``validated()``; building one checks types only.
     """
 
-    id: str
-    input: AnyProcessInput
-    disposition: RecoveryDisposition
+    id: str = Field(kw_only=False)
+    input: AnyProcessInput = Field(kw_only=False)
+    disposition: RecoveryDisposition = Field(kw_only=False)
     identity: ProcessIdentity | None = None
     event_types: tuple[ProcessEventType, ...] = ()
     provenance: ProcessProvenance = Field(default_factory=ProcessProvenance)
@@ -69,7 +71,7 @@ class ProcessRegistration(Model):
     @property
     def all_event_types(self) -> tuple[ProcessEventType, ...]:
         """Declared types, then the core ones."""
-        return with_core_event_types(self.event_types)
+        return with_core_event_types(self.declared_event_types)
 
     @property
     def declared_event_types(self) -> tuple[ProcessEventType, ...]:
@@ -102,6 +104,42 @@ class ProcessRegistration(Model):
         """Hex SHA-256 over the canonical JSON of ``hashed_facts()``."""
         return hashlib.sha256(canonical_json(self.hashed_facts(), field="registration").encode()).hexdigest()
 
+    def with_disposition(self, disposition: RecoveryDisposition) -> Self:
+        """A copy that recovers another way."""
+        return self.model_copy(update={"disposition": RecoveryDisposition(disposition)})
+
+    def with_identity(self, identity: ProcessIdentity) -> Self:
+        """A copy with an identity of its own."""
+        return self.model_copy(update={"identity": identity})
+
+    def with_event_types(self, event_types: Iterable[ProcessEventType]) -> Self:
+        """A copy that declares these event types."""
+        return self.model_copy(update={"event_types": tuple(event_types)})
+
+    def with_provenance(self, provenance: ProcessProvenance) -> Self:
+        """A copy with another origin."""
+        return self.model_copy(update={"provenance": provenance})
+
+    def with_env_ref(self, env_ref: str | None) -> Self:
+        """A copy with a captured execution environment."""
+        return self.model_copy(update={"env_ref": env_ref})
+
+    def with_wake_target(self, scope: SessionScope | None) -> Self:
+        """A copy whose wakes go to ``scope``."""
+        return self.model_copy(update={"wake_target": scope})
+
+    def with_queue(self, queue: str) -> Self:
+        """A copy that waits in another queue."""
+        return self.model_copy(update={"queue": queue})
+
+    def with_delay_ms(self, delay_ms: int) -> Self:
+        """A copy that is due ``delay_ms`` after its registration."""
+        return self.model_copy(update={"delay_ms": delay_ms})
+
+    def with_timeout_ms(self, timeout_ms: int | None) -> Self:
+        """A copy whose runs end after ``timeout_ms``."""
+        return self.model_copy(update={"timeout_ms": timeout_ms})
+
     def with_due_at_ms(self, due_at_ms: int) -> Self:
         """A copy that is due at ``due_at_ms``, ms since the epoch by the server's clock."""
         return self.model_copy(update={"due_at_ms": due_at_ms})
@@ -116,6 +154,10 @@ class ProcessRegistration(Model):
             check_id(self.id, field="id")
             check_queue(self.queue)
             canonical_json(self.input.model_dump(mode="python", by_alias=True), field="input")
+            if self.identity is not None and self.identity.definition is not None:
+                canonical_json(self.identity.definition, field="identity.definition")
+            if self.wake_target is not None:
+                self.wake_target.validated()
         except InvalidArgumentError as error:
             raise InvalidRegistrationError(
                 error.message, field=error.field, value=error.value, limit=error.limit, process_id=_text(self.id)
@@ -167,12 +209,13 @@ def _check_event_types(registration: ProcessRegistration) -> None:
         seen.add(name)
         core = CORE_BY_NAME.get(name)
         terminal = event_type.semantics.terminal
-        if core is not None and event_type.semantics != core.semantics:
+        if core is not None and (event_type.semantics != core.semantics or not accepts_any(event_type.payload_schema)):
             raise InvalidRegistrationError(
                 f"process `{registration.id}` declares core event type `{name}` with other semantics",
                 field="event_types",
                 value=name,
             )
+        check_schema(event_type.payload_schema, field=f"event_types.{name}.payload_schema")
         if terminal is not None and terminal.state != "completed" and terminal.await_output is None:
             raise InvalidRegistrationError(
                 f"process `{registration.id}` terminal event type `{name}` must declare await_output",

@@ -14,7 +14,7 @@ class ChangeCursor(Model):
     ``ChangeCursor.initial()`` is before everything.
     """
 
-    token: str = ""
+    token: str = Field(default="", kw_only=False)
 
     @classmethod
     def initial(cls) -> ChangeCursor:

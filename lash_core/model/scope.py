@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lash_core.model.base import Model
 from lash_core.model.ids import check_id
@@ -13,8 +13,18 @@ from lash_core.model.ids import check_id
 class SessionScope(Model):
     """A session, or one agent frame of it. What handle grants are keyed by."""
 
-    session_id: str
-    agent_frame_id: str | None = None
+    session_id: str = Field(kw_only=False)
+    agent_frame_id: str | None = Field(default=None, kw_only=False)
+
+    @field_validator("agent_frame_id")
+    @classmethod
+    def _empty_frame_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+    @classmethod
+    def for_agent_frame(cls, session_id: str, agent_frame_id: str | None) -> SessionScope:
+        """One frame of a session; an empty frame id means the session itself."""
+        return cls(session_id=session_id, agent_frame_id=agent_frame_id)
 
     @property
     def scope_id(self) -> str:
@@ -47,7 +57,7 @@ class HostOriginator(Model):
     """Started by the host itself, with an optional opaque label for grouping."""
 
     type: Literal["host"] = "host"
-    scope: str | None = None
+    scope: str | None = Field(default=None, kw_only=False)
 
     @property
     def scope_id(self) -> str:
@@ -59,7 +69,7 @@ class SessionOriginator(Model):
     """Started by a session."""
 
     type: Literal["session"] = "session"
-    scope: SessionScope
+    scope: SessionScope = Field(kw_only=False)
 
     @property
     def scope_id(self) -> str:
@@ -114,9 +124,14 @@ class CausalRef(Model):
 class ProcessProvenance(Model):
     """Where a process comes from. Pure metadata, but for the host profile check (contract, decision 1)."""
 
-    originator: AnyOriginator = Field(default_factory=HostOriginator)
+    originator: AnyOriginator = Field(default_factory=HostOriginator, kw_only=False)
     caused_by: CausalRef | None = None
     host_profile_id: str = ""
+
+    @classmethod
+    def for_session(cls, scope: SessionScope, *, host_profile_id: str = "") -> ProcessProvenance:
+        """Started by a session: its scope is the owner scope."""
+        return cls(originator=SessionOriginator(scope=scope), host_profile_id=host_profile_id)
 
     @property
     def owner_scope(self) -> SessionScope:

@@ -1,0 +1,94 @@
+"""What a tool answers, and how it stands to the outcome of a process (contract 1.8). Pure.
+
+The mapping is one to one both ways, but for an abandoned process: a tool reports it as a failure, and no tool can
+report an abandonment of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
+
+from lash_core.model.await_output import (
+    ABANDON_MESSAGES,
+    AbandonedOutput,
+    AnyAwaitOutput,
+    CancelledOutput,
+    FailureOutput,
+    ProcessAwaitOutput,
+    Success,
+    ToolFailureClass,
+)
+from lash_core.model.base import JsonValue, Model
+
+ABANDONED_CODE = "process_abandoned"
+
+
+class ToolSuccess(Model):
+    """The tool answered."""
+
+    type: Literal["success"] = "success"
+    value: JsonValue = Field(default=None, kw_only=False)
+    control: JsonValue = None
+
+
+class ToolFailure(Model):
+    """The tool failed."""
+
+    type: Literal["failure"] = "failure"
+    class_: ToolFailureClass = Field(validation_alias=AliasChoices("class", "class_"), serialization_alias="class")
+    code: str
+    message: str
+    raw: JsonValue = None
+    control: JsonValue = None
+
+
+class ToolCancelled(Model):
+    """The call was cancelled."""
+
+    type: Literal["cancelled"] = "cancelled"
+    message: str = Field(default="", kw_only=False)
+    raw: JsonValue = None
+    control: JsonValue = None
+
+
+AnyToolOutput = Annotated[ToolSuccess | ToolFailure | ToolCancelled, Field(discriminator="type")]
+
+
+def to_tool_output(output: AnyAwaitOutput) -> AnyToolOutput:
+    """What a tool that awaited a process answers."""
+    match output:
+        case Success():
+            return ToolSuccess(value=output.value, control=output.control)
+        case FailureOutput():
+            return ToolFailure(
+                class_=output.class_,
+                code=output.code,
+                message=output.message,
+                raw=output.raw,
+                control=output.control,
+            )
+        case CancelledOutput():
+            return ToolCancelled(message=output.message, raw=output.raw, control=output.control)
+        case AbandonedOutput():
+            return ToolFailure(
+                class_=ToolFailureClass.EXTERNAL,
+                code=ABANDONED_CODE,
+                message=ABANDON_MESSAGES[output.evidence.writer],
+                raw=output.evidence.to_json_value(),
+                control=output.control,
+            )
+
+
+def from_tool_output(output: AnyToolOutput) -> AnyAwaitOutput:
+    """The outcome of a process that ran one tool call. A failure stays one, whatever its code says."""
+    match output:
+        case ToolSuccess():
+            return ProcessAwaitOutput.success(output.value, control=output.control)
+        case ToolFailure():
+            return ProcessAwaitOutput.failure(
+                output.class_, output.code, output.message, raw=output.raw, control=output.control
+            )
+        case ToolCancelled():
+            return ProcessAwaitOutput.cancelled(output.message, raw=output.raw, control=output.control)
