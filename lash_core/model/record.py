@@ -52,6 +52,8 @@ class Abandoned(Model):
 
 AnyProcessStatus = Annotated[Running | Completed | Failed | Cancelled | Abandoned, Field(discriminator="state")]
 
+ProcessStatus = AnyProcessStatus
+
 RUNNING = Running()
 
 _TERMINAL_STATUS = {"completed": Completed, "failed": Failed, "cancelled": Cancelled, "abandoned": Abandoned}
