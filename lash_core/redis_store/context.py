@@ -1,0 +1,21 @@
+"""What every Redis store needs: connection, scripts, keys, settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lash_core.redis_store.connection import RedisConnection
+from lash_core.redis_store.keys import Keyspace
+from lash_core.redis_store.scripts import Scripts
+from lash_core.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RedisContext:
+    """One namespace of one deployment. ``clock_offset``: the test loader's clock is in use."""
+
+    connection: RedisConnection
+    scripts: Scripts
+    keyspace: Keyspace
+    settings: StoreSettings
+    clock_offset: bool = False
