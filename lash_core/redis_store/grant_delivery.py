@@ -1,8 +1,8 @@
 """The outbox's grant steps, carried out: the session side of grants follows the process side (DESIGN 3.5).
 
-``T:g`` of the process is the truth. Who writes ``T:sg`` compares it with ``T:g`` afterwards and leaves its outbox entry when
-they differ, so of two racing deliveries the last writer has always compared. Steps that begin at a session (transfer,
-deletion) change ``T:g`` once per request id.
+``T:g`` of the process is the truth. Who writes ``T:sg`` compares it with ``T:g`` afterwards and leaves its outbox entry
+when they differ, so of two racing deliveries the last writer has always compared. Steps that begin at a session
+(transfer, deletion) change ``T:g`` once per request id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROUNDS_MAX = 8
 """Rounds of write and compare: each further one needs another writer of the same grant in between."""
 
 WAKES = "wakes"
-"""Where a scope id stands in ``T:sg``: the note that a row wakes the session. No scope id looks like it."""
+"""Stands for a scope id in ``forget`` steps: the session's note that a row wakes it. No scope id looks like it."""
 
 
 class ProcessAfterDeletion:
@@ -34,7 +34,7 @@ class ProcessAfterDeletion:
 
 
 class GrantDelivery:
-    """Carries out ``grants``, ``prune``, ``transfer``, ``forget`` and ``watch`` steps. Every method is safe to repeat."""
+    """Carries out ``grants``, ``prune``, ``transfer``, ``forget``, ``watch`` steps. All are safe to repeat."""
 
     def __init__(self, context: RedisContext) -> None:
         self._context = context
@@ -83,8 +83,8 @@ class GrantDelivery:
         process_id = str(entry.step["p"])
         session_id = entry.step.get("s")
         if session_id is not None:
-            key = self._keyspace.of_session(session_id).session_grants(session_id)
-            args = (f"{WAKES}\n{process_id}", str(entry.step["h"]))
+            key = self._keyspace.of_session(session_id).session_wakes(session_id)
+            args = (process_id, str(entry.step["h"]))
             await self._context.scripts.run([Call("unwatch_row", (key,), args)])
         places = [GrantPlace(scope_id, json.loads(grant)["s"]) for scope_id, grant in entry.numbered()]
         if places:
@@ -93,8 +93,8 @@ class GrantDelivery:
     async def carry_watch(self, entry: OutboxEntry) -> None:
         """A ``watch`` step."""
         session_id = str(entry.step["s"])
-        key = self._keyspace.of_session(session_id).session_grants(session_id)
-        args = (f"{WAKES}\n{entry.step['p']}", str(entry.step["h"]))
+        key = self._keyspace.of_session(session_id).session_wakes(session_id)
+        args = (str(entry.step["p"]), str(entry.step["h"]))
         await self._context.scripts.run([Call("watch_row", (key,), args)])
 
     async def carry_transfer(self, entry: OutboxEntry) -> None:
@@ -147,6 +147,9 @@ class GrantDelivery:
                 )
             )
         replies = await self._context.scripts.run(calls)
+        session_id = str(entry.step["s"])
+        receipt = self._keyspace.of_session(session_id).session_grants(session_id)
+        await self._context.connection.execute(receipt, "HDEL", receipt, "gone")
         if left is not None:
             for process_id, reply in zip(process_ids, replies, strict=True):
                 if process_id in scopes:
@@ -166,8 +169,8 @@ class GrantDelivery:
         for place in places:
             pair = (f"{place.scope_id}\n{process_id}", held[place.scope_id])
             by_session.setdefault(place.session_id, []).extend(pair)
-        calls = [
-            Call("put_session_grants", (self._keyspace.of_session(session_id).session_grants(session_id),), tuple(pairs))
-            for session_id, pairs in by_session.items()
-        ]
+        calls: list[Call] = []
+        for session_id, pairs in by_session.items():
+            key = self._keyspace.of_session(session_id).session_grants(session_id)
+            calls.append(Call("put_session_grants", (key,), tuple(pairs)))
         await self._context.scripts.run(calls)

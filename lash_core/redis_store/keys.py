@@ -117,6 +117,10 @@ class PartitionKeys:
         r"""Hash ``<scope>\n<pid>`` → grant JSON, in the session's partition."""
         return f"{self.tag}:sg:{session_id}"
 
+    def session_wakes(self, session_id: str) -> str:
+        """Hash pid → registration hash of the rows that wake the session, in the session's partition."""
+        return f"{self.tag}:sk:{session_id}"
+
     def session_queue(self, session_id: str) -> str:
         """List: wake deliveries that wait for the session, in the session's partition."""
         return f"{self.tag}:sq:{session_id}"

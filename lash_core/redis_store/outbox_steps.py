@@ -96,12 +96,13 @@ def decode_grant(process_id: str, scope_id: str, text: str, *, key: str) -> Proc
             descriptor=ProcessHandleDescriptor.model_validate(stored["d"]),
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise CorruptRecordError(f"{key} holds a grant that cannot be decoded", key=key, process_id=process_id) from error
+        raise CorruptRecordError(f"{key} holds an unreadable grant", key=key, process_id=process_id) from error
 
 
 def grants_step(process_id: str, places: Sequence[GrantPlace]) -> str:
     """Make the session side of these grants equal to the process side. Written with every change of ``T:g``."""
-    return canonical_json({"op": "grants", "p": process_id, "s": [[place.scope_id, place.session_id] for place in places]})
+    named = [[place.scope_id, place.session_id] for place in places]
+    return canonical_json({"op": "grants", "p": process_id, "s": named})
 
 
 def transfer_step(request_id: str, source: SessionScope, target: SessionScope) -> str:

@@ -1,7 +1,7 @@
 """Handle grants over Redis (contract 2.3, 2.4; DESIGN 3.5).
 
-A grant exists where the process's side (``T:g``) and the session's side (``T:sg``) both have it, so a handle under way between
-two sessions is in neither. Each call returns when both sides agree; after a crash the outbox makes them agree.
+A grant exists where the process's side (``T:g``) and the session's side (``T:sg``) both have it, so a handle under way
+between two sessions is in neither. Each call returns when both sides agree; after a crash the outbox makes them agree.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class ProcessGrants(ProcessOutbox):
         return await self._entry(keys.index, detail)
 
     async def list_handles(self, scope: SessionScope) -> tuple[tuple[ProcessHandleGrant, ProcessRecord], ...]:
-        """Grants of a scope with their rows, terminal ones too, by process id. One read of the session, one of the rows."""
+        """Grants of a scope with their rows, terminal ones too, by process id."""
         key = self._context.keyspace.of_session(scope.session_id).session_grants(scope.session_id)
         stored = as_mapping((await self._context.connection.read([Command(key, ("HGETALL", key))]))[0])
         texts: dict[str, str] = {}
@@ -174,8 +174,8 @@ class ProcessGrants(ProcessOutbox):
     async def delete_session_process_state(self, session_id: str) -> SessionDeleteReport:
         """Remove a session's grants (all frames) and clear it as wake target. Cancels and deletes no process.
 
-        The removal is one script; the processes' sides follow one by one, and the report is exact when the call returns.
-        Safe to repeat.
+        The removal is one script; the processes' sides follow, and the report is exact when the call returns. Safe to
+        repeat.
 
         Raises:
             OutcomeUnknownError: the grants are gone, and the store went away; the outbox does the rest.
@@ -184,7 +184,8 @@ class ProcessGrants(ProcessOutbox):
         session_grants = keys.session_grants(session_id)
         request_id = new_request_id()
         args = (request_id, forget_step(request_id, session_id))
-        call = Call("delete_session_process_state", (session_grants, keys.outbox), args)
+        script_keys = (session_grants, keys.session_wakes(session_id), keys.outbox)
+        call = Call("delete_session_process_state", script_keys, args)
         word, *entry_ids = (await self._context.scripts.run([call], durable=True))[0]
         left: dict[str, ProcessAfterDeletion] = {}
         if word == "deleted":
@@ -214,7 +215,7 @@ class ProcessGrants(ProcessOutbox):
             await self._grants.follow(process_id, [place], entry_id=entry_id, known={place.scope_id: grant})
         except (StoreUnreachableError, StoreRefusedError) as error:
             raise OutcomeUnknownError(
-                f"the grant of process `{process_id}` is recorded; the outbox brings it to the session ({error.message})",
+                f"the grant of process `{process_id}` is recorded; the outbox finishes it ({error.message})",
                 process_id=process_id,
             ) from error
 

@@ -1,7 +1,8 @@
 -- delete_session_process_state: remove a session's grants and leave its processes' part in the outbox.
 --
--- KEYS[1] session_grants   hash     '<scope id>\n<pid>' -> grant, 'wakes\n<pid>' -> registration hash; 'gone' -> receipt
--- KEYS[2] outbox           stream   of the session's partition
+-- KEYS[1] session_grants   hash     '<scope id>\n<pid>' -> grant; 'gone' -> receipt
+-- KEYS[2] session_wakes    hash     pid -> registration hash
+-- KEYS[3] outbox           stream   of the session's partition
 -- ARGV[1] request_id   str   16 hex; a repeat of it answers as the first call did
 -- ARGV[2] step         str   outbox step; one entry for each 100 of the session's entries
 -- RETURNS deleted entry_id.. | nothing
@@ -15,27 +16,32 @@ if receipt and string.sub(receipt, 1, #ARGV[1]) == ARGV[1] then
   end
   return reply
 end
-local found = redis.call('HGETALL', KEYS[1])
 local entries, entry = {}, nil
-for index = 1, #found, 2 do
-  if found[index] ~= '\n' and found[index] ~= 'gone' then
-    if not entry or #entry >= 2 + 400 then
-      entry = { 'o', ARGV[2] }
-      entries[#entries + 1] = entry
-    end
-    local number = string.format('%d', (#entry - 2) / 4)
-    entry[#entry + 1], entry[#entry + 2] = number, found[index]
-    entry[#entry + 1], entry[#entry + 2] = 'v' .. number, found[index + 1]
+local function add(name, value)
+  if not entry or #entry >= 2 + 400 then
+    entry = { 'o', ARGV[2] }
+    entries[#entries + 1] = entry
+  end
+  local number = string.format('%d', (#entry - 2) / 4)
+  entry[#entry + 1], entry[#entry + 2] = number, name
+  entry[#entry + 1], entry[#entry + 2] = 'v' .. number, value
+end
+local grants, wakes = redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2])
+for index = 1, #grants, 2 do
+  if grants[index] ~= '\n' and grants[index] ~= 'gone' then
+    add(grants[index], grants[index + 1])
   end
 end
+for index = 1, #wakes, 2 do
+  add('wakes\n' .. wakes[index], wakes[index + 1])
+end
+redis.call('DEL', KEYS[1], KEYS[2])
 if #entries == 0 then
-  redis.call('DEL', KEYS[1])
   return { 'nothing' }
 end
-redis.call('DEL', KEYS[1])
 local reply, kept = { 'deleted' }, ARGV[1] .. ';'
 for _, fields in ipairs(entries) do
-  local entry_id = redis.call('XADD', KEYS[2], '*', unpack(fields))
+  local entry_id = redis.call('XADD', KEYS[3], '*', unpack(fields))
   reply[#reply + 1] = entry_id
   kept = kept .. entry_id .. ';'
 end

@@ -1,8 +1,8 @@
 -- unwatch_row: drop a session's note of a pruned row, unless the id has a new life.
 --
--- KEYS[1] session_grants   hash   'wakes\n<pid>' -> registration hash
--- ARGV[1] field   str
--- ARGV[2] hash    str
+-- KEYS[1] session_wakes   hash   pid -> registration hash
+-- ARGV[1] process_id   str
+-- ARGV[2] hash         str
 -- RETURNS ok | other
 -- INVARIANT only the note of this registration goes.
 -- CLOCK not used.

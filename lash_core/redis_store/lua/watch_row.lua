@@ -1,8 +1,8 @@
 -- watch_row: note at a session that a row wakes it, so that deleting the session finds the row.
 --
--- KEYS[1] session_grants   hash   'wakes\n<pid>' -> registration hash
--- ARGV[1] field   str
--- ARGV[2] hash    str
+-- KEYS[1] session_wakes   hash   pid -> registration hash
+-- ARGV[1] process_id   str
+-- ARGV[2] hash         str
 -- RETURNS ok
 -- INVARIANT one note a row.
 -- CLOCK not used.

@@ -1,0 +1,42 @@
+-- clear_wait: a process waits for nothing any more; on a terminal row too.
+--
+-- KEYS[1] control   hash   the row
+-- KEYS[2] owners    hash   pid -> lease
+-- KEYS[3] leases    zset   pid -> expiry
+-- KEYS[4] changes   zset   pid -> change sequence
+-- KEYS[5] meta      hash
+-- ARGV[1] process_id     str
+-- ARGV[2] fence          str   '' = not fenced
+-- ARGV[3] token          str
+-- ARGV[4] acknowledged   int   fenced writes that the caller saw accepted
+-- ARGV[5] write_id       str
+-- RETURNS cleared fenced_writes | again fenced_writes | unknown | lost why | behind fenced_writes
+-- INVARIANT the time of the row moves with every call that is not a repeat.
+-- CLOCK Redis TIME.
+--- @include now
+--- @include bump_change
+--- @include fence
+local row = redis.call('HMGET', KEYS[1], 'st', 'wn', 'wl')
+local writes = tonumber(row[2] or '0')
+if not row[1] then
+  return { 'unknown' }
+end
+if ARGV[3] ~= '' then
+  if string.match(row[3] or '', '^%x+') == ARGV[5] then
+    return { 'again', writes }
+  end
+  local own, expiry = redis.call('HGET', KEYS[2], ARGV[1]), redis.call('ZSCORE', KEYS[3], ARGV[1])
+  local fault = lease_fault(own, expiry, ARGV[2], ARGV[3])
+  if fault then
+    return { 'lost', fault }
+  end
+  if writes < tonumber(ARGV[4]) then
+    return { 'behind', writes }
+  end
+  writes = writes + 1
+  redis.call('HSET', KEYS[1], 'wn', writes, 'wl', ARGV[5] .. ';0')
+end
+redis.call('HDEL', KEYS[1], 'wt')
+redis.call('HSET', KEYS[1], 'ua', F(now_ms))
+bump_change(KEYS[5], KEYS[4], ARGV[1])
+return { 'cleared', writes }
