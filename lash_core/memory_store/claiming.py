@@ -68,7 +68,7 @@ class ClaimOperations(RegistryPart):
         expired.sort(key=lambda row: row.holding.lease.expires_at_epoch_ms if row.holding is not None else 0)
         expired = expired[: max(limit, 0)]
         for row in expired:
-            self._state.count_death(row, "death", evidence="expired")
+            self._state.count_death(row, "expired")
             self._state.let_go(row)
             if not row.record.is_terminal:
                 self._state.schedule(row, _due_after_death(row, now_ms))
@@ -77,9 +77,9 @@ class ClaimOperations(RegistryPart):
 
 def _due_after_death(row: Row, now_ms: int) -> float:
     record = row.record
-    if record.disposition is RecoveryDisposition.EXTERNALLY_OWNED:
-        return NEVER if record.abandon_request is None else now_ms
+    if record.disposition is RecoveryDisposition.EXTERNALLY_OWNED and record.abandon_request is None:
+        return NEVER
     if record.disposition is RecoveryDisposition.OWNER_BOUND and record.first_started is not None:
         # Offered once more, so that a worker decides on the row by contract 3.4.
         return now_ms
-    return now_ms + takeover_backoff_ms(record.deaths)
+    return max(now_ms + takeover_backoff_ms(record.deaths), record.due_at_ms or 0)

@@ -11,7 +11,7 @@ from lash_core.memory_store.part import RegistryPart
 from lash_core.memory_store.state import Row
 from lash_core.model.await_output import AnyAwaitOutput, FailureOutput
 from lash_core.model.completion import POISON_CODE, check_authority, terminal_append
-from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.event import MaterializedSemantics, ProcessEventAppendRequest
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.lease import ProcessLease
 from lash_core.model.materialize import check_append, materialize
@@ -32,7 +32,9 @@ class CompletionOperations(RegistryPart):
             row = self._state.require(process_id)
             if find_replay(row, request) is None:
                 check_authority(process_id, row.record.disposition, authority, output)
-                self._write_terminal(row, request, fenced=False)
+                semantics = self._check_terminal(row, request)
+                write_event(self._state, row, request, semantics, fenced=False)
+                self._state.mark(row, "signal")
             return detached_record(row.record)
 
     async def complete_process_with_lease(
@@ -61,22 +63,23 @@ class CompletionOperations(RegistryPart):
         with self._state.lock:
             row = self._state.require(process_id)
             if find_replay(row, request) is None:
-                self._state.check_lease(row, lease)
-                self._write_terminal(row, request, fenced=True)
+                self._state.check_write(row, lease)
+                semantics = self._check_terminal(row, request)
+                self._state.let_go(row)
                 if first_started is not None and row.record.first_started is None:
                     row.update(first_started=first_started)
-                self._state.let_go(row)
+                write_event(self._state, row, request, semantics, fenced=True)
                 self._note_ending(row, output)
             return detached_record(row.record)
 
-    def _write_terminal(self, row: Row, request: ProcessEventAppendRequest, *, fenced: bool) -> None:
+    def _check_terminal(self, row: Row, request: ProcessEventAppendRequest) -> MaterializedSemantics:
         record = row.record
         event_type = check_append(record.id, record.event_type(request.event_type), request)
         semantics = materialize(record.id, len(row.events) + 1, event_type, request.payload)
         if record.is_terminal:
             raise AlreadyTerminalError(record.id, record.status.state)
         check_payload_size(self._state, row, request)
-        write_event(self._state, row, request, semantics, fenced=fenced)
+        return semantics
 
     def _note_ending(self, row: Row, output: AnyAwaitOutput) -> None:
         if output.state == "abandoned":

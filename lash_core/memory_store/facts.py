@@ -68,7 +68,7 @@ class FactOperations(RegistryPart):
         """Record that the run has seen the cancel request; the first time stays. Not in the change feed."""
         with self._state.lock:
             row = self._state.require(lease.process_id)
-            self._state.check_lease(row, lease)
+            self._state.check_write(row, lease)
             request = row.record.cancel_request
             if request is not None and request.seen_at_ms is None:
                 seen = request.model_copy(update={"seen_at_ms": self._state.clock.now_ms()})
@@ -113,7 +113,7 @@ class FactOperations(RegistryPart):
 
     def _check(self, row: Row, lease: ProcessLease | None) -> None:
         if lease is not None:
-            self._state.check_lease(row, lease)
+            self._state.check_write(row, lease)
 
     def _write(self, row: Row, lease: ProcessLease | None, **facts: Any) -> None:
         if lease is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lash_core.errors import LashError, LeaseLostError
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import NEVER, Holding, RegistryState, Row, may_run_again
+from lash_core.memory_store.state import NEVER, Holding, RegistryState, Row, may_be_offered, may_run_again
 from lash_core.model.audit import AuditKind
 from lash_core.model.ids import check_lease_ttl
 from lash_core.model.lease import (
@@ -40,9 +40,7 @@ class LeaseOperations(RegistryPart):
                 return Acquired(lease=self._take(row, owner, lease_ttl_ms))
             if not holding.lease.owner.same_incarnation(owner):
                 return Busy(holder=holding.lease)
-            expires = max(holding.lease.expires_at_epoch_ms, self._state.clock.now_ms() + lease_ttl_ms)
-            holding.lease = _extended(row, holding.lease, expires)
-            return Acquired(lease=holding.lease)
+            return Acquired(lease=self._reenter(row, holding, lease_ttl_ms))
 
     async def reclaim_process_lease(
         self, process_id: str, owner: LeaseOwnerIdentity, observed: ProcessLease, lease_ttl_ms: int
@@ -54,17 +52,25 @@ class LeaseOperations(RegistryPart):
             holding = self._state.live_holding(row)
             if holding is None:
                 return Acquired(lease=self._take(row, owner, lease_ttl_ms))
+            if holding.lease.owner.same_incarnation(owner):
+                return Acquired(lease=self._reenter(row, holding, lease_ttl_ms))
             table = self._state.process_table
             proved = table is not None and is_provably_dead(holding.lease.owner, owner, table)
             if not proved or not holding.lease.same_acquisition(observed):
                 return Busy(holder=holding.lease)
-            self._state.count_death(row, "reclaim", evidence="provably_dead", taken_by=owner.owner_id)
+            self._state.count_death(row, "proof")
             self._state.let_go(row)
             return Acquired(lease=give_lease(self._state, row, owner, lease_ttl_ms))
 
+    def _reenter(self, row: Row, holding: Holding, lease_ttl_ms: int) -> ProcessLease:
+        # A shorter TTL never shortens what the owner was promised (decision 30).
+        expires = max(holding.lease.expires_at_epoch_ms, self._state.clock.now_ms() + lease_ttl_ms)
+        holding.lease = _extended(row, holding.lease, expires)
+        return holding.lease
+
     def _take(self, row: Row, owner: LeaseOwnerIdentity, lease_ttl_ms: int) -> ProcessLease:
         if row.holding is not None:
-            self._state.count_death(row, "takeover", evidence="expired", taken_by=owner.owner_id)
+            self._state.count_death(row, "expired")
             self._state.let_go(row)
         return give_lease(self._state, row, owner, lease_ttl_ms)
 
@@ -88,15 +94,15 @@ class LeaseOperations(RegistryPart):
             renewed = self._renew(lease, lease_ttl_ms)
         except LeaseLostError as error:
             return Lost(process_id=lease.process_id, reason=error.reason)
-        marks = set(row.marks)
+        cancelled, signalled = "cancel" in row.marks, "signal" in row.marks
         row.marks.clear()
-        return Renewed(lease=renewed, cancel_requested="c" in marks, signalled="s" in marks)
+        return Renewed(lease=renewed, cancel_requested=cancelled, signalled=signalled)
 
     def _renew(self, lease: ProcessLease, lease_ttl_ms: int) -> ProcessLease:
         row = self._state.rows.get(lease.process_id)
         if row is None:
             raise LeaseLostError(lease.process_id, "unknown")
-        holding = self._state.check_lease(row, lease)
+        holding = self._state.require_live_holding(row, lease)
         holding.lease = _extended(row, holding.lease, self._state.clock.now_ms() + lease_ttl_ms)
         return holding.lease
 
@@ -119,7 +125,7 @@ class LeaseOperations(RegistryPart):
             row = self._state.require(process_id)
             # A repeat of the release that ended this very lease is done already.
             if row.holding is not None or row.released_token != item.lease.lease_token:
-                self._state.check_lease(row, item.lease)
+                self._state.require_holding(row, item.lease)
                 release(self._state, row, item.reason)
         except LashError as error:
             return BatchOutcome(process_id=process_id, error=error)
@@ -174,29 +180,26 @@ def give_lease(
 
 
 def release(state: RegistryState, row: Row, reason: ReleaseReason) -> None:
-    """Give a row back before its end. A cancel or signal that the run cannot have seen makes it claimable at once."""
-    unseen = bool(row.marks) or (row.record.cancel_request is not None and row.record.cancel_request.seen_at_ms is None)
-    state.let_go(row, counted=reason.kind != "declined")
-    if reason.kind in _RELEASE_AUDIT:
-        state.note(row, _RELEASE_AUDIT[reason.kind], detail=reason.detail)
+    """Give a row back before its end.
+
+    What was marked since the claim makes it due at once, so that no event is slept through.
+    """
+    marked = row.marked
+    state.let_go(row, declined=reason.kind == "declined")
     if row.record.is_terminal:
         return
+    if reason.kind in _RELEASE_AUDIT:
+        state.note(row, _RELEASE_AUDIT[reason.kind], **({"detail": reason.detail} if reason.detail else {}))
     now_ms = state.clock.now_ms()
-    due_ms = _due_after_release(row, reason, now_ms)
-    if unseen and reason.kind == "parked":
-        due_ms = min(due_ms, now_ms)
-    state.schedule(row, due_ms)
+    state.schedule(row, now_ms if marked and may_be_offered(row.record) else _due_after_release(row, reason, now_ms))
 
 
 def _due_after_release(row: Row, reason: ReleaseReason, now_ms: int) -> float:
-    if reason.due_in_ms is not None and reason.due_in_ms < 0:
+    waits_for_evidence = reason.due_in_ms is None and not may_run_again(row.record)
+    if reason.due_in_ms == -1 or waits_for_evidence or not may_be_offered(row.record):
         return NEVER
-    if not may_run_again(row.record):
-        return NEVER
-    if reason.due_in_ms is not None:
-        return now_ms + reason.due_in_ms
     # A row that was claimed before it was due, and let go, is due when it always was.
-    return max(now_ms, row.record.due_at_ms or 0)
+    return max(now_ms + (reason.due_in_ms or 0), row.record.due_at_ms or 0)
 
 
 def _extended(row: Row, lease: ProcessLease, expires_at_epoch_ms: int) -> ProcessLease:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from lash_core.errors import AlreadyTerminalError, LimitExceededError, ReplayKeyConflictError
-from lash_core.memory_store.state import NEVER, RegistryState, Row, may_run_again
+from lash_core.memory_store.state import NEVER, RegistryState, Row
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.completion import cancelled_before_start
 from lash_core.model.disposition import RecoveryDisposition
@@ -17,7 +17,7 @@ from lash_core.model.event import (
     ProcessEventAppendResult,
     payload_hash,
 )
-from lash_core.model.event_type import CANCEL_REQUESTED
+from lash_core.model.event_type import CANCEL_REQUESTED, SIGNAL_PREFIX
 from lash_core.model.facts import CancelRequest
 from lash_core.model.ids import check_replay_key
 from lash_core.model.lease import ProcessLease
@@ -63,7 +63,7 @@ def append(
             event=stored, wake_delivery=wake_delivery(stored, row.record, request.wake_target_scope), replayed=True
         )
     if lease is not None:
-        state.check_lease(row, lease)
+        state.check_write(row, lease)
     event_type = check_append(row.record.id, row.record.event_type(request.event_type), request)
     semantics = materialize(row.record.id, len(row.events) + 1, event_type, request.payload)
     if semantics.terminal is not None and row.record.is_terminal:
@@ -71,8 +71,7 @@ def append(
     _check_limits(state, row, request, semantics)
     event = write_event(state, row, request, semantics, fenced=lease is not None)
     delivery = wake_delivery(event, row.record, request.wake_target_scope)
-    if not row.record.is_terminal:
-        _react(state, row, request, event, fenced=lease is not None)
+    _react(state, row, request, event, fenced=lease is not None)
     return ProcessEventAppendResult(event=event, wake_delivery=delivery)
 
 
@@ -147,47 +146,46 @@ def _check_limits(
 def _react(
     state: RegistryState, row: Row, request: ProcessEventAppendRequest, event: ProcessEvent, *, fenced: bool
 ) -> None:
-    """What an event on a running row sets going: its holder hears of it, or it may be claimed (DESIGN 3.2)."""
-    if request.event_type == CANCEL_REQUESTED:
-        _request_cancel(state, row, request, event)
-    elif fenced:
-        return
-    elif row.holding is not None:
-        row.marks.add("s")
-        state.notices.holder("signal", row.record.id, row.holding.lease.owner)
-    elif waits_for_event(row) and row.due_ms > event.occurred_at_ms:
+    """What an event sets going: the row's holder hears of it, or the row may be claimed (DESIGN 3.2, decision 21)."""
+    cancel = request.event_type == CANCEL_REQUESTED
+    if cancel:
+        _record_cancel(row, request, event)
+    claimable = not row.record.is_terminal and row.record.disposition is not RecoveryDisposition.EXTERNALLY_OWNED
+    if row.holding is not None:
+        if not fenced:
+            state.mark(row, "cancel" if cancel and claimable else "signal")
+    elif claimable and cancel and row.record.attempt == 0:
+        _end_before_start(state, row, request)
+    elif claimable and row.due_ms > event.occurred_at_ms and (cancel or _may_wait_for(row, request)):
         state.schedule(row, event.occurred_at_ms)
 
 
-def waits_for_event(row: Row) -> bool:
-    """True for a parked row: an event may be what it waits for.
+def _may_wait_for(row: Row, request: ProcessEventAppendRequest) -> bool:
+    """True when the event may be what a parked row waits for.
 
-    A row that is merely due later, or that stands back after deaths, is not: an event must not start it early.
+    A row that is merely due later, or that stands back after deaths, must not start early because of an event.
     """
-    return may_run_again(row.record) and row.record.attempt > 0 and (row.due_ms == NEVER or bool(row.record.wait))
+    signal = request.event_type.startswith(SIGNAL_PREFIX)
+    return row.due_ms == NEVER or (signal and row.record.wait is not None)
 
 
-def _request_cancel(state: RegistryState, row: Row, request: ProcessEventAppendRequest, event: ProcessEvent) -> None:
-    record = row.record
-    payload: Any = request.payload
-    reason: Any = payload.get("reason") if isinstance(payload, dict) else None
-    if record.cancel_request is None:
+def _record_cancel(row: Row, request: ProcessEventAppendRequest, event: ProcessEvent) -> None:
+    if row.record.cancel_request is None:
         row.update(
             cancel_request=CancelRequest(
-                requested_at_ms=event.occurred_at_ms,
-                requested_by=request.requested_by,
-                reason=reason if isinstance(reason, str) else None,
+                requested_at_ms=event.occurred_at_ms, requested_by=request.requested_by, reason=_reason(request)
             )
         )
-    if row.holding is not None:
-        row.marks.add("c")
-        state.notices.holder("cancel", record.id, row.holding.lease.owner)
-    elif record.disposition is RecoveryDisposition.EXTERNALLY_OWNED:
-        return
-    elif record.attempt == 0:
-        terminal = cancelled_before_start(record.id, reason if isinstance(reason, str) else None)
-        event_type = check_append(record.id, record.event_type(terminal.event_type), terminal)
-        semantics = materialize(record.id, event.sequence + 1, event_type, terminal.payload)
-        write_event(state, row, terminal, semantics, fenced=False)
-    else:
-        state.schedule(row, event.occurred_at_ms)
+
+
+def _end_before_start(state: RegistryState, row: Row, request: ProcessEventAppendRequest) -> None:
+    terminal = cancelled_before_start(row.record.id, _reason(request))
+    event_type = check_append(row.record.id, row.record.event_type(terminal.event_type), terminal)
+    semantics = materialize(row.record.id, len(row.events) + 1, event_type, terminal.payload)
+    write_event(state, row, terminal, semantics, fenced=False)
+
+
+def _reason(request: ProcessEventAppendRequest) -> str | None:
+    payload: Any = request.payload
+    reason: Any = payload.get("reason") if isinstance(payload, dict) else None
+    return reason if isinstance(reason, str) else None

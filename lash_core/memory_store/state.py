@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from lash_core.clock import Clock
 from lash_core.errors import LeaseLostError, StoreBehindError, UnknownProcessError
@@ -31,6 +31,9 @@ NEVER = math.inf
 """Due time of a row that has nothing to do until something happens."""
 
 
+Mark = Literal["cancel", "signal"]
+
+
 @dataclass(slots=True)
 class Holding:
     """A lease on a row. ``claimant`` asked for it: the worker's own identity when it was taken in a batch."""
@@ -44,7 +47,8 @@ class Row:
     """One process with everything it owns.
 
     ``due_ms`` counts only while the row is running and not held. ``death_writes`` is the number of fenced writes at
-    the last death; ``marks`` are what happened since the holder's last renewal: ``c`` cancel, ``s`` another event.
+    the last death. ``marks`` are what happened since the holder's last renewal, cancels and other events; ``marked``
+    says that anything did since its claim.
     """
 
     record: ProcessRecord
@@ -59,7 +63,8 @@ class Row:
     due_ms: float = NEVER
     death_writes: int = 0
     released_token: str = ""
-    marks: set[str] = field(default_factory=set[str])
+    marks: set[Mark] = field(default_factory=set["Mark"])
+    marked: bool = False
 
     def update(self, **facts: Any) -> None:
         """Replace fields of the record."""
@@ -71,7 +76,7 @@ class Row:
 
     def restore(self, saved: Row) -> None:
         """Go back to a checkpoint. Waiters that were told already read again and find nothing new."""
-        for name in ("record", "change_sequence", "events", "replay", "log_bytes", "due_ms", "marks"):
+        for name in ("record", "change_sequence", "events", "replay", "log_bytes", "due_ms", "marks", "marked"):
             setattr(self, name, getattr(saved, name))
 
 
@@ -124,11 +129,10 @@ class RegistryState:
         return self._last_fence
 
     def note(self, row: Row, kind: AuditKind, **evidence: Any) -> None:
-        """Add an audit entry. Declines in a row are one entry with a count, so that they push out no evidence."""
-        now_ms = self.clock.now_ms()
-        if kind == "decline" and row.audit and row.audit[-1].kind == "decline":
-            evidence["count"] = row.audit.pop().evidence.get("count", 1) + 1
-        row.audit.append(AuditEntry(kind=kind, at_ms=now_ms, evidence=evidence))
+        """Add an audit entry. Declines or parks in a row keep one, so that they push out no evidence."""
+        if kind in ("decline", "park") and row.audit and row.audit[-1].kind == kind:
+            row.audit.pop()
+        row.audit.append(AuditEntry(kind=kind, at_ms=self.clock.now_ms(), evidence=evidence))
 
     # -- the ready queues ------------------------------------------------------------------------
 
@@ -161,41 +165,69 @@ class RegistryState:
         row.holding = holding
         self.held[row.record.id] = row
 
-    def let_go(self, row: Row, *, counted: bool = True) -> None:
-        """End a row's lease; the caller says when it may be claimed next. Declines are not counted as attempts."""
+    def let_go(self, row: Row, *, declined: bool = False) -> None:
+        """End a row's lease; the caller says when it may be claimed next.
+
+        A lease that ends counts as an attempt, but for a declined one and one that outlived the process.
+        """
         if row.holding is not None:
             row.released_token = row.holding.lease.lease_token
         row.holding = None
         row.marks.clear()
+        row.marked = False
         self.held.pop(row.record.id, None)
-        if counted:
+        if not declined and not row.record.is_terminal:
             row.update(attempt=row.record.attempt + 1)
+
+    def mark(self, row: Row, mark: Mark) -> None:
+        """Tell the holder of a row that something happened to it; the next renewal hands the mark back."""
+        if row.holding is not None:
+            row.marks.add(mark)
+            row.marked = True
+            self.notices.holder(mark, row.record.id, row.holding.lease.owner)
 
     def live_holding(self, row: Row) -> Holding | None:
         """The row's lease when it has not expired."""
         holding = row.holding
         return holding if holding is not None and holding.lease.is_live(self.clock.now_ms()) else None
 
-    def check_lease(self, row: Row, lease: ProcessLease) -> Holding:
-        """The live holding that ``lease`` is; anything else may not write.
+    def require_holding(self, row: Row, lease: ProcessLease) -> Holding:
+        """The holding that ``lease`` is, live or expired.
 
         Raises:
-            LeaseLostError: no such lease, or expired.
-            StoreBehindError: the row has fewer fenced writes than the lease had acknowledged.
+            LeaseLostError: the row is not held, or by another acquisition.
         """
         holding = row.holding
         if holding is None:
             raise LeaseLostError(row.record.id, "released")
         if not holding.lease.same_acquisition(lease):
             raise LeaseLostError(row.record.id, "taken")
+        return holding
+
+    def require_live_holding(self, row: Row, lease: ProcessLease) -> Holding:
+        """The live holding that ``lease`` is.
+
+        Raises:
+            LeaseLostError: no such lease, or expired.
+        """
+        holding = self.require_holding(row, lease)
         if not holding.lease.is_live(self.clock.now_ms()):
             raise LeaseLostError(row.record.id, "expired")
+        return holding
+
+    def check_write(self, row: Row, lease: ProcessLease) -> None:
+        """Refuse a write of a run that does not hold the row any more, or that the store has fallen behind.
+
+        Raises:
+            LeaseLostError: no such lease, or expired.
+            StoreBehindError: the row has fewer fenced writes than the lease had acknowledged.
+        """
+        self.require_live_holding(row, lease)
         stored = row.record.fenced_writes
         if stored < lease.fenced_writes:
             raise StoreBehindError(row.record.id, acknowledged=lease.fenced_writes, stored=stored)
-        return holding
 
-    def count_death(self, row: Row, kind: AuditKind, **evidence: Any) -> None:
+    def count_death(self, row: Row, reason: Literal["expired", "proof"]) -> None:
         """Count the death of a row's holder (DESIGN 4, poison): in a row only without a fenced write in between."""
         record, holding = row.record, row.holding
         if holding is None or record.is_terminal:
@@ -203,30 +235,27 @@ class RegistryState:
         repeated = record.deaths > 0 and record.fenced_writes == row.death_writes
         row.death_writes = record.fenced_writes
         row.update(deaths=record.deaths + 1 if repeated else 1)
-        lease = holding.lease
+        lease, evidence = holding.lease, dict[str, Any]()
+        if not lease.owner.same_incarnation(holding.claimant):
+            evidence["attempt"] = lease.lease_token
         self.note(
             row,
-            kind,
-            owner_id=lease.owner.owner_id,
-            incarnation_id=lease.owner.incarnation_id,
-            fencing_token=lease.fencing_token,
-            expires_at_ms=lease.expires_at_epoch_ms,
+            "death",
+            claimed_at_ms=lease.claimed_at_epoch_ms,
             deaths=row.record.deaths,
+            fence=lease.fencing_token,
+            owner=holding.claimant.to_json_value(),
+            reason=reason,
             **evidence,
         )
 
 
-def may_run_again(record: ProcessRecord) -> bool:
-    """False for rows that wait for evidence or a person: externally owned, owner-bound and started.
+def may_be_offered(record: ProcessRecord) -> bool:
+    """False for an externally owned row: only an abandon request gives a worker something to do with it."""
+    return record.disposition is not RecoveryDisposition.EXTERNALLY_OWNED or record.abandon_request is not None
 
-    An abandon request gives them something to do again.
-    """
-    if record.abandon_request is not None:
-        return True
-    match record.disposition:
-        case RecoveryDisposition.EXTERNALLY_OWNED:
-            return False
-        case RecoveryDisposition.OWNER_BOUND:
-            return record.first_started is None
-        case RecoveryDisposition.RERUNNABLE:
-            return True
+
+def may_run_again(record: ProcessRecord) -> bool:
+    """False for rows that wait for evidence or a person: externally owned ones, and started owner-bound ones."""
+    started = record.disposition is RecoveryDisposition.OWNER_BOUND and record.first_started is not None
+    return may_be_offered(record) and (not started or record.abandon_request is not None)
