@@ -94,7 +94,7 @@ class RedisFleetDirectory:
 
     async def list_kinds(self) -> tuple[KindManifest, ...]:
         """All manifests by kind."""
-        texts = await self._read(self._kinds, "HGETALL", self._kinds)
+        texts = _fields(await self._read(self._kinds, "HGETALL", self._kinds))
         decoded = (decode_entry(text, KindManifest) for _, text in sorted(texts.items()))
         return tuple(manifest for manifest in decoded if manifest is not None)
 
@@ -119,7 +119,7 @@ class RedisFleetDirectory:
 
     async def projectors(self) -> dict[str, tuple[ChangeCursor, int]]:
         """Projector → position and when it was last seen (ms)."""
-        texts = await self._read(self._projectors, "HGETALL", self._projectors)
+        texts = _fields(await self._read(self._projectors, "HGETALL", self._projectors))
         found: dict[str, tuple[ChangeCursor, int]] = {}
         for name, text in sorted(texts.items()):
             seen_ms, _, token = text.partition(";")
@@ -154,6 +154,11 @@ def _worker_of(text: str, seen_at_ms: int) -> WorkerEntry | None:
     if entry is None:
         return None
     return entry.model_copy(update={"seen_at_ms": seen_at_ms, "drain_requested": drain == "1"})
+
+
+def _fields(reply: Any) -> dict[str, str]:
+    """A hash of a reply of either protocol version."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _pairs(scored: Any) -> list[tuple[str, Any]]:
