@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Sequence
 
 from lash_core.memory_store.part import RegistryPart
+from lash_core.memory_store.reads import decode_cursor
+from lash_core.model.reports import ChangeCursor
+from lash_core.memory_store.reads import decode_cursor
+from lash_core.model.reports import ChangeCursor
 from lash_core.store.process_maintenance import FleetFacts
 from lash_core.store.process_notices import ProcessNotices
 
@@ -21,6 +27,10 @@ class MaintenanceOperations(RegistryPart):
         """A new ear; close it."""
         return self._state.notices.open()
 
+    def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
+        """The lowest of these positions, None for none."""
+        return min(cursors, key=decode_cursor, default=None)
+
     async def deliver_outbox(self, *, min_age_ms: int, limit: int) -> int:
         """0: no step is left for another partition."""
         return 0
@@ -28,6 +38,10 @@ class MaintenanceOperations(RegistryPart):
     async def drop_unused_owners(self, limit: int) -> int:
         """0: identities live in the leases."""
         return 0
+
+    def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
+        """The smallest of them; None for none."""
+        return min(cursors, key=decode_cursor) if cursors else None
 
     async def fleet_facts(self) -> FleetFacts:
         """Gauges for the exporter and ``doctor``."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from lash_core.model.reports import ChangeCursor
+from lash_core.model.reports import ChangeCursor
 from lash_core.store.process_notices import ProcessNotices
 
 
@@ -41,12 +45,27 @@ class ProcessMaintenance(Protocol):
         """A new ear; close it."""
         ...
 
+    def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
+        """The position that none of these is behind, compared per partition: where retention must stop. None for none.
+
+        Raises: InvalidCursorError.
+        """
+        ...
+
     async def deliver_outbox(self, *, min_age_ms: int, limit: int) -> int:
         """Carry out steps for other partitions that are older than ``min_age_ms``; returns how many are done."""
         ...
 
     async def drop_unused_owners(self, limit: int) -> int:
         """Drop owner identities that no lease names; returns how many."""
+        ...
+
+    def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
+        """The position that none of these is behind, compared per partition; None for none.
+
+        Raises:
+            InvalidCursorError: this store did not issue one of them.
+        """
         ...
 
     async def fleet_facts(self) -> FleetFacts:

@@ -1,0 +1,141 @@
+"""Claims due rows for free slots: hinted partitions first, foreign ones now and then, all of them once a TTL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+from lash_core.clock import own_time_ms
+from lash_core.errors import LashError
+from lash_worker.driver import ProcessWorkDriver
+from lash_worker.services.fleet_view import FleetView
+from lash_worker.services.service import Service
+
+PARTITIONS_PER_CLAIM_MAX = 16
+"""Partitions one claim looks into: a pipeline of that many short scripts."""
+OWN_SWEEP_MS = 1_000.0
+"""Rows that become due by time send no notice; the partition's first worker looks this often."""
+FOREIGN_SWEEP_MS = 200.0
+FOREIGN_SWEEP_MAX_MS = 5_000.0
+"""A worker with free slots looks into partitions of others: soon after it found work there, else ever more rarely."""
+LISTENER_DELAY_MS = 10.0
+"""Per rank: who is first in a partition claims at once, the next ones only what is still there."""
+GATHER_SECONDS = 0.002
+"""With work waiting, slots that free up gather this long, so that a claim fills several."""
+RETRY_DELAY_MS = 100.0
+RETRY_DELAY_MAX_MS = 2_000.0
+
+_log = logging.getLogger(__name__)
+
+
+class Claimer(Service):
+    """Keeps the slots full. Never claims more than there are free slots."""
+
+    name = "claimer"
+
+    def __init__(self, driver: ProcessWorkDriver, view: FleetView) -> None:
+        super().__init__(driver.context.metrics.service_crashed)
+        self._driver = driver
+        self._view = view
+        self._hot: dict[int, None] = {}
+        self._later: dict[int, float] = {}
+        self._poked = asyncio.Event()
+        self._foreign_pause_ms = FOREIGN_SWEEP_MS
+        now = own_time_ms()
+        self._own_at = self._foreign_at = now
+        self._sweep_at = now + driver.context.timings.ttl_ms
+        self.last_ok_ms = now
+        """Own time of the last claim that the store answered, or at which no slot was free."""
+
+    def poke(self, partition: int) -> None:
+        """A notice says that a row of this partition is due."""
+        ranks = self._view.hints.ranks
+        rank = ranks[partition] if 0 <= partition < len(ranks) else 0
+        if rank == 0:
+            self._hot[partition] = None
+        else:
+            self._later.setdefault(partition, own_time_ms() + min(rank, 8) * LISTENER_DELAY_MS)
+        self._poked.set()
+
+    def poke_all(self) -> None:
+        """Notices may have been missed: look everywhere."""
+        for partition in range(len(self._view.hints.ranks)):
+            self._hot[partition] = None
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Claim while slots are free; rest while nothing is due."""
+        delay_ms = RETRY_DELAY_MS
+        while not self.is_stopping and self._driver.is_accepting:
+            try:
+                await self._step()
+                delay_ms = RETRY_DELAY_MS
+            except (LashError, OSError) as error:
+                self._driver.context.metrics.redis_errors.inc()
+                _log.warning("claiming failed: %s", error)
+                await self.pause(delay_ms)
+                delay_ms = min(delay_ms * 2, RETRY_DELAY_MAX_MS)
+        await self.pause(OWN_SWEEP_MS)
+
+    async def _step(self) -> None:
+        slots = self._driver.slots
+        slots.show()
+        if slots.free <= 0:
+            self.last_ok_ms = own_time_ms()
+            await self._wait(slots.wait_freed(), OWN_SWEEP_MS)
+            if self._hot and slots.free < slots.total // 4:
+                await asyncio.sleep(GATHER_SECONDS)
+            return
+        now = own_time_ms()
+        if now >= self._sweep_at:
+            self._sweep_at = now + self._driver.context.timings.ttl_ms
+            await self._driver.claim_and_run_pending("safety sweep")
+            return
+        self._collect_due(now)
+        if not self._hot:
+            await self._rest(now)
+            return
+        await self._claim_hot()
+
+    async def _claim_hot(self) -> None:
+        partitions = list(self._hot)[:PARTITIONS_PER_CLAIM_MAX]
+        # Taken off before the call: a notice that comes while it is under way must put the partition back.
+        for partition in partitions:
+            del self._hot[partition]
+        try:
+            asked, got = await self._driver.claim(partitions)
+        except BaseException:
+            self._hot.update(dict.fromkeys(partitions))
+            raise
+        self.last_ok_ms = own_time_ms()
+        if got and got >= asked:
+            # There is more than was asked for: these come again, after the others.
+            self._hot.update(dict.fromkeys(partitions))
+        if got and any(self._view.hints.ranks[partition] > 0 for partition in partitions):
+            self._foreign_pause_ms = FOREIGN_SWEEP_MS
+            self._foreign_at = min(self._foreign_at, own_time_ms() + FOREIGN_SWEEP_MS)
+
+    def _collect_due(self, now: float) -> None:
+        for partition in [partition for partition, at in self._later.items() if at <= now]:
+            del self._later[partition]
+            self._hot[partition] = None
+        if now >= self._own_at:
+            self._own_at = now + OWN_SWEEP_MS
+            self._hot.update(dict.fromkeys(self._view.hints.own))
+        if not self._hot and now >= self._foreign_at:
+            self._foreign_at = now + self._foreign_pause_ms
+            self._foreign_pause_ms = min(self._foreign_pause_ms * 2, FOREIGN_SWEEP_MAX_MS)
+            self._hot.update(dict.fromkeys(self._view.hints.foreign))
+
+    async def _rest(self, now: float) -> None:
+        wake_at = min(self._own_at, self._foreign_at, self._sweep_at, *self._later.values())
+        self._poked.clear()
+        await self._wait(self._poked.wait(), max(1.0, wake_at - now))
+
+    async def _wait(self, event: Awaitable[object], within_ms: float) -> None:
+        try:
+            async with asyncio.timeout(within_ms / 1_000):
+                await event
+        except TimeoutError:
+            return

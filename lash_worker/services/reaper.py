@@ -1,0 +1,85 @@
+"""Housekeeping: expired leases back to their queues, unused owner identities, retention."""
+
+from __future__ import annotations
+
+import logging
+
+from lash_core.errors import LashError
+from lash_core.model.reports import ChangeCursor
+from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.process_maintenance import ProcessMaintenance
+from lash_worker.driver import ProcessWorkDriver
+from lash_worker.services.fleet_view import FleetView
+from lash_worker.services.service import Service
+
+PERIOD_MS = 5_000.0
+PERIOD_MAX_MS = 60_000.0
+BATCH_MAX = 200
+OWNERS_MAX = 1_000
+PRUNE_BATCH = 100
+PRUNE_BATCHES_MAX = 50
+"""Batches of one round: 5,000 rows, then other work gets its turn."""
+PRUNE_PAUSE_MS = 20.0
+MS_PER_HOUR = 3_600_000
+
+_log = logging.getLogger(__name__)
+
+
+class Reaper(Service):
+    """Each round is bounded; whatever is left waits for the next one or for a peer's."""
+
+    name = "reaper"
+
+    def __init__(
+        self,
+        driver: ProcessWorkDriver,
+        view: FleetView,
+        maintenance: ProcessMaintenance,
+        directory: FleetDirectory,
+    ) -> None:
+        super().__init__(driver.context.metrics.service_crashed)
+        self._context = driver.context
+        self._view = view
+        self._maintenance = maintenance
+        self._directory = directory
+
+    async def run(self) -> None:
+        """One round each period; the fleet as a whole keeps the period."""
+        while not self.is_stopping:
+            await self.pause(min(PERIOD_MS * self._view.workers_count, PERIOD_MAX_MS))
+            if self.is_stopping:
+                return
+            try:
+                await self.round()
+            except (LashError, OSError) as error:
+                self._context.metrics.redis_errors.inc()
+                _log.warning("housekeeping waits for the store: %s", error)
+
+    async def round(self) -> None:
+        """Do everything once. Raises: LashError."""
+        # All queues: those that no worker serves must not keep leases of the dead either.
+        await self._context.registry.requeue_expired_leases(BATCH_MAX)
+        await self._maintenance.drop_unused_owners(OWNERS_MAX)
+        if self._context.settings.retention_hours is not None:
+            await self.prune(self._context.settings.retention_hours)
+
+    async def prune(self, retention_hours: float) -> int:
+        """Prune terminal rows that are old enough and that every projector has seen; returns how many."""
+        cutoff_ms = await self._maintenance.server_time_ms() - int(retention_hours * MS_PER_HOUR)
+        pruned = 0
+        cursor = await self._slowest_projector()
+        for _ in range(PRUNE_BATCHES_MAX):
+            report = await self._context.registry.prune_terminal_processes(
+                cutoff_ms, up_to_cursor=cursor, limit=PRUNE_BATCH
+            )
+            pruned += report.pruned_processes
+            if report.pruned_processes < PRUNE_BATCH or self.is_stopping:
+                break
+            await self.pause(PRUNE_PAUSE_MS)
+        if pruned:
+            _log.info("pruned %d processes older than %s h", pruned, retention_hours)
+        return pruned
+
+    async def _slowest_projector(self) -> ChangeCursor | None:
+        cursors = [cursor for cursor, _ in (await self._directory.projectors()).values()]
+        return self._maintenance.earliest_cursor(cursors)
