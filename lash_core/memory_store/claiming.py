@@ -68,7 +68,7 @@ class ClaimOperations(RegistryPart):
         expired.sort(key=lambda row: row.holding.lease.expires_at_epoch_ms if row.holding is not None else 0)
         expired = expired[: max(limit, 0)]
         for row in expired:
-            self._state.count_death(row, "expired")
+            self._state.count_death(row, "death", "expired")
             self._state.let_go(row)
             if not row.record.is_terminal:
                 self._state.schedule(row, _due_after_death(row, now_ms))

@@ -21,8 +21,8 @@ class EventOperations(RegistryPart):
         """Append one event: replay lookup, sequence, event, status, change feed in one unit."""
         request = prepared(request)
         with self._state.lock:
-            result = append(self._state, self._state.require(process_id), request, lease)
-            return _detached(result)
+            row = self._state.require(process_id)
+            return _detached(append(self._state, row, request, lease, self._state.clock.now_ms()))
 
     async def append_events(
         self, process_id: str, requests: Sequence[ProcessEventAppendRequest], *, lease: ProcessLease | None = None
@@ -42,7 +42,8 @@ class EventOperations(RegistryPart):
             row = self._state.require(process_id)
             saved = row.checkpoint()
             try:
-                return tuple(_detached(append(self._state, row, request, lease)) for request in ready)
+                now_ms = self._state.clock.now_ms()
+                return tuple(_detached(append(self._state, row, request, lease, now_ms)) for request in ready)
             except LashError:
                 row.restore(saved)
                 raise

@@ -58,7 +58,7 @@ class LeaseOperations(RegistryPart):
             proved = table is not None and is_provably_dead(holding.lease.owner, owner, table)
             if not proved or not holding.lease.same_acquisition(observed):
                 return Busy(holder=holding.lease)
-            self._state.count_death(row, "proof")
+            self._state.count_death(row, "reclaim", "proof")
             self._state.let_go(row)
             return Acquired(lease=give_lease(self._state, row, owner, lease_ttl_ms))
 
@@ -70,7 +70,7 @@ class LeaseOperations(RegistryPart):
 
     def _take(self, row: Row, owner: LeaseOwnerIdentity, lease_ttl_ms: int) -> ProcessLease:
         if row.holding is not None:
-            self._state.count_death(row, "expired")
+            self._state.count_death(row, "takeover", "expired")
             self._state.let_go(row)
         return give_lease(self._state, row, owner, lease_ttl_ms)
 
@@ -125,7 +125,7 @@ class LeaseOperations(RegistryPart):
             row = self._state.require(process_id)
             # A repeat of the release that ended this very lease is done already.
             if row.holding is not None or row.released_token != item.lease.lease_token:
-                self._state.require_holding(row, item.lease)
+                self._state.require_live_holding(row, item.lease)
                 release(self._state, row, item.reason)
         except LashError as error:
             return BatchOutcome(process_id=process_id, error=error)

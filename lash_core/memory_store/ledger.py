@@ -54,9 +54,9 @@ def find_replay(row: Row, request: ProcessEventAppendRequest) -> ProcessEvent | 
 
 
 def append(
-    state: RegistryState, row: Row, request: ProcessEventAppendRequest, lease: ProcessLease | None
+    state: RegistryState, row: Row, request: ProcessEventAppendRequest, lease: ProcessLease | None, now_ms: int
 ) -> ProcessEventAppendResult:
-    """Append one prepared request under the lock; whatever it raises, nothing was written."""
+    """Append one prepared request under the lock, at ``now_ms``; whatever it raises, nothing was written."""
     stored = find_replay(row, request)
     if stored is not None:
         return ProcessEventAppendResult(
@@ -69,7 +69,7 @@ def append(
     if semantics.terminal is not None and row.record.is_terminal:
         raise AlreadyTerminalError(row.record.id, row.record.status.state)
     _check_limits(state, row, request, semantics)
-    event = write_event(state, row, request, semantics, fenced=lease is not None)
+    event = write_event(state, row, request, semantics, now_ms, fenced=lease is not None)
     delivery = wake_delivery(event, row.record, request.wake_target_scope)
     _react(state, row, request, event, fenced=lease is not None)
     return ProcessEventAppendResult(event=event, wake_delivery=delivery)
@@ -80,11 +80,11 @@ def write_event(
     row: Row,
     request: ProcessEventAppendRequest,
     semantics: MaterializedSemantics,
+    now_ms: int,
     *,
     fenced: bool,
 ) -> ProcessEvent:
     """Write a checked event: log, replay index, status, times, change feed."""
-    now_ms = state.clock.now_ms()
     event = ProcessEvent(
         process_id=row.record.id,
         sequence=len(row.events) + 1,
@@ -155,7 +155,7 @@ def _react(
         if not fenced:
             state.mark(row, "cancel" if cancel and claimable else "signal")
     elif claimable and cancel and row.record.attempt == 0:
-        _end_before_start(state, row, request)
+        _end_before_start(state, row, request, event.occurred_at_ms)
     elif claimable and row.due_ms > event.occurred_at_ms and (cancel or _may_wait_for(row, request)):
         state.schedule(row, event.occurred_at_ms)
 
@@ -178,11 +178,11 @@ def _record_cancel(row: Row, request: ProcessEventAppendRequest, event: ProcessE
         )
 
 
-def _end_before_start(state: RegistryState, row: Row, request: ProcessEventAppendRequest) -> None:
+def _end_before_start(state: RegistryState, row: Row, request: ProcessEventAppendRequest, now_ms: int) -> None:
     terminal = cancelled_before_start(row.record.id, _reason(request))
     event_type = check_append(row.record.id, row.record.event_type(terminal.event_type), terminal)
     semantics = materialize(row.record.id, len(row.events) + 1, event_type, terminal.payload)
-    write_event(state, row, terminal, semantics, fenced=False)
+    write_event(state, row, terminal, semantics, now_ms, fenced=False)
 
 
 def _reason(request: ProcessEventAppendRequest) -> str | None:

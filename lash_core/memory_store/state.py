@@ -191,26 +191,17 @@ class RegistryState:
         holding = row.holding
         return holding if holding is not None and holding.lease.is_live(self.clock.now_ms()) else None
 
-    def require_holding(self, row: Row, lease: ProcessLease) -> Holding:
-        """The holding that ``lease`` is, live or expired.
+    def require_live_holding(self, row: Row, lease: ProcessLease) -> Holding:
+        """The live holding that ``lease`` is.
 
         Raises:
-            LeaseLostError: the row is not held, or by another acquisition.
+            LeaseLostError: the row is not held, held by another acquisition, or the lease has expired.
         """
         holding = row.holding
         if holding is None:
             raise LeaseLostError(row.record.id, "released")
         if not holding.lease.same_acquisition(lease):
             raise LeaseLostError(row.record.id, "taken")
-        return holding
-
-    def require_live_holding(self, row: Row, lease: ProcessLease) -> Holding:
-        """The live holding that ``lease`` is.
-
-        Raises:
-            LeaseLostError: no such lease, or expired.
-        """
-        holding = self.require_holding(row, lease)
         if not holding.lease.is_live(self.clock.now_ms()):
             raise LeaseLostError(row.record.id, "expired")
         return holding
@@ -227,7 +218,7 @@ class RegistryState:
         if stored < lease.fenced_writes:
             raise StoreBehindError(row.record.id, acknowledged=lease.fenced_writes, stored=stored)
 
-    def count_death(self, row: Row, reason: Literal["expired", "proof"]) -> None:
+    def count_death(self, row: Row, kind: AuditKind, reason: Literal["expired", "proof"]) -> None:
         """Count the death of a row's holder (DESIGN 4, poison): in a row only without a fenced write in between."""
         record, holding = row.record, row.holding
         if holding is None or record.is_terminal:
@@ -240,7 +231,7 @@ class RegistryState:
             evidence["attempt"] = lease.lease_token
         self.note(
             row,
-            "death",
+            kind,
             claimed_at_ms=lease.claimed_at_epoch_ms,
             deaths=row.record.deaths,
             fence=lease.fencing_token,
