@@ -62,5 +62,15 @@ def decode_feed_cursor(token: str, partitions: int) -> list[int]:
         raise _invalid(token) from error
 
 
+def earliest_feed_cursor(tokens: Sequence[str], partitions: int) -> str:
+    """The position that none of these is behind, partition by partition.
+
+    Raises:
+        InvalidCursorError: this store did not issue one of them.
+    """
+    positions = [decode_feed_cursor(token, partitions) for token in tokens]
+    return encode_feed_cursor([min(sequences) for sequences in zip(*positions, strict=True)])
+
+
 def _invalid(cursor: str) -> InvalidCursorError:
     return InvalidCursorError(f"cursor {cursor[:80]!r} is not one of this store", field="cursor", value=cursor)
