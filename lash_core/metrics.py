@@ -162,7 +162,7 @@ class FleetCollector(Collector):
         states = {"running": 0, "draining": 0, "stopping": 0} | Tally(worker.state for worker in snapshot.workers)
         yield _family("lash_workers", "Live workers by state.", "state", states)
         busy_or_ready = Tally(facts.ready) + Tally(facts.leases_by_queue)
-        queues = {queue: 0 for queue in (*facts.ready, *facts.leases_by_queue)} | busy_or_ready
+        queues = dict.fromkeys((*facts.ready, *facts.leases_by_queue), 0) | busy_or_ready
         yield _family("lash_busy_or_ready", "Rows that run or are due, for autoscalers.", "queue", queues)
         yield GaugeMetricFamily("lash_outbox_depth", "Steps for other partitions to do.", facts.outbox_depth)
         yield _family("lash_redis_memory_bytes", "Estimated bytes by key family.", "family", facts.memory_bytes)

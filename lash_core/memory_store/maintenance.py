@@ -5,11 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from collections.abc import Sequence
 
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.reads import decode_cursor
-from lash_core.model.reports import ChangeCursor
 from lash_core.memory_store.reads import decode_cursor
 from lash_core.model.reports import ChangeCursor
 from lash_core.store.process_maintenance import FleetFacts
@@ -38,10 +35,6 @@ class MaintenanceOperations(RegistryPart):
     async def drop_unused_owners(self, limit: int) -> int:
         """0: identities live in the leases."""
         return 0
-
-    def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
-        """The smallest of them; None for none."""
-        return min(cursors, key=decode_cursor) if cursors else None
 
     async def fleet_facts(self) -> FleetFacts:
         """Gauges for the exporter and ``doctor``."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from lash_core.model.reports import ChangeCursor
 from lash_core.model.reports import ChangeCursor
 from lash_core.store.process_notices import ProcessNotices
 
@@ -58,14 +56,6 @@ class ProcessMaintenance(Protocol):
 
     async def drop_unused_owners(self, limit: int) -> int:
         """Drop owner identities that no lease names; returns how many."""
-        ...
-
-    def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
-        """The position that none of these is behind, compared per partition; None for none.
-
-        Raises:
-            InvalidCursorError: this store did not issue one of them.
-        """
         ...
 
     async def fleet_facts(self) -> FleetFacts:

@@ -67,7 +67,7 @@ async def attempt_process(run: ProcessRun, context: WorkerContext, worker: RunsP
             output = await _with_patience(run, context, lambda: worker.run_held_process(run))
     except (GiveBackError, LeaseLostError, StoreBehindError, asyncio.CancelledError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a run raises is its outcome
         _log.warning("process %s failed to run: %s", run.process_id, error, extra={"process_id": run.process_id})
         output = ProcessAwaitOutput.failure("execution", "process_recovery_failed", str(error))
     finally:

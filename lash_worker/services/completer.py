@@ -123,7 +123,7 @@ class Completer(Service):
             self._metrics.redis_errors.inc()
             _log.warning("%d outcomes could not be written yet: %s", len(live), error)
             return [error] * len(live)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every outcome must be answered for
             _log.exception("writing %d outcomes failed", len(live))
             return [error] * len(live)
         return [outcome.error for outcome in outcomes]

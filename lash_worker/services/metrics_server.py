@@ -114,7 +114,7 @@ def _handler(pages: dict[str, Page]) -> type[BaseHTTPRequestHandler]:
             page = pages.get(self.path.partition("?")[0])
             try:
                 answer = page() if page is not None else Answer.as_json({"pages": sorted(pages)}, 404)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a page that fails must not end the server
                 _log.exception("%s failed", self.path)
                 answer = Answer.as_json({"error": str(error)}, 500)
             self.send_response(answer.status)

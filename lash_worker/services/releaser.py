@@ -29,8 +29,9 @@ class _Release:
 
 
 class Releaser(Service):
-    """Sends what is queued in one call after the other. A release that fails until its lease is over is dropped:
-    the expiry does the same, later.
+    """Sends what is queued, one call after the other.
+
+    A release that fails until its lease is over is dropped: the expiry does the same, later.
     """
 
     name = "releaser"

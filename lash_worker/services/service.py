@@ -49,7 +49,6 @@ class Service(ABC):
     async def stop(self) -> None:
         """Stop the loop and wait until it has ended."""
         self._stopping.set()
-        self._wake()
         task = self._task
         if task is None:
             return
@@ -60,9 +59,6 @@ class Service(ABC):
     @abstractmethod
     async def run(self) -> None:
         """The loop itself; it ends when ``is_stopping`` or when it is cancelled."""
-
-    def _wake(self) -> None:
-        """Interrupt a wait of the loop; loops that wait on something of their own override it."""
 
     async def pause(self, delay_ms: float) -> None:
         """Wait ``delay_ms``, less when a stop is asked for."""
