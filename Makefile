@@ -58,10 +58,10 @@ wheel: $(VENV)/.dev ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --outdir dist .
 
 bench-quick: $(VENV)/.dev ## 20,000 no-ops with one worker, beside arq on the same server
-	@$(BIN)/python benchmarks/bench_quick.py
+	@$(BIN)/python -m benchmarks.bench_quick
 
 soak: $(VENV)/.dev ## A storm of kills over real workers; SOAK_SECONDS=600
-	@$(BIN)/python benchmarks/soak.py --seconds $(or $(SOAK_SECONDS),600)
+	@$(BIN)/python -m benchmarks.soak --seconds $(or $(SOAK_SECONDS),600)
 
 clean: ## Remove what make made
 	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .lash
