@@ -65,5 +65,9 @@ class MemoryProcessRegistry(
         copy._state = self._state
         return copy
 
+    def use_process_table(self, table: ProcessTable) -> None:
+        """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
+        self._state.process_table = table
+
     def __repr__(self) -> str:
         return f"MemoryProcessRegistry(rows={len(self._state.rows)}, tier={self._durability_tier.value})"

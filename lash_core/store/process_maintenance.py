@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from lash_core.model.owner import ProcessTable
 from lash_core.model.reports import ChangeCursor
 from lash_core.store.process_notices import ProcessNotices
 
@@ -37,6 +38,13 @@ class ProcessMaintenance(Protocol):
 
     def partition_count(self) -> int:
         """Partitions of the namespace; 1 in memory."""
+        ...
+
+    def use_process_table(self, table: ProcessTable) -> None:
+        """Prove deaths of this host's processes with ``table`` from now on; a worker brings its own.
+
+        Without a table ``reclaim_process_lease`` answers ``Busy`` while a lease is live.
+        """
         ...
 
     def notices(self) -> ProcessNotices:
