@@ -1,4 +1,4 @@
-"""Cursors of listings and of the change feed as text (decision 22). Opaque to callers; checked when they come back. Pure."""
+"""Cursors of listings and of the change feed as text (decision 22): opaque to callers, checked when they return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts beside the status over Redis: external reference, start, abandon request, wait, acks, audit (contract 2.2, 2.9)."""
+"""Facts beside the status over Redis: external reference, start, abandon request, wait, acks, audit (contract 2.9)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ class ProcessFacts(ProcessRegistryBase):
             limits.check_payload_size(len((reason or "").encode()), field="reason", process_id=process_id)
             args = (process_id, stored.hash, request.requested_at_ms, request.requested_by, reason or "")
             more = ("0" if reason is None else "1", limits.notices_max)
-            match (await self._context.scripts.run([Call("request_abandon", script_keys, args + more)], durable=True))[0]:
+            match (await self._context.scripts.run([Call("request_abandon", script_keys, args + more)], durable=True))[
+                0
+            ]:
                 case "unknown":
                     raise UnknownProcessError(process_id)
                 case "terminal":

@@ -1,7 +1,7 @@
 """Listings, counts and the change feed over Redis (contract 1.12, 2.6; DESIGN 3.2).
 
-``T:chg`` of a partition names all its rows. Exact listings page it with ZSCAN, which returns every row that is there from
-beginning to end of the scan; pages and the feed go by change sequence, which only rises.
+``T:chg`` of a partition names all its rows. Exact listings page it with ZSCAN, which returns every row that is there
+from beginning to end of the scan; pages and the feed go by change sequence, which only rises.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DEFAULT = ProcessFilter()
 class ProcessListing(ProcessRegistryBase):
     """Reads over many rows. Rows that cannot be decoded raise: a listing that leaves one out would lie."""
 
-    async def list_processes(self, filter: ProcessFilter | None = None) -> tuple[ProcessRecord, ...]:  # noqa: A002
+    async def list_processes(self, filter: ProcessFilter | None = None) -> tuple[ProcessRecord, ...]:
         """All matching rows by id. Exact and O(all rows): for tools. The default filter lists running ones.
 
         Raises:
@@ -54,14 +54,14 @@ class ProcessListing(ProcessRegistryBase):
 
     async def list_processes_page(
         self,
-        filter: ProcessFilter | None = None,  # noqa: A002
+        filter: ProcessFilter | None = None,
         cursor: str | None = None,
         limit: int = 100,
     ) -> ProcessPage:
         """At most ``limit`` matching rows in no stated order, from at most ``page_max`` rows looked at.
 
-        A page may be short or empty and still have a next one. A row that changes between two pages may come twice; none
-        that is there throughout is left out.
+        A page may be short or empty and still have a next one. A row that changes between two pages may come twice;
+        none that is there throughout is left out.
 
         Raises:
             InvalidCursorError, CorruptRecordError, NewerRecordError.
@@ -86,7 +86,7 @@ class ProcessListing(ProcessRegistryBase):
         next_cursor = encode_page_cursor(index, after) if index < len(partitions) else None
         return ProcessPage(items=tuple(items), next_cursor=next_cursor)
 
-    async def count_processes(self, filter: ProcessFilter | None = None) -> int:  # noqa: A002
+    async def count_processes(self, filter: ProcessFilter | None = None) -> int:
         """Number of matching rows; one read a partition when only the status is given, else O(all rows)."""
         wanted = filter or _DEFAULT
         if wanted != ProcessFilter(status=wanted.status):
@@ -113,6 +113,8 @@ class ProcessListing(ProcessRegistryBase):
         counts: Counter[tuple[str, str]] = Counter()
         shown: dict[tuple[str, str], LiveReference] = {}
         async for record in self._each_row("running"):
+            if record.is_terminal:
+                continue
             definition = record.identity.definition
             group = (canonical_json(definition), record.env_ref or "")
             counts[group] += 1
@@ -122,8 +124,8 @@ class ProcessListing(ProcessRegistryBase):
     async def processes_changed_since(self, cursor: ChangeCursor, limit: int) -> ProcessChanges:
         """Rows changed after ``cursor``, latest state once per row; nothing that committed is ever skipped.
 
-        Ascending within a partition. At most ``limit`` and at most ``page_max`` rows; limit 0 answers empty with the same
-        cursor.
+        Ascending within a partition. At most ``limit`` and at most ``page_max`` rows; limit 0 answers empty with the
+        same cursor.
 
         Raises:
             InvalidCursorError, CorruptRecordError, NewerRecordError.
@@ -159,9 +161,7 @@ class ProcessListing(ProcessRegistryBase):
         ]
         return [scored(reply) for reply in await self._context.connection.read(commands)]
 
-    async def _records(
-        self, changes: Sequence[tuple[str, int]], status: str
-    ) -> list[tuple[int, ProcessRecord | None]]:
+    async def _records(self, changes: Sequence[tuple[str, int]], status: str) -> list[tuple[int, ProcessRecord | None]]:
         """Rows of ids with their sequences; None for one that is gone or has another status."""
         process_ids = [process_id for process_id, _ in changes]
         kept = await self._with_status(process_ids, status)
@@ -192,7 +192,7 @@ class ProcessListing(ProcessRegistryBase):
             position = "0"
             seen: set[str] = set()
             while True:
-                # A scan ends by the server's promise: the cursor visits each slot of the table a bounded number of times.
+                # A scan ends by the server's promise: its cursor visits each slot a bounded number of times.
                 command = Command(keys.changes, ("ZSCAN", keys.changes, position, "COUNT", SCAN_PAGE))
                 position, flat = (await self._context.connection.read([command]))[0]
                 fresh = [process_id for process_id in dict.fromkeys(flat[::2]) if process_id not in seen]
