@@ -1,0 +1,40 @@
+"""The stores that the suite runs over. A server per test process; a namespace per operation of the contract."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import pytest
+
+from lash_core.clock import VirtualClock
+from lash_core.memory_store.stores import InMemoryStores
+from lash_core.testing.conformance.stores import ConformanceStores
+
+BACKENDS = ("memory", "valkey", "cluster", "debian-redis")
+
+
+@contextmanager
+def open_server(backend: str) -> Iterator[str]:
+    """The URL of a private server of that kind, ended on exit; skips where the machine has none."""
+    servers: Any = importlib.import_module("lash_core.testing.servers")
+    if backend == "debian-redis" and shutil.which("redis-server") is None:
+        pytest.skip("NOT TESTED on Redis 7.0: no redis-server on PATH (apt-get install redis-server)")
+    factory = {"valkey": "ValkeyServer", "cluster": "ValkeyCluster", "debian-redis": "DebianRedis"}[backend]
+    with getattr(servers, factory)() as server:
+        yield server.url
+
+
+@asynccontextmanager
+async def open_stores(backend: str, url: str, namespace: str) -> AsyncIterator[ConformanceStores]:
+    """Stores whose clock a test can move, closed on exit."""
+    if backend == "memory":
+        async with InMemoryStores(VirtualClock()) as stores:
+            yield stores
+        return
+    module: Any = importlib.import_module("lash_core.redis_store.stores")
+    async with module.RedisStores.connect(url, namespace=namespace, test_clock=True) as stores:
+        yield stores
