@@ -47,7 +47,7 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
         return int((await self._context.scripts.run([Call("read_clock", (meta,), ())]))[0])
 
     async def check_writable(self) -> float:
-        """Write and read back one field of each node's first partition; returns the longest round trip in ms.
+        """Write and read back one field in four partitions; returns the longest round trip in ms.
 
         Raises:
             StoreUnreachableError, OutcomeUnknownError: no answer. StoreRefusedError: read-only, full, or another answer.

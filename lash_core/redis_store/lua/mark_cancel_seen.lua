@@ -4,7 +4,7 @@
 -- KEYS[2] owners    hash   pid -> lease
 -- KEYS[3] leases    zset   pid -> expiry
 -- ARGV[1] process_id     str
--- ARGV[2] fence          str
+-- ARGV[2] fence       str  with the digest of the owner
 -- ARGV[3] token          str
 -- ARGV[4] acknowledged   int   fenced writes that the caller saw accepted
 -- ARGV[5] write_id       str
