@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -126,7 +128,9 @@ class LashClient:
 
         async def open_client() -> LashClient:
             used = load_settings() if settings is None else settings
-            server = resolve_url(used, url)
+            server = await asyncio.to_thread(resolve_url, used, url)
+            if server.kind == "embedded":
+                sys.stderr.write(f"{server.line}\n")
             try:
                 stores = await RedisStores.connect(
                     server.url, namespace or used.store.namespace, used.store, credential_provider=credential_provider

@@ -1,0 +1,28 @@
+"""The settings of one call: the environment with the call's options laid over it."""
+
+from __future__ import annotations
+
+import os
+
+from lash_core.settings import Settings, load_settings
+from lash_worker.cli.invocation import Invocation
+
+GIVE_UP_MS = 5_000
+"""A person at a prompt waits this long for a server (DESIGN 6)."""
+
+
+def settings_of(invocation: Invocation) -> Settings:
+    """The settings of a command that runs for long. Raises: SettingsError."""
+    return load_settings({**os.environ, **invocation.environment()})
+
+
+def prompt_settings(invocation: Invocation) -> Settings:
+    """The settings of a short command: it gives up early where a worker would go on trying. Raises: SettingsError."""
+    settings = settings_of(invocation)
+    store = settings.store
+    bounded = {
+        "connect_timeout_ms": min(store.connect_timeout_ms, GIVE_UP_MS),
+        "call_timeout_ms": min(store.call_timeout_ms, GIVE_UP_MS),
+        "retry_deadline_ms": min(store.retry_deadline_ms, GIVE_UP_MS),
+    }
+    return settings.model_copy(update={"store": store.model_copy(update=bounded)})

@@ -1,0 +1,131 @@
+"""``lash process get`` and ``lash process why``: one process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+from rich.text import Text
+
+from lash_core.client import LashClient
+from lash_core.model.audit import AuditEntry
+from lash_core.model.lease import ProcessLease
+from lash_core.model.record import ProcessRecord
+from lash_core.why import Why, at_text
+from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
+from lash_worker.cli.output import cell, console, facts, json_cell, print_json, status_cell, table, when
+from lash_worker.cli.process_rows import row_json
+from lash_worker.cli.store_access import with_client
+
+
+@click.command("get")
+@click.argument("process_id", metavar="ID")
+@json_option
+@shared_options
+@pass_invocation
+def get(invocation: Invocation, process_id: str, *, as_json: bool) -> None:
+    """Show one process: its row, its lease, its outcome, its handovers."""
+    record, lease, audit, now_ms = with_client(invocation, lambda lash: _read(lash, process_id))
+    if as_json:
+        print_json(process_json(record, lease, audit))
+        return
+    out = console()
+    out.print(facts(_pairs(record, lease, now_ms)))
+    if audit:
+        rows = ((cell(at_text(entry.at_ms)), cell(entry.kind), json_cell(entry.evidence)) for entry in audit)
+        out.print(table(("handover at", "kind", "evidence"), rows))
+
+
+@click.command("why")
+@click.argument("process_id", metavar="ID")
+@json_option
+@shared_options
+@pass_invocation
+def why(invocation: Invocation, process_id: str, *, as_json: bool) -> None:
+    """Say why a process is where it is: who holds it, what it waits for, what the fleet lacks."""
+    answer: Why = with_client(invocation, lambda lash: lash.why(process_id))
+    if as_json:
+        print_json(answer.model_dump(mode="json"))
+        return
+    console().print(Text.assemble(status_cell(answer.status), "  ", (answer.reason, "bold"), "  ", cell(answer.text)))
+
+
+async def _read(
+    lash: LashClient, process_id: str
+) -> tuple[ProcessRecord, ProcessLease | None, tuple[AuditEntry, ...], int]:
+    registry = lash.stores.process_registry
+    record = await lash.handle(process_id).record()
+    lease, audit, now_ms = await asyncio.gather(
+        registry.get_process_lease(process_id), registry.audit_entries(process_id), registry.server_time_ms()
+    )
+    return record, lease, audit, now_ms
+
+
+def process_json(record: ProcessRecord, lease: ProcessLease | None, audit: tuple[AuditEntry, ...]) -> dict[str, Any]:
+    """The JSON of one process (DESIGN 6)."""
+    held = None
+    if lease is not None:
+        held = {
+            "owner_id": lease.owner.owner_id,
+            "incarnation_id": lease.owner.incarnation_id,
+            "fencing_token": lease.fencing_token,
+            "expires_at_ms": lease.expires_at_epoch_ms,
+        }
+    return {
+        **row_json(record),
+        "lease": held,
+        "input": record.input.to_json_value(),
+        "wait": None if record.wait is None else record.wait.to_json_value(),
+        "cancel_request": None if record.cancel_request is None else record.cancel_request.to_json_value(),
+        "abandon_request": None if record.abandon_request is None else record.abandon_request.to_json_value(),
+        "first_started": None if record.first_started is None else record.first_started.to_json_value(),
+        "deaths": record.deaths,
+        "last_sequence": record.last_sequence,
+        "timeout_ms": record.timeout_ms,
+        "app_version": record.app_version,
+        "version_pin": record.version_pin,
+        "handovers": [entry.to_json_value() for entry in audit],
+    }
+
+
+def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> list[tuple[str, Text]]:
+    pairs = [
+        ("id", cell(record.id)),
+        ("kind", cell(record.identity.kind)),
+        ("label", cell(record.identity.label)),
+        ("queue", cell(record.queue)),
+        ("status", status_cell(record.status.state)),
+        ("disposition", cell(record.disposition.value)),
+        ("attempt", cell(record.attempt)),
+        ("created", when(record.created_at_ms, now_ms)),
+        ("updated", when(record.updated_at_ms, now_ms)),
+    ]
+    if record.due_at_ms is not None and not record.is_terminal:
+        pairs.append(("due", when(record.due_at_ms, now_ms)))
+    if record.first_started is not None:
+        started = Text.assemble(
+            cell(record.first_started.owner.owner_id), "  ", when(record.first_started.started_at_ms, now_ms)
+        )
+        pairs.append(("first started", started))
+    if lease is not None:
+        held = f"{lease.owner.owner_id}  fence {lease.fencing_token}, until {at_text(lease.expires_at_epoch_ms)}"
+        pairs.append(("lease", cell(held if lease.is_live(now_ms) else f"{held} (expired)")))
+    if record.wait is not None:
+        pairs.append(("waiting for", cell(f"signal {record.wait.kind.name} number {record.wait.kind.ordinal}")))
+    if record.cancel_request is not None:
+        asked = record.cancel_request
+        pairs.append(
+            (
+                "cancel",
+                Text.assemble(
+                    cell(asked.reason), "  ", cell(asked.requested_by), "  ", when(asked.requested_at_ms, now_ms)
+                ),
+            )
+        )
+    if record.deaths:
+        pairs.append(("deaths", cell(record.deaths)))
+    pairs.append(("input", json_cell(record.input.to_json_value(), limit=2_000)))
+    if record.await_output is not None:
+        pairs.append(("output", json_cell(record.await_output.to_json_value(), limit=4_000)))
+    return pairs

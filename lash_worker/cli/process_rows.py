@@ -1,0 +1,61 @@
+"""How rows are shown by ``ls``, ``get`` and ``changes``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from lash_core.model.process_filter import FilterStatus
+from lash_core.model.record import ProcessRecord
+from lash_worker.cli.output import ago, cell, status_cell, table
+
+STATUSES: tuple[FilterStatus, ...] = ("running", "completed", "failed", "cancelled", "abandoned", "any")
+
+
+def row_json(record: ProcessRecord) -> dict[str, Any]:
+    """The part of a row that every view prints."""
+    output = record.await_output
+    return {
+        "id": record.id,
+        "kind": record.identity.kind,
+        "label": record.identity.label,
+        "queue": record.queue,
+        "status": record.status.state,
+        "waiting": record.wait is not None,
+        "disposition": record.disposition.value,
+        "attempt": record.attempt,
+        "created_at_ms": record.created_at_ms,
+        "updated_at_ms": record.updated_at_ms,
+        "due_at_ms": record.due_at_ms,
+        "output": None if output is None else output.to_json_value(),
+    }
+
+
+def rows_table(records: tuple[ProcessRecord, ...], now_ms: int) -> Table:
+    """Rows for people."""
+    return table(
+        ("id", "kind", "label", "queue", "status", "attempt", "created", "updated"),
+        (row_cells(record, now_ms) for record in records),
+        right=("attempt", "created", "updated"),
+    )
+
+
+def row_cells(record: ProcessRecord, now_ms: int) -> tuple[Text, ...]:
+    """The cells of one row."""
+    status = status_cell(record.status.state)
+    if record.wait is not None:
+        status.append(" (waiting)", "dim")
+    elif record.cancel_request is not None and not record.is_terminal:
+        status.append(" (cancelling)", "dim")
+    return (
+        cell(record.id),
+        cell(record.identity.kind),
+        cell(record.identity.label),
+        cell(record.queue),
+        status,
+        cell(record.attempt),
+        cell(ago(record.created_at_ms, now_ms)),
+        cell(ago(record.updated_at_ms, now_ms)),
+    )

@@ -1,0 +1,63 @@
+"""``lash worker run``: one worker in this process, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from lash_core.redis_store.stores import RedisStores
+
+from lash_core.errors import StoreUnreachableError
+from lash_core.redis_store.embedded import resolve_url
+from lash_core.settings import Settings
+from lash_worker.app import App
+from lash_worker.cli.apps import load_apps
+from lash_worker.cli.effective_settings import GIVE_UP_MS, settings_of
+from lash_worker.cli.invocation import Invocation, app_option, pass_invocation, shared_options
+from lash_worker.cli.logs import start_logging
+from lash_worker.cli.worker_options import worker_options, worker_settings
+from lash_worker.supervisor import run_worker
+from lash_worker.worker_settings import WorkerSettings
+
+
+@click.command("run")
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Time for running work on SIGTERM.",
+)
+@click.option("--worker-id", metavar="ID", help="Stable name.  [default: from host and pid]")
+@worker_options
+@app_option
+@shared_options
+@pass_invocation
+def run(invocation: Invocation, *, drain_seconds: float, log_format: Any, **given: Any) -> int:
+    """Claim and run processes of the apps' kinds until SIGTERM, then drain; a second SIGTERM stops at once."""
+    start_logging(log_format)
+    apps = load_apps(invocation)
+    if not apps:
+        raise click.UsageError("a worker needs an app: --app MODULE:ATTR, or LASH_APP")
+    settings = settings_of(invocation)
+    return asyncio.run(_run(settings, worker_settings(settings, given, drain_seconds=drain_seconds), apps))
+
+
+async def _run(settings: Settings, worker: WorkerSettings, apps: Sequence[App]) -> int:
+    server = resolve_url(settings)
+    try:
+        try:
+            async with asyncio.timeout(GIVE_UP_MS / 1_000):
+                stores = await RedisStores.connect(server.url, settings.store.namespace, settings.store)
+        except TimeoutError as error:
+            raise StoreUnreachableError(
+                f"the server gave no answer within {GIVE_UP_MS} ms", limit=GIVE_UP_MS
+            ) from error
+        try:
+            return await run_worker(worker, apps, stores)
+        finally:
+            await stores.close()
+    finally:
+        server.close()
