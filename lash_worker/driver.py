@@ -53,8 +53,9 @@ class ProcessWorkDriver:
         self.releaser = Releaser(context.registry, context.metrics)
         self.executor = Executor(context, worker, self.slots, self.keeper, self.completer, self.releaser)
         self._accepting = True
+        # The store remembers a worker's last claim of a partition to make it safe to repeat: one claim at a time.
+        self._claiming = asyncio.Lock()
         self._list_cursor: str | None = None
-        self._reclaims: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the lease keeper, then what writes outcomes. Raises: LashError when the keeper cannot connect."""
@@ -110,6 +111,10 @@ class ProcessWorkDriver:
         Raises:
             LashError: the store refused or could not be reached; nothing was started.
         """
+        async with self._claiming:
+            return await self._claim_alone(partitions, limit)
+
+    async def _claim_alone(self, partitions: Sequence[int] | None, limit: int) -> tuple[int, int]:
         asked = self.slots.reserve(limit) if self._accepting else 0
         if asked == 0:
             return 0, 0

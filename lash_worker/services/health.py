@@ -16,6 +16,8 @@ TICK_MS = 100.0
 LAG_MAX_MS = 2_000.0
 """A loop that is this late runs code that should be in a thread."""
 PROBE_MS = 1_000.0
+GRACE_EVERY = 5
+"""Probes between two looks for a grace: it reads every partition."""
 PROBE_AGE_MAX_MS = 5_000.0
 CLAIM_AGE_MAX_MS = 10_000.0
 """An idle claimer asks every second; ten without an answer mean that it could not claim."""
@@ -56,6 +58,7 @@ class StoreProbe(Service):
         self._metrics = metrics
         self._ok_at_ms: float | None = None
         self._error: str | None = None
+        self._probes = 0
         self.grace_until_ms: int | None = None
 
     @property
@@ -78,7 +81,9 @@ class StoreProbe(Service):
         """Probe once and remember how it went."""
         try:
             roundtrip_ms = await self._maintenance.check_writable()
-            self.grace_until_ms = await self._maintenance.grace_until_ms()
+            if self._probes % GRACE_EVERY == 0 or self._error is not None:
+                self.grace_until_ms = await self._maintenance.grace_until_ms()
+            self._probes += 1
         except (LashError, OSError) as error:
             if self._error is None:
                 logging.getLogger(__name__).warning("the store cannot be written: %s", error)
