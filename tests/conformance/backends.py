@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ BACKENDS = ("memory", "valkey", "cluster", "debian-redis")
 
 
 @contextmanager
-def open_server(backend: str) -> Iterator[str]:
+def open_server(backend: str) -> Generator[str]:
     """The URL of a private server of that kind, ended on exit; skips where the machine has none."""
     servers: Any = importlib.import_module("lash_core.testing.servers")
     if backend == "debian-redis" and shutil.which("redis-server") is None:
@@ -29,7 +29,7 @@ def open_server(backend: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def open_stores(backend: str, url: str, namespace: str) -> AsyncIterator[ConformanceStores]:
+async def open_stores(backend: str, url: str, namespace: str) -> AsyncGenerator[ConformanceStores]:
     """Stores whose clock a test can move, closed on exit."""
     if backend == "memory":
         async with InMemoryStores(VirtualClock()) as stores:
