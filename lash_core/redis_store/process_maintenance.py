@@ -43,8 +43,14 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
 
     async def server_time_ms(self) -> int:
         """The server's clock (on a cluster: of the node of the first partition)."""
-        meta = self._context.keyspace.partitions[0].meta
-        return int((await self._context.scripts.run([Call("read_clock", (meta,), ())]))[0])
+        keys = self._context.keyspace.partitions[0]
+        # Plain reads, not a script: an observer's role may not run scripts.
+        commands = [Command(keys.meta, ("TIME",))]
+        if self._context.clock_offset:
+            commands.append(Command(keys.clock_offset, ("GET", keys.clock_offset)))
+        (seconds, micros), *offset = await self._context.connection.read(commands)
+        offset_us = int(offset[0] or 0) if offset else 0
+        return (int(seconds) * 1_000_000 + int(micros) + offset_us) // 1_000
 
     async def check_writable(self) -> float:
         """Write and read back one field in four partitions; returns the longest round trip in ms.
