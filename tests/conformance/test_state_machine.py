@@ -1,0 +1,56 @@
+"""Random walks over two stores at once: the in-memory registry is the specification, and the other must agree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conformance.backends import open_stores
+from tests.conformance.paired_stores import PairedStores
+from tests.conformance.registry_machine import RegistryMachine
+
+# About 20 s on two slow cores over a real server; walks over memory cost a tenth.
+WALKS = 40
+STEPS = 40
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("backend", ["memory", "valkey"])
+def test_random_walks_agree_with_the_in_memory_registry(backend: str, server_url: Callable[[str], str]) -> None:
+    """Register, claim, renew, append, complete, cancel, signal, release, prune and time, with stale and forged leases.
+
+    Repeat a failure with ``LASH_TEST_SEED=<the printed seed>``.
+    """
+    seed = int(os.environ.get("LASH_TEST_SEED") or secrets.randbits(32))
+    sys.stdout.write(f"LASH_TEST_SEED={seed}\n")
+    settings = hypothesis.settings(
+        max_examples=WALKS,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        phases=[Phase.generate, Phase.shrink],
+    )
+    url = server_url(backend)
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        stack = AsyncExitStack()
+        try:
+            left = loop.run_until_complete(stack.enter_async_context(open_stores("memory", "", "")))
+            right = loop.run_until_complete(stack.enter_async_context(open_stores(backend, url, "walks")))
+
+            class Machine(RegistryMachine):
+                pair = PairedStores(left, right, loop)
+
+            run_state_machine_as_test(hypothesis.seed(seed)(Machine), settings=settings)
+        finally:
+            loop.run_until_complete(stack.aclose())
