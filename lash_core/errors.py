@@ -144,6 +144,21 @@ class StoreReadOnlyError(StoreRefusedError):
     code = "store_read_only"
 
 
+class ClaimsPausedError(StoreRefusedError):
+    """A partition was promoted or restarted: no new leases until ``until_ms`` (DESIGN 3.3 rule 5)."""
+
+    code = "claims_paused"
+
+    def __init__(self, process_id: str, until_ms: int) -> None:
+        super().__init__(
+            f"no lease of process `{process_id}` is given before {until_ms}: grace after a failover or restart",
+            field="until_ms",
+            value=until_ms,
+            process_id=process_id,
+        )
+        self.until_ms = until_ms
+
+
 class StoreAuthError(StoreRefusedError):
     """Wrong password, unknown user or missing permission."""
 

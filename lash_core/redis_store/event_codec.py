@@ -12,7 +12,6 @@ from lash_core.errors import CorruptRecordError, LashError
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.event import ProcessEvent, ProcessEventAppendRequest
 from lash_core.model.ids import check_replay_key
-from lash_core.model.limits import Limits
 from lash_core.model.materialize import NO_SEMANTICS, materialize
 from lash_core.model.record import AnyProcessStatus, terminal_status
 from lash_core.model.registration import ProcessRegistration
@@ -22,15 +21,18 @@ REPLAY_FIELD_BYTES_MAX = 40
 """Longer replay keys are stored as a hash: one field over 64 bytes would cost the control hash its compact form."""
 
 
-def encode_event_body(request: ProcessEventAppendRequest, limits: Limits, *, process_id: str) -> str:
-    """The stored json of an event, without its time.
+def encode_payload(request: ProcessEventAppendRequest) -> str:
+    """The payload's canonical JSON. Raises: InvalidJsonError."""
+    return canonical_json(request.payload, field="payload")
 
-    Raises:
-        InvalidJsonError: the payload is not canonical JSON. LimitExceededError: it is too large.
-    """
-    payload = canonical_json(request.payload, field="payload")
-    size = len(payload) if payload.isascii() else len(payload.encode())
-    limits.check_payload_size(size, process_id=process_id)
+
+def byte_size(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def encode_event_body(request: ProcessEventAppendRequest, payload: str) -> str:
+    """The stored json of an event, without its time; ``payload`` as ``encode_payload`` gave it."""
     key = request.replay_key
     head = "{" if key is None else f'{{"k":{json.dumps(key, ensure_ascii=False)},'
     return f'{head}"p":{payload},"t":{json.dumps(request.event_type, ensure_ascii=False)}}}'

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from lash_core.model.lease import ProcessLease
+from lash_core.redis_store.lease_codec import fence_argument
 
 LEASES_REMEMBERED_MAX = 20_000
 """Leases whose counts are kept: more than any worker holds. A forgotten one falls back to the lease's own count."""
@@ -33,9 +34,10 @@ class LeaseMemory:
 
 @dataclass(slots=True)
 class FencedWrite:
-    """One write on its way. ``args`` are four script arguments: fence, token, acknowledged writes, id of the write.
+    """One write on its way.
 
-    All are empty for a write without a lease.
+    ``args`` are four script arguments, all empty for a write without a lease: fence (with the owner's digest), token,
+    acknowledged writes, id of the write.
     """
 
     args: tuple[str, str, str, str]
@@ -79,7 +81,7 @@ class FencedWrites:
         self._memories.pop(f"{lease.process_id}\n{lease.lease_token}", None)
 
     @asynccontextmanager
-    async def write(self, lease: ProcessLease | None) -> AsyncIterator[FencedWrite]:
+    async def write(self, lease: ProcessLease | None) -> AsyncGenerator[FencedWrite]:
         """Open a write: of a lease, one at a time; without a lease, at once."""
         if lease is None:
             yield UNFENCED
@@ -87,5 +89,5 @@ class FencedWrites:
         memory = self.memory(lease)
         async with memory.lock:
             yield FencedWrite(
-                (str(lease.fencing_token), lease.lease_token, str(memory.acknowledged), secrets.token_hex(8)), memory
+                (fence_argument(lease), lease.lease_token, str(memory.acknowledged), secrets.token_hex(8)), memory
             )

@@ -54,7 +54,20 @@ def attempt_of(owner: LeaseOwnerIdentity) -> tuple[str, str]:
     return _digest(owner.owner_id, base), token
 
 
-@lru_cache(maxsize=1_024)
+def holder_digest(lease: ProcessLease) -> str:
+    """The digest of a lease's owner in ``T:own``: of the worker incarnation for an attempt of a batch."""
+    owner = lease.owner
+    suffix = f":{lease.lease_token}"
+    if owner.incarnation_id.endswith(suffix):
+        return _digest(owner.owner_id, owner.incarnation_id[: -len(suffix)])
+    return _digest(owner.owner_id, owner.incarnation_id)
+
+
+def fence_argument(lease: ProcessLease) -> str:
+    """What scripts compare beside the token: ``<fence>;<owner digest>``."""
+    return f"{lease.fencing_token};{holder_digest(lease)}"
+
+
 def encode_identity(owner: LeaseOwnerIdentity) -> str:
     """The identity as stored in ``T:ow``."""
     return canonical_json(owner.to_json_value())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lash_core.errors import LashError, LeaseLostError, OutcomeUnknownError, StoreBehindError, UnknownProcessError
@@ -34,6 +35,10 @@ class ProcessRegistryBase:
         """Durable: rows survive this OS process."""
         return DurabilityTier.DURABLE
 
+    def use_process_table(self, table: ProcessTable) -> None:
+        """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
+        self._process_table = table
+
     def _keys(self, process_id: str) -> PartitionKeys:
         return self._context.keyspace.of_process(process_id)
 
@@ -43,6 +48,20 @@ class ProcessRegistryBase:
         if stored is None:
             raise UnknownProcessError(process_id)
         return stored
+
+    def _by_partition(self, process_ids: Sequence[str]) -> list[tuple[PartitionKeys, list[int]]]:
+        """Places of the ids, grouped by partition, in groups that one script call may take."""
+        limit = self._context.settings.limits.batch_max
+        open_groups: dict[int, list[int]] = {}
+        groups: list[tuple[PartitionKeys, list[int]]] = []
+        for place, process_id in enumerate(process_ids):
+            keys = self._keys(process_id)
+            group = open_groups.get(keys.index)
+            if group is None or len(group) >= limit:
+                group = open_groups[keys.index] = []
+                groups.append((keys, group))
+            group.append(place)
+        return groups
 
 
 def lease_answer(process_id: str, word: str, detail: Any = None, *, acknowledged: int = 0) -> LashError | None:

@@ -1,0 +1,39 @@
+-- append_events: append events to one process, all or nothing; carry out what a cancel request or a terminal event means.
+--
+-- KEYS[1] control  hash    status, counters, replay keys
+-- KEYS[2] events   list    the log
+-- KEYS[3] owners   hash    process id -> lease
+-- KEYS[4] leases   zset    process id -> expiry ms
+-- KEYS[5] marks    hash    process id -> cancels;signals for the holder
+-- KEYS[6] queue    zset    process id -> due ms, the row's own queue
+-- KEYS[7] meta     hash    change sequence, rows per status
+-- KEYS[8] changes  zset    process id -> change sequence
+-- KEYS[9] notices  stream  cancel, signal, ready, done
+-- KEYS[10] outbox  stream  wakes
+-- ARGV[1] process_id      str
+-- ARGV[2] hash            str  the registration that the caller decided with
+-- ARGV[3] fence           str  '' = not fenced
+-- ARGV[4] token           str
+-- ARGV[5] acknowledged    int  fenced writes that the caller saw accepted
+-- ARGV[6] write_id        str  names this write, so that its repeat is known
+-- ARGV[7] events_max      int
+-- ARGV[8] log_bytes_max   int
+-- ARGV[9] notices_max     int
+-- ARGV[10] owner_channels str  prefix of the holders' channels
+-- ARGV[11] done_channel   str  channel of those who wait for this process
+-- ARGV[12] requested_by   str  of a cancel request, '' = not said
+-- ARGV[13] end_field      str  replay field of the terminal event of a cancel before the first start
+-- ARGV[14] end_body       str  that event
+-- ARGV[15..] six an event: replay field or '', body, kind (p plain, c cancel, t and a status letter = terminal),
+--            verdict ('' or why it must not be written), wake step or '', its target (o = the request's, r = the row's)
+-- RETURNS ok now_ms fenced_writes status wake_cleared, then four an event: sequence, ms, n (new) or r (replayed), outbox id
+--       | unknown | stale | conflict n | lost why | behind fenced_writes | invalid n | terminal status | limit what
+-- INVARIANT sequences are dense from 1, and a replay key stands for one body for ever.
+-- INVARIANT a row has at most one terminal event.
+-- CLOCK Redis TIME is the time of the events.
+--- @include now
+--- @include bump_change
+--- @include fence
+--- @include ready
+--- @include notify_holder
+--- @include append_body

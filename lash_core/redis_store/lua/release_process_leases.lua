@@ -1,0 +1,81 @@
+#!lua flags=allow-oom
+-- release_process_leases: give leases back before a terminal event and say when the rows may be claimed again.
+--
+-- KEYS[1] owners   hash    process id -> lease
+-- KEYS[2] leases   zset    process id -> expiry ms
+-- KEYS[3] marks    hash    process id -> marks for the holder
+-- KEYS[4] notices  stream  ready notices
+-- KEYS[5..] three an item: control (hash), audit (list), queue (zset process id -> due ms)
+-- ARGV[1] notices_max  int
+-- ARGV[2..] eight an item: process id, fence ('' = any, the token decides, also after expiry), token, kind (released, parked,
+--           yielded, declined), due ('' = now, inf, or ms from now), kind of the audit entry or '', its detail as JSON, id of this
+--           release
+-- RETURNS a word an item: ok | done (this release was here before) | unknown | lost <expired, taken or released>
+-- INVARIANT a running row without a lease is in its queue.
+-- INVARIANT what was marked since the claim makes the row due at once, so that no event is slept through.
+-- CLOCK Redis TIME.
+--- @include now
+--- @include fence
+--- @include ready
+
+local function note(audit_key, kind, detail)
+  local count = ''
+  if kind == 'decline' then
+    -- Declines in a row are one entry with a count, so that they push out no evidence.
+    local last = redis.call('LINDEX', audit_key, -1)
+    if last and string.find(last, '"kind":"decline"}', 1, true) then
+      redis.call('RPOP', audit_key)
+      count = '"count":' .. (tonumber(string.match(last, '"count":(%d+)') or '1') + 1) .. ','
+    end
+  end
+  redis.call('RPUSH', audit_key, '{"at_ms":' .. F(now_ms) .. ',"evidence":{' .. count .. '"detail":' .. detail
+    .. '},"kind":"' .. kind .. '"}')
+  redis.call('LTRIM', audit_key, -50, -1)
+end
+
+-- When the row may be claimed again. What happened since the claim makes a parked row due at once.
+local function score_after(kind, due, facts, marked)
+  local waits_for_person = (facts.dp == 'e' or (facts.dp == 'o' and facts.fo)) and not facts.ar
+  if kind == 'parked' and (marked or (facts.cr and not facts.cs)) then return F(now_ms) end
+  if due == 'inf' or waits_for_person then return '+inf' end
+  if due == '' then return F(math.max(now_ms, tonumber(facts.du or '0'))) end
+  return F(now_ms + tonumber(due))
+end
+
+local reply = {}
+local count = (#ARGV - 1) / 8
+for i = 1, count do
+  local a, k = 1 + (i - 1) * 8, 4 + (i - 1) * 3
+  local process_id, kind, control = ARGV[a + 1], ARGV[a + 4], KEYS[k + 1]
+  local own = redis.call('HGET', KEYS[1], process_id)
+  local row = redis.call('HMGET', control, 'st', 'dp', 'du', 'ar', 'fo', 'cr', 'cs', 'wl')
+  local mine = own and (ARGV[a + 2] ~= '' and same_lease(own, ARGV[a + 2], ARGV[a + 3])
+    or ARGV[a + 2] == '' and select(6, parse_own(own)) == ARGV[a + 3])
+  local fault = not mine and (own and 'taken' or 'released')
+  if mine and ARGV[a + 2] ~= '' then
+    fault = lease_fault(own, redis.call('ZSCORE', KEYS[2], process_id), ARGV[a + 2], ARGV[a + 3])
+  end
+  if fault then
+    if row[8] and string.match(row[8], '^%x+') == ARGV[a + 8] then
+      reply[i] = 'done'
+    else
+      reply[i] = row[1] and 'lost ' .. fault or 'unknown'
+    end
+  else
+    local marked = redis.call('HGET', KEYS[3], process_id)
+    redis.call('HDEL', KEYS[1], process_id)
+    redis.call('ZREM', KEYS[2], process_id)
+    redis.call('HDEL', KEYS[3], process_id)
+    if row[1] then
+      redis.call('HSET', control, 'wl', ARGV[a + 8] .. ';0')
+      if kind ~= 'declined' then redis.call('HINCRBY', control, 'at', 1) end
+      if ARGV[a + 6] ~= '' then note(KEYS[k + 2], ARGV[a + 6], ARGV[a + 7]) end
+    end
+    if row[1] == 'r' then
+      local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5], cr = row[6], cs = row[7] }
+      put_ready(KEYS[k + 3], process_id, score_after(kind, ARGV[a + 5], facts, marked), KEYS[4], ARGV[1])
+    end
+    reply[i] = 'ok'
+  end
+end
+return reply

@@ -1,0 +1,45 @@
+"""The process registry over Redis, put together from its parts."""
+
+from __future__ import annotations
+
+from lash_core.model.owner import ProcessTable
+from lash_core.redis_store.fleet_gauges import FleetGauges
+from lash_core.redis_store.notices import RedisProcessNotices
+from lash_core.redis_store.process_claims import ProcessClaims
+from lash_core.redis_store.process_completion import ProcessCompletion
+from lash_core.redis_store.process_handovers import ProcessHandovers
+from lash_core.redis_store.process_listing import ProcessListing
+from lash_core.redis_store.process_prune import ProcessPrune
+from lash_core.redis_store.process_reads import ProcessReads
+from lash_core.redis_store.process_start import ProcessStart
+from lash_core.redis_store.process_waits import ProcessWaits
+from lash_core.store.process_notices import ProcessNotices
+
+
+class RedisProcessRegistry(
+    ProcessStart,
+    ProcessCompletion,
+    ProcessClaims,
+    ProcessPrune,
+    ProcessHandovers,
+    ProcessReads,
+    ProcessListing,
+    ProcessWaits,
+    FleetGauges,
+):
+    """``ProcessRegistry`` and ``ProcessMaintenance`` over Redis; each part is a file of its own."""
+
+    def use_process_table(self, table: ProcessTable) -> None:
+        """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
+        self._process_table = table
+
+    def notices(self) -> ProcessNotices:
+        """A new ear with connections of its own; close it."""
+        return RedisProcessNotices(self._context)
+
+    async def close(self) -> None:
+        """End what listens for waiters. May be called twice; the connections belong to the stores."""
+        await self._done_channels.close()
+
+    def __repr__(self) -> str:
+        return f"RedisProcessRegistry(namespace={self._context.keyspace.namespace!r})"

@@ -1,0 +1,117 @@
+"""All stores of one Redis deployment and namespace, over one set of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Self
+
+from redis.credentials import CredentialProvider
+
+from lash_core.errors import InvalidArgumentError
+from lash_core.redis_store.commands import Command
+from lash_core.redis_store.context import RedisContext
+from lash_core.redis_store.directory import RedisFleetDirectory
+from lash_core.redis_store.layout import open_context
+from lash_core.redis_store.registry import RedisProcessRegistry
+from lash_core.settings import StoreSettings
+
+
+class RedisStores:
+    """The stores of one namespace.
+
+    Made by ``await RedisStores.connect(url)`` or ``async with RedisStores.connect(url) as stores``; nothing is connected
+    before.
+    """
+
+    def __init__(self, context: RedisContext) -> None:
+        self.context = context
+        self.process_registry = RedisProcessRegistry(context)
+        self.directory = RedisFleetDirectory(context)
+        self.live_replay = None
+        self.triggers = None
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        namespace: str = "lash",
+        settings: StoreSettings | None = None,
+        *,
+        credential_provider: CredentialProvider | None = None,
+        test_clock: bool = False,
+    ) -> PendingStores:
+        """Stores of ``url``, to be awaited or entered.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
+            namespace: prefix of every key; used when ``settings`` does not name one itself.
+            settings: how to talk to Redis.
+            credential_provider: where user and password come from, instead of the URL.
+            test_clock: render the scripts with a clock that ``advance_clock`` moves. Tests only.
+
+        Raises:
+            StoreUnreachableError, StoreRefusedError, SettingsError: when awaited or entered.
+        """
+        effective = settings or StoreSettings()
+        if effective.namespace == "lash" and namespace != "lash":
+            effective = effective.model_copy(update={"namespace": namespace})
+        return PendingStores(url, effective, credential_provider, test_clock=test_clock)
+
+    async def advance_clock(self, ms: int) -> None:
+        """Move the clock of this namespace's scripts forward.
+
+        Raises:
+            InvalidArgumentError: the stores were not opened with ``test_clock``, or ``ms`` is negative.
+        """
+        if not self.context.clock_offset:
+            raise InvalidArgumentError("advance_clock needs stores opened with test_clock=True", field="test_clock")
+        if ms < 0:
+            raise InvalidArgumentError(f"advance_clock: {ms} is negative; a clock only goes forward", field="ms", value=ms)
+        offsets = [keys.clock_offset for keys in self.context.keyspace.partitions]
+        await self.context.connection.pipeline([Command(key, ("INCRBY", key, ms * 1_000)) for key in offsets])
+
+    async def close(self) -> None:
+        """Give every connection back. May be called twice."""
+        await self.process_registry.close()
+        await self.context.connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class PendingStores:
+    """Stores that are not connected yet: await it, or enter it and they are closed on exit."""
+
+    def __init__(
+        self, url: str, settings: StoreSettings, credential_provider: CredentialProvider | None, *, test_clock: bool
+    ) -> None:
+        self._url = url
+        self._settings = settings
+        self._credential_provider = credential_provider
+        self._test_clock = test_clock
+        self._stores: RedisStores | None = None
+
+    def __await__(self) -> Generator[Any, None, RedisStores]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> RedisStores:
+        self._stores = await self._open()
+        return self._stores
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stores is not None:
+            await self._stores.close()
+
+    async def _open(self) -> RedisStores:
+        context = await open_context(
+            self._url, self._settings, credential_provider=self._credential_provider, test_clock=self._test_clock
+        )
+        return RedisStores(context)
