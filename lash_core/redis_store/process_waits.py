@@ -11,13 +11,13 @@ from lash_core.model.record import ProcessRecord
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.done_channels import DoneChannels
-from lash_core.redis_store.process_base import ProcessRegistryBase
+from lash_core.redis_store.process_events import ProcessEvents
 
 POLL_MS = (25, 50, 100, 200, 400, 800, 1_000)
 """Pauses between two looks while no message comes; the last one stays."""
 
 
-class ProcessWaits(ProcessRegistryBase):
+class ProcessWaits(ProcessEvents):
     """Subscribe, look, wait: what happens between the look and the wait is heard, what is not heard is polled for."""
 
     def __init__(self, context: RedisContext, process_table: ProcessTable | None = None) -> None:
@@ -60,9 +60,9 @@ class ProcessWaits(ProcessRegistryBase):
                     seen = event.sequence
                 looks = await _pause(heard, looks)
 
-    async def events_after(self, process_id: str, sequence: int) -> tuple[ProcessEvent, ...]:
-        """Events strictly after ``sequence``, ascending. Raises: UnknownProcessError."""
-        raise NotImplementedError
+    async def close(self) -> None:
+        """End the subscriptions. May be called twice."""
+        await self._done_channels.close()
 
     async def _ended(self, process_id: str, key: str) -> ProcessRecord | None:
         """The row once it is terminal. A running one costs one HGET."""
