@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -226,7 +227,7 @@ class ProcessLeases(ProcessOutbox):
             if reason is not None:
                 kind, audit, detail = reason.kind, _RELEASE_AUDIT.get(reason.kind, ""), json.dumps(reason.detail[:500])
                 due = "" if reason.due_in_ms is None else "inf" if reason.due_in_ms < 0 else str(reason.due_in_ms)
-            args += (process_id, fence, token, kind, due, audit, detail, secrets.token_hex(8))
+            args += (process_id, fence, token, kind, due, audit, detail, _release_id(token))
         return Call("release_process_leases", tuple(script_keys), tuple(args))
 
     async def get_process_lease(self, process_id: str) -> ProcessLease | None:
@@ -249,3 +250,8 @@ class ProcessLeases(ProcessOutbox):
             )
         )[0]
         return decode_lease(process_id, stored, int(float(expiry)), identity, int(writes or 0))
+
+
+def _release_id(token: str) -> str:
+    """Names the one release of a lease, so that its repeat is known, also when the caller repeats it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:16]

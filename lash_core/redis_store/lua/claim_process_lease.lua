@@ -48,12 +48,10 @@ if own and expiry > now_ms then
 end
 local quiet = quiet_until(KEYS[6], ARGV[10])
 if quiet > 0 then return { 'quiet', F(quiet) } end
-if own then
+if own and facts[1] == 'r' then
   redis.call('HINCRBY', KEYS[1], 'at', 1)
-  if facts[1] == 'r' then
-    count_death(KEYS[1], KEYS[8], { own = own, expiry = expiry, identity = redis.call('HGET', KEYS[7], holder),
-      kind = 'takeover', evidence = 'expired', taken_by = ARGV[6] })
-  end
+  count_death(KEYS[1], KEYS[8], { own = own, expiry = expiry, identity = redis.call('HGET', KEYS[7], holder),
+    kind = 'takeover', evidence = 'expired', taken_by = ARGV[6] })
 end
 local keys = { meta = KEYS[6], owners = KEYS[2], leases = KEYS[3], marks = KEYS[4], identities = KEYS[7], queue = KEYS[5] }
 local value = take_lease(keys, process_id, ARGV[3], ARGV[6], 's', ARGV[7], ARGV[8], ttl_ms)

@@ -68,10 +68,10 @@ for i = 1, count do
     redis.call('HDEL', KEYS[3], process_id)
     if row[1] then
       redis.call('HSET', control, 'wl', ARGV[a + 8] .. ';0')
-      if kind ~= 'declined' then redis.call('HINCRBY', control, 'at', 1) end
       if ARGV[a + 6] ~= '' then note(KEYS[k + 2], ARGV[a + 6], ARGV[a + 7]) end
     end
     if row[1] == 'r' then
+      if kind ~= 'declined' then redis.call('HINCRBY', control, 'at', 1) end
       local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5], cr = row[6], cs = row[7] }
       put_ready(KEYS[k + 3], process_id, score_after(kind, ARGV[a + 5], facts, marked), KEYS[4], ARGV[1])
     end

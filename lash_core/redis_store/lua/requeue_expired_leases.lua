@@ -36,8 +36,8 @@ for i = 1, count do
     redis.call('HDEL', KEYS[1], process_id)
     redis.call('ZREM', KEYS[2], process_id)
     redis.call('HDEL', KEYS[3], process_id)
-    if facts[1] then redis.call('HINCRBY', KEYS[k + 1], 'at', 1) end
     if facts[1] == 'r' then
+      redis.call('HINCRBY', KEYS[k + 1], 'at', 1)
       local _, _, digest = parse_own(seen)
       local deaths = count_death(KEYS[k + 1], KEYS[k + 2], { own = seen, expiry = expiry,
         identity = redis.call('HGET', KEYS[6], digest), kind = 'death', evidence = 'expired' })
