@@ -132,8 +132,9 @@ class LashClient:
             if server.kind == "embedded":
                 sys.stderr.write(f"{server.line}\n")
             try:
+                named = used.store.model_copy(update={"namespace": namespace or used.store.namespace})
                 stores = await RedisStores.connect(
-                    server.url, namespace or used.store.namespace, used.store, credential_provider=credential_provider
+                    server.url, named.namespace, named, credential_provider=credential_provider
                 )
             except BaseException:
                 server.close()
