@@ -12,7 +12,7 @@
 -- ARGV[1] cutoff_ms      int   rows last updated at or after it stay
 -- ARGV[2] sequence_max   int   rows changed after it stay
 -- ARGV[3..] rows         str   pid, registration hash, outbox step, 1 = the step is needed without grants too: 4 a row
--- RETURNS two items a row: events removed (int) or kept; id of the outbox entry or ''
+-- RETURNS two items a row: its events (int), then the id of its outbox entry or '' | kept
 -- INVARIANT only a terminal row goes, and what is removed is removed first, so that a full server can shrink.
 -- CLOCK not used.
 local cutoff, sequence_max = tonumber(ARGV[1]), tonumber(ARGV[2])
