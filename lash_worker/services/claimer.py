@@ -23,6 +23,8 @@ LISTENER_DELAY_MS = 10.0
 """Per rank: who is first in a partition claims at once, the next ones only what is still there."""
 GATHER_SECONDS = 0.002
 """With work waiting, slots that free up gather this long, so that a claim fills several."""
+ANSWER_AGE_MAX_MS = 10_000.0
+"""An idle claimer asks every second; ten without an answer mean that it cannot claim."""
 RETRY_DELAY_MS = 100.0
 RETRY_DELAY_MAX_MS = 2_000.0
 
@@ -45,8 +47,13 @@ class Claimer(Service):
         now = own_time_ms()
         self._own_at = self._foreign_at = now
         self._sweep_at = now + driver.context.timings.ttl_ms
-        self.last_ok_ms = now
-        """Own time of the last claim that the store answered, or at which no slot was free."""
+        self._last_ok_ms = now
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing could be claimed lately, or None. May be asked from any thread; full slots are no trouble."""
+        silent_ms = own_time_ms() - self._last_ok_ms
+        return f"no claim was answered for {silent_ms / 1_000:.1f} s" if silent_ms > ANSWER_AGE_MAX_MS else None
 
     def poke(self, partition: int) -> None:
         """A notice says that a row of this partition is due."""
@@ -82,7 +89,7 @@ class Claimer(Service):
         slots = self._driver.slots
         slots.show()
         if slots.free <= 0:
-            self.last_ok_ms = own_time_ms()
+            self._last_ok_ms = own_time_ms()
             await self._wait(slots.wait_freed(), OWN_SWEEP_MS)
             if self._hot and slots.free < slots.total // 4:
                 await asyncio.sleep(GATHER_SECONDS)
@@ -108,7 +115,7 @@ class Claimer(Service):
         except BaseException:
             self._hot.update(dict.fromkeys(partitions))
             raise
-        self.last_ok_ms = own_time_ms()
+        self._last_ok_ms = own_time_ms()
         if got and got >= asked:
             # There is more than was asked for: these come again, after the others.
             self._hot.update(dict.fromkeys(partitions))

@@ -19,8 +19,6 @@ PROBE_MS = 1_000.0
 GRACE_EVERY = 5
 """Probes between two looks for a grace: it reads every partition."""
 PROBE_AGE_MAX_MS = 5_000.0
-CLAIM_AGE_MAX_MS = 10_000.0
-"""An idle claimer asks every second; ten without an answer mean that it could not claim."""
 DEAD_LOOP_MS = 60_000.0
 
 

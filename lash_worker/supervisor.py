@@ -1,0 +1,245 @@
+"""One worker in this OS process: the order in which its loops start, drain and stop (DESIGN 4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from lash_core.errors import LashError
+from lash_core.metrics import WorkerMetrics
+from lash_core.model.manifest import WorkerEntry
+from lash_worker.app import App
+from lash_worker.driver import ProcessWorkDriver
+from lash_worker.identity import worker_identity
+from lash_worker.services.claimer import Claimer
+from lash_worker.services.directory_beat import DirectoryBeat
+from lash_worker.services.fleet_view import FleetView
+from lash_worker.services.health import Health, LoopLag, StoreProbe
+from lash_worker.services.metrics_server import Answer, MetricsServer, Page, metrics_page
+from lash_worker.services.outbox import OutboxLoop
+from lash_worker.services.reaper import Reaper
+from lash_worker.services.service import Service
+from lash_worker.services.takeover import Takeover
+from lash_worker.services.watcher import Watcher
+from lash_worker.worker import DurableProcessWorker
+from lash_worker.worker_settings import WorkerSettings
+from lash_worker.worker_stores import WorkerStores, config_from_apps, manifests_of
+
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Builds and runs the loops of one worker.
+
+    Args:
+        settings: what it serves.
+        apps: what it can run; a kind declared twice is an error.
+        stores: used on the loop that calls ``start``; the caller closes them afterwards.
+
+    Raises:
+        SettingsError: two apps declare one kind, or the lease timings do not fit.
+    """
+
+    def __init__(self, settings: WorkerSettings, apps: Sequence[App], stores: WorkerStores) -> None:
+        self.settings = settings
+        self._manifests = manifests_of(apps)
+        self.identity = worker_identity(settings.worker_id)
+        self.metrics = WorkerMetrics([manifest.kind for manifest in self._manifests])
+        self.worker = DurableProcessWorker(
+            config_from_apps(apps, stores, settings=settings, identity=self.identity, metrics=self.metrics)
+        )
+        self.driver: ProcessWorkDriver = self.worker.driver
+        registry = stores.process_registry
+        self.view = FleetView(self.identity, registry.partition_count())
+        self.loop_lag = LoopLag(self.metrics)
+        self.probe = StoreProbe(registry, self.metrics)
+        self.beat = DirectoryBeat(
+            stores.directory, self.view, self._entry, self._manifests, self.metrics.service_crashed
+        )
+        self.claimer = Claimer(self.driver, self.view)
+        self.watcher = Watcher(self.driver, self.claimer, self.view, registry)
+        self.takeover = Takeover(self.driver, self.view, stores.directory)
+        self.outbox = OutboxLoop(self.driver, self.view, registry)
+        self.reaper = Reaper(self.driver, self.view, registry, stores.directory)
+        self.health = Health(self.loop_lag, self._troubles(), self._notes)
+        self.server = MetricsServer(self._pages(), settings.metrics_host, settings.metrics_port)
+        self._started_at_ms = 0
+        self._state: str = "running"
+        self._drain_asked = asyncio.Event()
+        self._stop_asked = asyncio.Event()
+        self.beat.on_drain = self.request_drain
+        self.beat.on_hints = self.watcher.watch_hints
+
+    # -- start, drain, stop -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything; claiming comes last, when leases can be renewed and cancels be heard.
+
+        Raises:
+            LashError: the store cannot be reached or refuses. SettingsError: the metrics address is taken.
+        """
+        self._started_at_ms = self.driver.context.clock.now_ms()
+        await self.server.start()
+        await self.loop_lag.start()
+        await self.probe.start()
+        await self.driver.start()
+        await self.beat.start()
+        for service in (self.watcher, self.takeover, self.outbox, self.reaper, self.claimer):
+            await service.start()
+        _log.info(
+            "worker %s serves %s with %d slots; metrics on %s",
+            self.identity.owner_id,
+            ", ".join(self.settings.queues),
+            self.settings.concurrency,
+            self.server.url,
+            extra={"owner": self.identity.owner_id, "kinds": sorted(manifest.kind for manifest in self._manifests)},
+        )
+
+    def request_drain(self) -> None:
+        """Finish what runs within ``drain_seconds``, hand the rest over, stop."""
+        if not self._drain_asked.is_set():
+            _log.info("drain: no new claims; running work has %g s", self.settings.drain_seconds)
+        self._drain_asked.set()
+
+    @property
+    def is_draining(self) -> bool:
+        """True once a drain was asked for."""
+        return self._drain_asked.is_set()
+
+    def request_stop(self) -> None:
+        """Hand everything over now and stop."""
+        self._stop_asked.set()
+        self._drain_asked.set()
+
+    async def run(self) -> int:
+        """Start, work until a drain or stop is asked for, end in order. Returns the exit code 0."""
+        try:
+            await self.start()
+            await self._drain_asked.wait()
+            await self.drain()
+        finally:
+            await self.stop()
+        return 0
+
+    async def drain(self) -> int:
+        """Stop claiming, keep renewing, let runs finish, hand the rest over; returns how many were handed over."""
+        self._state = "draining"
+        self.driver.stop_claiming()
+        with suppress(LashError, OSError):
+            await self.beat.beat()
+        await self.claimer.stop()
+        await self.takeover.stop()
+        finished = asyncio.create_task(self.driver.drain(self.settings.drain_seconds * 1_000))
+        stopped = asyncio.create_task(self._stop_asked.wait())
+        await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not finished.done():
+            finished.cancel()
+            await asyncio.gather(finished, return_exceptions=True)
+            handed_over = await self.driver.drain(0)
+        else:
+            handed_over = finished.result()
+        _log.info("drained: %d processes handed over", handed_over)
+        return handed_over
+
+    async def stop(self) -> None:
+        """Stop all loops, those that claim first and those that write and watch last. May be called twice."""
+        self._state = "stopping"
+        for service in (self.claimer, self.takeover):
+            await service.stop()
+        await self.driver.stop()
+        for service in (self.watcher, self.outbox, self.reaper, self.beat):
+            await service.stop()
+        await self.beat.leave()
+        for service in (self.probe, self.loop_lag, self.server):
+            await service.stop()
+
+    # -- what others see -----------------------------------------------------------------------------------
+
+    def _entry(self) -> WorkerEntry:
+        return WorkerEntry.model_validate(
+            {
+                "worker_id": self.identity.owner_id,
+                "identity": self.identity,
+                "state": self._state,
+                "queues": self.settings.queues,
+                "kinds": tuple(manifest.kind for manifest in self._manifests),
+                "versions": {
+                    manifest.kind: manifest.app_version for manifest in self._manifests if manifest.app_version
+                },
+                "concurrency": self.settings.concurrency,
+                "busy": self.driver.slots.taken,
+                "lease_ttl_ms": self.settings.lease_ttl_ms,
+                "metrics_url": self.server.url,
+                "host": os.uname().nodename,
+                "pid": os.getpid(),
+                "started_at_ms": self._started_at_ms,
+            }
+        )
+
+    def _pages(self) -> dict[str, Page]:
+        def readyz() -> Answer:
+            state = self.health.readiness()
+            return Answer.as_json(state, 200 if state["ready"] else 503)
+
+        def healthz() -> Answer:
+            alive = self.health.is_alive()
+            return Answer.as_json({"alive": alive}, 200 if alive else 503)
+
+        return {"/metrics": metrics_page(self.metrics.registry), "/healthz": healthz, "/readyz": readyz}
+
+    def _troubles(self) -> dict[str, Callable[[], str | None]]:
+        services: tuple[Service, ...] = (
+            self.claimer,
+            self.watcher,
+            self.takeover,
+            self.outbox,
+            self.reaper,
+            self.beat,
+            self.driver.completer,
+            self.driver.releaser,
+        )
+        return {
+            "state": lambda: None if self._state == "running" and self._started_at_ms else self._state,
+            "store": lambda: self.probe.trouble,
+            "renewals": lambda: self.driver.keeper.trouble,
+            "claims": lambda: self.claimer.trouble,
+            "services": lambda: ", ".join(f"{s.name}: {s.failing}" for s in services if s.failing) or None,
+        }
+
+    def _notes(self) -> dict[str, object]:
+        return {
+            "worker_id": self.identity.owner_id,
+            "slots": {"free": self.driver.slots.free, "busy": self.driver.slots.taken},
+            "leases": self.driver.keeper.count,
+            "grace_until_ms": self.probe.grace_until_ms,
+        }
+
+
+async def run_worker(settings: WorkerSettings, apps: Sequence[App], stores: WorkerStores) -> int:
+    """Run one worker until SIGTERM or SIGINT, then drain; a second signal stops at once. Returns the exit code.
+
+    Raises:
+        LashError: it could not start; nothing was claimed.
+    """
+    supervisor = Supervisor(settings, apps, stores)
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def on_signal() -> None:
+        if supervisor.is_draining:
+            supervisor.request_stop()
+        else:
+            supervisor.request_drain()
+
+    for number in signals:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        return await supervisor.run()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
