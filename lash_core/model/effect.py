@@ -1,0 +1,140 @@
+"""Effect envelopes: the deterministic name of a side effect and what it does (``docs/contracts/processes.md`` 5.1)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from lash_core.errors import RuntimeFailure
+from lash_core.model.base import JsonValue, Model
+from lash_core.model.event import Replay
+from lash_core.model.scope import CausalRef
+
+SUBJECT_INVALID = "runtime_effect_invocation_subject"
+KIND_MISMATCH = "runtime_effect_invocation_kind"
+REPLAY_REQUIRED = "runtime_effect_replay_required"
+COMMAND_INVALID = "runtime_effect_command_invalid"
+
+
+class EffectKind(StrEnum):
+    """Kinds of effects."""
+
+    LLM_CALL = "llm_call"
+    DIRECT = "direct"
+    TOOL_ATTEMPT = "tool_attempt"
+    TOOL_BATCH = "tool_batch"
+    TRIGGER = "trigger"
+    PROCESS = "process"
+    EXEC_CODE = "exec_code"
+    CHECKPOINT = "checkpoint"
+    SYNC_EXECUTION_ENVIRONMENT = "sync_execution_environment"
+    SLEEP = "sleep"
+    AWAIT_EVENT = "await_event"
+    PEEK_AWAIT_EVENT = "peek_await_event"
+    DURABLE_STEP = "durable_step"
+
+
+class RuntimeScope(Model):
+    """Where in a session an effect happens; a process has the session only."""
+
+    session_id: str = Field(kw_only=False)
+    turn_id: str | None = None
+    turn_index: int | None = None
+    protocol_iteration: int | None = None
+
+
+class EffectSubject(Model):
+    """The effect an invocation is about."""
+
+    effect_id: str = Field(kw_only=False)
+    kind: EffectKind = Field(kw_only=False)
+
+
+class RuntimeInvocation(Model):
+    """Who asks for an effect, which one, why, and under which replay key."""
+
+    scope: RuntimeScope
+    subject: EffectSubject | None = None
+    caused_by: CausalRef | None = None
+    replay: Replay | None = None
+
+
+class RuntimeEffectCommand(Model):
+    """What the effect does: its kind and the arguments of that kind."""
+
+    kind: EffectKind = Field(kw_only=False)
+    args: dict[str, Any] = Field(default_factory=dict, kw_only=False)
+
+
+class RuntimeEffectEnvelope(Model):
+    """A named command. Its canonical JSON decides whether a replay asks for the same thing."""
+
+    invocation: RuntimeInvocation
+    command: RuntimeEffectCommand
+
+    @classmethod
+    def create(cls, invocation: RuntimeInvocation, command: RuntimeEffectCommand) -> RuntimeEffectEnvelope:
+        """Check and build an envelope.
+
+        Raises:
+            RuntimeFailure: no effect id, another kind than the command's, no replay key, or a command whose arguments
+                do not fit its kind.
+        """
+        subject = invocation.subject
+        if subject is None or not subject.effect_id.strip():
+            raise RuntimeFailure(SUBJECT_INVALID, "the invocation's subject must be an effect with a non-empty id")
+        if subject.kind is not command.kind:
+            raise RuntimeFailure(
+                KIND_MISMATCH, f"the invocation names `{subject.kind.value}`, the command is `{command.kind.value}`"
+            )
+        if invocation.replay is None or not invocation.replay.key:
+            raise RuntimeFailure(REPLAY_REQUIRED, f"effect `{subject.effect_id}` has no replay key")
+        fault = _command_fault(command)
+        if fault is not None:
+            raise RuntimeFailure(COMMAND_INVALID, f"effect `{subject.effect_id}`: {fault}")
+        return cls(invocation=invocation, command=command)
+
+    @property
+    def kind(self) -> EffectKind:
+        """The command's kind."""
+        return self.command.kind
+
+    @property
+    def replay_key(self) -> str:
+        """The key under which an outcome is recorded."""
+        return self.invocation.replay.key if self.invocation.replay else ""
+
+
+class RuntimeEffectOutcome(Model):
+    """What an effect answered, as JSON."""
+
+    kind: EffectKind = Field(kw_only=False)
+    value: JsonValue = Field(default=None, kw_only=False)
+
+
+def _command_fault(command: RuntimeEffectCommand) -> str | None:
+    args = command.args
+    match command.kind:
+        case EffectKind.DURABLE_STEP if not _text(args.get("step_id")):
+            return "a durable step needs a non-empty step_id"
+        case EffectKind.TOOL_ATTEMPT:
+            return _attempt_fault(args)
+        case EffectKind.TOOL_BATCH if not _text(args.get("batch_id")) or not args.get("calls"):
+            return "a tool batch needs a non-empty batch_id and at least one call"
+        case _:
+            return None
+
+
+def _attempt_fault(args: dict[str, Any]) -> str | None:
+    if not _text(args.get("call_id")):
+        return "a tool attempt needs a non-empty call_id"
+    attempt, attempts_max = args.get("attempt"), args.get("attempts_max")
+    if not isinstance(attempt, int) or not isinstance(attempts_max, int) or not 1 <= attempt <= attempts_max:
+        return f"attempt {attempt} of {attempts_max} is not between 1 and the maximum"
+    return None
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

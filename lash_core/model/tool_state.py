@@ -1,0 +1,74 @@
+"""Tool manifests and the tool state that a session keeps (contract 1.13 of sessions)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from lash_core.model.base import JsonValue, Model
+
+FIRST_GENERATION = 1
+
+
+class ToolManifest(Model):
+    """A tool as models and callers see it. ``input_schema`` is a JSON schema of its arguments."""
+
+    tool_id: str = Field(kw_only=False)
+    name: str = Field(kw_only=False)
+    description: str = ""
+    input_schema: JsonValue = True
+
+
+class ToolEntry(Model):
+    """A tool in a tool state. An orphan is a tool that no source offers any more."""
+
+    manifest: ToolManifest
+    orphaned: bool = False
+    member: bool = True
+
+    @property
+    def is_member(self) -> bool:
+        """True when the tool is in the catalog."""
+        return self.member and not self.orphaned
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The entry as stored; ``orphaned`` is left out when false."""
+        data = super().to_json_value()
+        if not self.orphaned:
+            data.pop("orphaned", None)
+        return data
+
+
+class ToolState(Model):
+    """Which tools a session has, by id. It never names who offers them."""
+
+    generation: int = Field(default=FIRST_GENERATION, ge=1)
+    tools: dict[str, ToolEntry] = Field(default_factory=dict)
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The state as stored."""
+        return {
+            "generation": self.generation,
+            "tools": {tool_id: entry.to_json_value() for tool_id, entry in self.tools.items()},
+        }
+
+
+class ToolRestoreReport(Model):
+    """What a restore found: ids that no source resolves."""
+
+    orphaned: tuple[str, ...] = ()
+
+
+class PluginSnapshotEntry(Model):
+    """What one plugin keeps of a session."""
+
+    plugin_version: str = ""
+    revision: int = 0
+    state: JsonValue = None
+
+
+class PluginSessionSnapshot(Model):
+    """What a session's plugins keep, by plugin id."""
+
+    plugins: dict[str, PluginSnapshotEntry] = Field(default_factory=dict)

@@ -1,0 +1,97 @@
+"""What a host gives to every runtime it builds: effect host, stores, profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
+from lash_core.model.disposition import DurabilityTier
+from lash_core.runtime.inline_effects import InlineEffectHost
+from lash_core.store.artifact_store import ArtifactStore
+from lash_core.store.attachment_store import AttachmentStore
+from lash_core.store.effect_host import EffectHost
+from lash_core.store.process_env_store import ProcessExecutionEnvStore
+
+
+class HasDurabilityTier(Protocol):
+    """A store that says what it promises."""
+
+    def durability_tier(self) -> DurabilityTier:
+        """What survives the loss of this OS process."""
+        ...
+
+
+@dataclass(slots=True)
+class RuntimeControl:
+    """Who executes effects."""
+
+    effect_host: EffectHost
+
+
+@dataclass(slots=True)
+class RuntimeDurability:
+    """The stores beside registry and sessions. ``trigger_store`` None = not configured."""
+
+    attachment_store: AttachmentStore
+    artifact_store: ArtifactStore
+    process_env_store: ProcessExecutionEnvStore
+    trigger_store: HasDurabilityTier | None = None
+
+
+@dataclass(slots=True)
+class RuntimeProfile:
+    """Names the kind of host; a process made for another profile is refused. Blank fits everything blank."""
+
+    host_profile_id: str = ""
+
+
+class HostStores(Protocol):
+    """The stores a host is made of; ``RedisStores`` and ``InMemoryStores`` both are."""
+
+    @property
+    def effect_host(self) -> EffectHost:
+        """Who executes effects."""
+        ...
+
+    @property
+    def attachments(self) -> AttachmentStore:
+        """Attachments."""
+        ...
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """Artifacts."""
+        ...
+
+    @property
+    def env_store(self) -> ProcessExecutionEnvStore:
+        """Captured environments."""
+        ...
+
+
+@dataclass(slots=True)
+class RuntimeHostConfig:
+    """One host's configuration. Set its parts before a worker or runtime is built from it."""
+
+    control: RuntimeControl
+    durability: RuntimeDurability
+    profile: RuntimeProfile
+
+    @classmethod
+    def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:
+        """Inline effects and stores of this program: nothing survives it."""
+        return cls(
+            control=RuntimeControl(InlineEffectHost()),
+            durability=RuntimeDurability(MemoryAttachmentStore(), MemoryArtifactStore(), MemoryProcessEnvStore()),
+            profile=RuntimeProfile(host_profile_id),
+        )
+
+    @classmethod
+    def from_stores(cls, stores: HostStores, *, host_profile_id: str = "") -> RuntimeHostConfig:
+        """The host of one server's stores."""
+        return cls(
+            control=RuntimeControl(stores.effect_host),
+            durability=RuntimeDurability(stores.attachments, stores.artifacts, stores.env_store),
+            profile=RuntimeProfile(host_profile_id),
+        )

@@ -1,0 +1,263 @@
+"""Runs a process by the kind of its input (contract 3.9 and 3.10; decisions 1, 2, 14, 15, 36, 37)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from lash_core.errors import (
+    LashError,
+    LeaseLostError,
+    OutcomeUnknownError,
+    PluginSessionError,
+    StoreBehindError,
+    StoreRefusedError,
+    StoreUnreachableError,
+)
+from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
+from lash_core.model.effect import (
+    EffectKind,
+    EffectSubject,
+    RuntimeEffectCommand,
+    RuntimeEffectEnvelope,
+    RuntimeEffectOutcome,
+    RuntimeInvocation,
+    RuntimeScope,
+)
+from lash_core.model.environment import process_env_session_id
+from lash_core.model.event import Replay
+from lash_core.model.process_input import EngineInput, ExternalInput, PreparedToolCall, SessionTurnInput, ToolCallInput
+from lash_core.model.registration import ProcessRegistration
+from lash_core.model.scope import CausalRef
+from lash_core.model.session import SessionPolicy, SessionStoreCreateRequest
+from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess, from_tool_output
+from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.host_config import RuntimeHostConfig
+from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugins import PluginHost
+from lash_core.runtime.process_engine import EngineRun, RuntimeBuilder
+from lash_core.runtime.process_execution_context import ProcessExecutionContext
+from lash_core.runtime.residency import Residency
+from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+from lash_core.runtime.tools import ToolContext
+from lash_core.store.effect_host import ScopedEffects
+from lash_core.store.process_env_store import load_process_execution_env
+from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.session_store import SessionStoreFactory
+
+ENGINE_MISSING = "process_engine_missing"
+TOOL_FAILED = "process_tool_failed"
+PROCESS_FAILED = "process_failed"
+SESSION_TURN_NOT_AVAILABLE = "process_session_turn_not_available"
+
+RUN_ERRORS = (LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError)
+"""Not the process's fault: the worker retries, gives the lease back or has lost it (decision 29)."""
+
+_TOOL_OUTPUTS = {"success": ToolSuccess, "failure": ToolFailure, "cancelled": ToolCancelled}
+
+
+class ProcessParts(Protocol):
+    """What processes run on; ``DurableProcessWorkerConfig`` is one."""
+
+    @property
+    def plugin_host(self) -> PluginHost:
+        """Plugins and engines."""
+        ...
+
+    @property
+    def runtime_host(self) -> RuntimeHostConfig:
+        """Effects and stores."""
+        ...
+
+    @property
+    def session_policy(self) -> SessionPolicy:
+        """Fills what a session does not say."""
+        ...
+
+    @property
+    def session_store_factory(self) -> SessionStoreFactory:
+        """Opens the stores of sessions."""
+        ...
+
+    @property
+    def process_registry(self) -> ProcessRegistry:
+        """The rows."""
+        ...
+
+    @property
+    def residency(self) -> Residency:
+        """How much of a session stays in memory."""
+        ...
+
+
+class ProcessRunner:
+    """Runs processes on one host's parts. Keeps no state between runs."""
+
+    def __init__(self, parts: ProcessParts) -> None:
+        self._parts = parts
+
+    async def run_process(
+        self,
+        registration: ProcessRegistration,
+        execution_context: ProcessExecutionContext,
+        scoped_effect_controller: ScopedEffects,
+        cancellation: CancellationToken,
+    ) -> AnyAwaitOutput:
+        """Run one process to its outcome; what its own code does wrong is an outcome too.
+
+        Raises:
+            MissingEnvironmentError: the captured environment is not in the store.
+            PluginSessionError: the session cannot be opened or its runtime built.
+            LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: for the
+                worker to handle.
+        """
+        builder = RuntimeBuilder(lambda: self._build_runtime(registration))
+        run = EngineRun(
+            registration,
+            self._parts.process_registry,
+            execution_context,
+            cancellation,
+            scoped_effect_controller,
+            builder,
+        )
+        try:
+            match registration.input:
+                case EngineInput(kind=kind):
+                    return await self._run_engine(kind, run)
+                case ToolCallInput(call=call):
+                    return await _run_tool_call(call, run)
+                case ExternalInput(metadata=metadata):
+                    return ProcessAwaitOutput.success({"metadata": metadata})
+                case SessionTurnInput():
+                    text = f"process `{registration.id}`: session turns are not available yet in this release"
+                    return ProcessAwaitOutput.failure("unavailable", SESSION_TURN_NOT_AVAILABLE, text)
+        finally:
+            if builder.runtime is not None:
+                builder.runtime.close()
+
+    async def _run_engine(self, kind: str, run: EngineRun) -> AnyAwaitOutput:
+        engine = self._parts.plugin_host.process_engines.get(kind)
+        if engine is None:
+            text = f"process `{run.process_id}`: no engine of kind `{kind}` is registered"
+            return ProcessAwaitOutput.failure("execution", ENGINE_MISSING, text)
+        try:
+            return await engine.run(run)
+        except (*RUN_ERRORS, PluginSessionError):
+            raise
+        except Exception as error:
+            return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, f"{type(error).__name__}: {error}")
+
+    async def _build_runtime(self, registration: ProcessRegistration) -> LashRuntime:
+        """Decision 1: the captured environment in a session of its own, else the originator's session."""
+        parts = self._parts
+        if registration.env_ref is not None:
+            spec = await load_process_execution_env(
+                parts.runtime_host.durability.process_env_store, registration.env_ref
+            )
+            session_id = process_env_session_id(registration.id)
+            policy = _captured_policy(spec.policy, registration.env_ref) or parts.session_policy
+        else:
+            session_id = registration.provenance.owner_scope.session_id
+            policy = parts.session_policy
+            if not session_id:
+                raise PluginSessionError(
+                    f"process `{registration.id}` is missing a structured owner scope", process_id=registration.id
+                )
+        try:
+            store = await parts.session_store_factory.create_store(
+                SessionStoreCreateRequest(session_id=session_id, policy=policy)
+            )
+        except RUN_ERRORS:
+            raise
+        except LashError as error:
+            raise PluginSessionError(
+                f"failed to open session store for process worker session `{session_id}`: {error}",
+                process_id=registration.id,
+            ) from error
+        builder = (
+            EmbeddedRuntimeBuilder()
+            .with_session_id(session_id)
+            .with_plugin_host(parts.plugin_host)
+            .with_runtime_host(parts.runtime_host)
+            .with_policy(policy)
+            .with_session_store_factory(parts.session_store_factory)
+            .with_process_registry(parts.process_registry)
+            .with_residency(parts.residency)
+            .with_store(store)
+        )
+        try:
+            return await builder.build()
+        except RUN_ERRORS:
+            raise
+        except LashError as error:
+            raise PluginSessionError(
+                f"failed to rebuild process worker runtime for session `{session_id}`: {error}",
+                process_id=registration.id,
+            ) from error
+
+
+def _captured_policy(policy: dict[str, object], env_ref: str) -> SessionPolicy | None:
+    if not policy:
+        return None
+    try:
+        return SessionPolicy.model_validate(policy)
+    except ValidationError as error:
+        raise PluginSessionError(
+            f"failed to decode process execution env `{env_ref}`: policy: {error.errors()[0]['msg']}"
+        ) from error
+
+
+async def _run_tool_call(call: PreparedToolCall, run: EngineRun) -> AnyAwaitOutput:
+    """One tool attempt through the effect boundary. What fails outside the tool ends as ``process_tool_failed``."""
+    runtime = await run.runtime_builder.build()
+    context = ToolContext(
+        session_id=runtime.session_id,
+        call_id=call.call_id,
+        process_id=run.process_id,
+        cancellation=run.cancellation,
+    )
+
+    async def attempt(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
+        output = await runtime.call_tool(call.tool_name, call.args, context)
+        return RuntimeEffectOutcome(kind=envelope.kind, value=output.to_json_value())
+
+    try:
+        outcome = await run.effects.execute_effect(tool_attempt_envelope(call, run.process_id), attempt)
+        return from_tool_output(_tool_output(outcome))
+    except RUN_ERRORS:
+        raise
+    except Exception as error:
+        return ProcessAwaitOutput.failure("internal", TOOL_FAILED, f"{type(error).__name__}: {error}")
+
+
+def tool_attempt_envelope(call: PreparedToolCall, process_id: str) -> RuntimeEffectEnvelope:
+    """The effect of a process's tool attempt. Raises: RuntimeFailure for a blank call id."""
+    effect_id = f"tool:{call.call_id}:attempt:1"
+    scope = RuntimeScope(session_id=process_env_session_id(process_id))
+    return RuntimeEffectEnvelope.create(
+        RuntimeInvocation(
+            scope=scope,
+            subject=EffectSubject(effect_id=effect_id, kind=EffectKind.TOOL_ATTEMPT),
+            caused_by=CausalRef.process(process_id),
+            replay=Replay(key=f"process:{process_id}:{effect_id}"),
+        ),
+        RuntimeEffectCommand(
+            kind=EffectKind.TOOL_ATTEMPT,
+            args={
+                "call_id": call.call_id,
+                "tool_id": call.tool_id,
+                "tool_name": call.tool_name,
+                "args": call.args,
+                "attempt": 1,
+                "attempts_max": 1,
+            },
+        ),
+    )
+
+
+def _tool_output(outcome: RuntimeEffectOutcome) -> AnyToolOutput:
+    value = outcome.value
+    if not isinstance(value, dict) or value.get("type") not in _TOOL_OUTPUTS:
+        raise PluginSessionError("the effect controller answered no tool output")
+    return _TOOL_OUTPUTS[value["type"]].model_validate(value)

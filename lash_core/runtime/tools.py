@@ -1,0 +1,46 @@
+"""A tool: its manifest and the code behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from lash_core.model.base import JsonValue
+from lash_core.model.tool_output import AnyToolOutput
+from lash_core.model.tool_state import ToolManifest
+from lash_core.runtime.cancellation import CancellationToken
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool knows of its call.
+
+    Attributes:
+        session_id: the session whose tool is called.
+        call_id: the same for every attempt of one call.
+        attempt: from 1.
+        process_id: the process that runs the call, or None.
+        cancellation: fired when the call is to end.
+    """
+
+    session_id: str
+    call_id: str
+    attempt: int = 1
+    process_id: str | None = None
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the call is to end."""
+        return self.cancellation.cancelled
+
+
+ToolFunction = Callable[[ToolContext, JsonValue], Awaitable[AnyToolOutput]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A manifest and its function; what the function raises counts as a failure outside the tool."""
+
+    manifest: ToolManifest
+    call: ToolFunction

@@ -1,0 +1,134 @@
+"""Effect hosts and controllers: the boundary that every side effect of a run crosses (contract section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
+
+from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome, WaitIdentity
+from lash_core.model.disposition import DurabilityTier
+from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
+from lash_core.model.execution_scope import ExecutionScope
+
+RuntimeEffectLocalExecutor = Callable[[RuntimeEffectEnvelope], Awaitable[RuntimeEffectOutcome]]
+"""Does the effect in this program, once."""
+
+
+@runtime_checkable
+class RuntimeEffectController(Protocol):
+    """Decides whether an effect runs or its recorded outcome is answered."""
+
+    def durability_tier(self) -> DurabilityTier:
+        """``durable`` only when journal and waits survive the loss of this OS process (contract 1.13)."""
+        ...
+
+    async def execute_effect(
+        self, envelope: RuntimeEffectEnvelope, local_executor: RuntimeEffectLocalExecutor
+    ) -> RuntimeEffectOutcome:
+        """Answer the effect's outcome; an inline controller always runs it.
+
+        Raises:
+            Whatever the executor raises.
+        """
+        ...
+
+
+@runtime_checkable
+class AwaitEventResolver(Protocol):
+    """Promises by signed key (contract 5.5). The first resolution wins."""
+
+    def mint(self, scope: ExecutionScope, wait: WaitIdentity) -> AwaitEventKey:
+        """Make a key; pure, stores nothing.
+
+        Raises:
+            RuntimeFailure: ``await_event_unknown_or_revoked`` for a revoked session.
+        """
+        ...
+
+    async def resolve(self, key: AwaitEventKey, resolution: Resolution) -> ResolveOutcome:
+        """Resolve a promise, also before anybody waits. A bad key is an answer and creates nothing."""
+        ...
+
+    async def peek(self, key: AwaitEventKey) -> Resolution | None:
+        """The resolution, or None while there is none.
+
+        Raises:
+            RuntimeFailure: ``await_event_unknown_or_revoked``.
+        """
+        ...
+
+    async def await_event(self, key: AwaitEventKey, *, timeout_ms: int | None = None) -> Resolution:
+        """Wait for the resolution. When the time is over, the promise itself ends as ``timeout``.
+
+        Raises:
+            RuntimeFailure: ``await_event_unknown_or_revoked``; ``turn_control_wait_timeout`` for turn control.
+        """
+        ...
+
+    async def cancel_session(self, session_id: str) -> int:
+        """End the pending waits of a session's scopes as cancelled, but for turn control; returns how many."""
+        ...
+
+    async def cancel_scope(self, scope: ExecutionScope) -> int:
+        """End the pending waits of one scope as cancelled: the way for processes, which have no session."""
+        ...
+
+    async def revoke_session(self, session_id: str) -> None:
+        """Delete a session's promises, wake their waiters with the error, refuse its keys from now on."""
+        ...
+
+
+@runtime_checkable
+class ScopedEffects(Protocol):
+    """A controller bound to one execution scope."""
+
+    @property
+    def scope(self) -> ExecutionScope:
+        """The scope."""
+        ...
+
+    @property
+    def scope_id(self) -> str:
+        """The scope's id."""
+        ...
+
+    @property
+    def await_events(self) -> AwaitEventResolver:
+        """The promises of the host."""
+        ...
+
+    async def execute_effect(
+        self, envelope: RuntimeEffectEnvelope, local_executor: RuntimeEffectLocalExecutor
+    ) -> RuntimeEffectOutcome:
+        """As ``RuntimeEffectController.execute_effect``, in this scope."""
+        ...
+
+
+@runtime_checkable
+class EffectHost(Protocol):
+    """Makes scoped controllers."""
+
+    def durability_tier(self) -> DurabilityTier:
+        """The tier of its controllers."""
+        ...
+
+    @property
+    def await_events(self) -> AwaitEventResolver:
+        """The promises of the host."""
+        ...
+
+    def scoped(self, scope: ExecutionScope) -> ScopedEffects:
+        """A controller for ``scope``.
+
+        Raises:
+            RuntimeFailure: ``missing_execution_scope_id``.
+        """
+        ...
+
+    def scoped_static(self, scope: ExecutionScope) -> ScopedEffects | None:
+        """A controller that may outlive the caller's turn, which a worker needs; None where a host has none.
+
+        Raises:
+            RuntimeFailure: ``missing_execution_scope_id``.
+        """
+        ...
