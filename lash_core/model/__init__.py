@@ -1,158 +1,44 @@
 """Data and rules of lash: every type of the contracts. Pure: no I/O, no clock. Loaded when first used."""
 
+# Type checkers read the names from the modules; the list below is what is public, and a test keeps it true.
+# ruff: noqa: F403, F405
+
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lash_core.model.audit import AuditEntry, AuditKind
-    from lash_core.model.await_output import (
-        AbandonedOutput,
-        AbandonEvidence,
-        AbandonWriter,
-        AnyAwaitOutput,
-        CancelledOutput,
-        FailureOutput,
-        ProcessAwaitOutput,
-        Success,
-        ToolFailureClass,
-        decode_await_output,
-    )
-    from lash_core.model.base import Model
-    from lash_core.model.canonical_json import canonical_json, sha256_hex
-    from lash_core.model.disposition import DurabilityTier, RecoveryDisposition
-    from lash_core.model.environment import (
-        EMPTY_ENV_REF,
-        EMPTY_ENVIRONMENT,
-        ProcessExecutionEnvSpec,
-        process_env_session_id,
-        process_turn_session_id,
-    )
-    from lash_core.model.event import (
-        MaterializedSemantics,
-        MaterializedTerminal,
-        MaterializedWake,
-        ProcessEvent,
-        ProcessEventAppendRequest,
-        ProcessEventAppendResult,
-        ProcessEventInvocation,
-        ProcessEventSubject,
-        ProcessWakeDelivery,
-        Replay,
-        payload_hash,
-        wake_id,
-    )
-    from lash_core.model.event_type import (
-        CORE_EVENT_TYPES,
-        WAKE_TYPE,
-        YIELD_TYPE,
-        AnyDedupe,
-        ConstDedupe,
-        EventIdentityDedupe,
-        ProcessEventSemantics,
-        ProcessEventType,
-        SelectorDedupe,
-        TerminalSemantics,
-        TerminalState,
-        WakeSemantics,
-    )
-    from lash_core.model.facts import (
-        AbandonRequest,
-        CancelRequest,
-        ProcessExternalRef,
-        ProcessHandleDescriptor,
-        ProcessHandleGrant,
-        ProcessStarted,
-        SignalWait,
-        WaitState,
-    )
-    from lash_core.model.ids import signal_event_type
-    from lash_core.model.lease import (
-        Acquired,
-        Busy,
-        ClaimedProcess,
-        ClaimOutcome,
-        LeaseTimings,
-        Lost,
-        ProcessLease,
-        ProcessLeaseCompletion,
-        ReleaseReason,
-        Renewed,
-        RenewOutcome,
-    )
-    from lash_core.model.limits import Limits
-    from lash_core.model.manifest import KindManifest, WorkerEntry
-    from lash_core.model.materialize import default_wake_input
-    from lash_core.model.owner import (
-        AnyLiveness,
-        LeaseOwnerIdentity,
-        LocalProcessLiveness,
-        OpaqueLiveness,
-        ProcessTable,
-    )
-    from lash_core.model.process_filter import FilterStatus, ProcessFilter
-    from lash_core.model.process_handle import parse_process_handle, process_handle_json, process_handle_summary
-    from lash_core.model.process_input import (
-        AnyProcessInput,
-        EngineInput,
-        ExternalInput,
-        PreparedToolCall,
-        ProcessIdentity,
-        ProcessInput,
-        SessionTurnInput,
-        ToolCallInput,
-    )
-    from lash_core.model.receipts import CancelOutcome, CancelReceipt, SignalReceipt
-    from lash_core.model.record import (
-        Abandoned,
-        AnyProcessStatus,
-        Cancelled,
-        Completed,
-        Failed,
-        ProcessRecord,
-        ProcessStatus,
-        Running,
-    )
-    from lash_core.model.registration import ProcessRegistration, RetryPolicy
-    from lash_core.model.reports import (
-        ChangeCursor,
-        CompletionAuthority,
-        LiveReference,
-        ProcessChanges,
-        ProcessPage,
-        ProcessSegmentHandover,
-        PruneReport,
-        SessionDeleteReport,
-    )
-    from lash_core.model.scope import (
-        AnyOriginator,
-        CausalRef,
-        HostOriginator,
-        ProcessOriginator,
-        ProcessProvenance,
-        ProcessScope,
-        SessionOriginator,
-        SessionScope,
-    )
-    from lash_core.model.selector import (
-        AnySelector,
-        ConstSelector,
-        PayloadSelector,
-        PointerSelector,
-        PresentSelector,
-        Selector,
-        TemplateSelector,
-    )
-    from lash_core.model.tool_output import (
-        AnyToolOutput,
-        ToolCancelled,
-        ToolFailure,
-        ToolSuccess,
-        from_tool_output,
-        to_tool_output,
-    )
-    from lash_core.model.wake_draft import ProcessWakeDraft
+    from lash_core.model.audit import *
+    from lash_core.model.await_event import *
+    from lash_core.model.await_output import *
+    from lash_core.model.base import *
+    from lash_core.model.canonical_json import *
+    from lash_core.model.disposition import *
+    from lash_core.model.effect import *
+    from lash_core.model.environment import *
+    from lash_core.model.event import *
+    from lash_core.model.event_type import *
+    from lash_core.model.execution_scope import *
+    from lash_core.model.facts import *
+    from lash_core.model.ids import *
+    from lash_core.model.lease import *
+    from lash_core.model.limits import *
+    from lash_core.model.manifest import *
+    from lash_core.model.owner import *
+    from lash_core.model.process_filter import *
+    from lash_core.model.process_handle import *
+    from lash_core.model.process_input import *
+    from lash_core.model.receipts import *
+    from lash_core.model.record import *
+    from lash_core.model.registration import *
+    from lash_core.model.reports import *
+    from lash_core.model.scope import *
+    from lash_core.model.selector import *
+    from lash_core.model.session import *
+    from lash_core.model.tool_output import *
+    from lash_core.model.tool_state import *
+    from lash_core.model.wake_draft import *
 
 __all__ = [
     "CORE_EVENT_TYPES",
@@ -165,7 +51,9 @@ __all__ = [
     "AbandonWriter",
     "Abandoned",
     "AbandonedOutput",
+    "Accepted",
     "Acquired",
+    "AlreadyResolved",
     "AnyAwaitOutput",
     "AnyDedupe",
     "AnyLiveness",
@@ -173,9 +61,11 @@ __all__ = [
     "AnyProcessInput",
     "AnyProcessStatus",
     "AnySelector",
+    "AnySessionRelation",
     "AnyToolOutput",
     "AuditEntry",
     "AuditKind",
+    "AwaitEventKey",
     "Busy",
     "CancelOutcome",
     "CancelReceipt",
@@ -184,6 +74,7 @@ __all__ = [
     "CancelledOutput",
     "CausalRef",
     "ChangeCursor",
+    "ChildRelation",
     "ClaimOutcome",
     "ClaimedProcess",
     "Completed",
@@ -191,8 +82,12 @@ __all__ = [
     "ConstDedupe",
     "ConstSelector",
     "DurabilityTier",
+    "EffectKind",
+    "EffectScope",
+    "EffectSubject",
     "EngineInput",
     "EventIdentityDedupe",
+    "ExecutionScope",
     "ExternalInput",
     "Failed",
     "FailureOutput",
@@ -209,8 +104,12 @@ __all__ = [
     "MaterializedTerminal",
     "MaterializedWake",
     "Model",
+    "ModelLimits",
+    "ModelSpec",
     "OpaqueLiveness",
     "PayloadSelector",
+    "PluginSessionSnapshot",
+    "PluginSnapshotEntry",
     "PointerSelector",
     "PreparedToolCall",
     "PresentSelector",
@@ -250,13 +149,25 @@ __all__ = [
     "RenewOutcome",
     "Renewed",
     "Replay",
+    "Resolution",
+    "ResolveOutcome",
     "RetryPolicy",
+    "RootRelation",
     "Running",
+    "RuntimeEffectCommand",
+    "RuntimeEffectEnvelope",
+    "RuntimeEffectOutcome",
+    "RuntimeInvocation",
+    "RuntimeScope",
+    "ScopeKind",
     "Selector",
     "SelectorDedupe",
     "SessionDeleteReport",
+    "SessionMeta",
     "SessionOriginator",
+    "SessionPolicy",
     "SessionScope",
+    "SessionStoreCreateRequest",
     "SessionTurnInput",
     "SignalReceipt",
     "SignalWait",
@@ -266,22 +177,26 @@ __all__ = [
     "TerminalState",
     "ToolCallInput",
     "ToolCancelled",
+    "ToolEntry",
     "ToolFailure",
     "ToolFailureClass",
+    "ToolManifest",
+    "ToolRestoreReport",
+    "ToolState",
     "ToolSuccess",
+    "UnknownOrRevoked",
+    "WaitIdentity",
+    "WaitKind",
     "WaitState",
     "WakeSemantics",
     "WorkerEntry",
     "canonical_json",
     "decode_await_output",
-    "default_wake_input",
     "from_tool_output",
     "parse_process_handle",
     "payload_hash",
-    "process_env_session_id",
     "process_handle_json",
     "process_handle_summary",
-    "process_turn_session_id",
     "sha256_hex",
     "signal_event_type",
     "to_tool_output",
@@ -290,19 +205,21 @@ __all__ = [
 
 _MODULES = (
     "audit",
+    "await_event",
     "await_output",
     "base",
     "canonical_json",
     "disposition",
+    "effect",
     "environment",
     "event",
     "event_type",
+    "execution_scope",
     "facts",
     "ids",
     "lease",
     "limits",
     "manifest",
-    "materialize",
     "owner",
     "process_filter",
     "process_handle",
@@ -313,7 +230,9 @@ _MODULES = (
     "reports",
     "scope",
     "selector",
+    "session",
     "tool_output",
+    "tool_state",
     "wake_draft",
 )
 

@@ -80,7 +80,7 @@ class ProcessAwaitOutput(Model):
 
     def to_json_value(self) -> dict[str, Any]:
         """The outcome as stored: absent ``control`` and ``raw`` left out, ``value`` always there for a success."""
-        data = super().to_json_value()
+        data = self.to_plain_value()
         if isinstance(self, Success):
             data.setdefault("value", self.value)
         return data

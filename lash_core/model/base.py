@@ -49,8 +49,15 @@ def _named_arguments(model: type[BaseModel], args: tuple[Any, ...], named: dict[
 class Model(_PositionalModel):
     """A frozen record. Unknown fields are refused, so that a misspelled name is an error and not a loss."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="constants")
 
     def to_json_value(self) -> dict[str, Any]:
         """The record as a JSON object: aliases as names, absent optional fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_plain_value(self) -> dict[str, Any]:
+        """``to_json_value`` with values as they were given: for checks and texts of canonical JSON.
+
+        The JSON mode of pydantic makes text of dates and of keys that are numbers; those have to be refused instead.
+        """
+        return self.model_dump(mode="python", by_alias=True, exclude_none=True)

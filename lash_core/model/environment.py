@@ -20,11 +20,11 @@ class ProcessExecutionEnvSpec(Model):
     @property
     def env_ref(self) -> str:
         """``process-env:sha256:<hex of the canonical JSON>``: the same spec always has the same ref."""
-        return f"process-env:sha256:{sha256_hex(self.to_json_value())}"
+        return f"process-env:sha256:{sha256_hex(self.to_plain_value())}"
 
     def encode(self) -> bytes:
         """The canonical JSON."""
-        return canonical_json_bytes(self.to_json_value())
+        return canonical_json_bytes(self.to_plain_value(), field="env")
 
     @classmethod
     def decode(cls, data: bytes) -> ProcessExecutionEnvSpec:

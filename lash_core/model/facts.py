@@ -73,13 +73,13 @@ class ProcessExternalRef(Model):
         Raises:
             InvalidJsonError, LimitExceededError: naming the field.
         """
-        text = canonical_json(self.to_json_value(), field="external_ref")
+        text = canonical_json(self.to_plain_value(), field="external_ref")
         limits.check_payload_size(len(text.encode()), field="external_ref")
         return ProcessExternalRef.model_validate_json(text)
 
     def same_as(self, other: ProcessExternalRef) -> bool:
         """Equal in backend, id and metadata, compared as JSON: 1 and 1.0 and true are three values."""
-        return canonical_json(self.to_json_value()) == canonical_json(other.to_json_value())
+        return canonical_json(self.to_plain_value()) == canonical_json(other.to_plain_value())
 
 
 class CancelRequest(Model):

@@ -153,7 +153,7 @@ class ProcessRegistration(Model):
         try:
             check_id(self.id, field="id")
             check_queue(self.queue)
-            canonical_json(self.input.model_dump(mode="python", by_alias=True), field="input")
+            canonical_json(self.input.to_plain_value(), field="input")
             if self.identity is not None and self.identity.definition is not None:
                 canonical_json(self.identity.definition, field="identity.definition")
             if self.wake_target is not None:
@@ -216,6 +216,8 @@ def _check_event_types(registration: ProcessRegistration) -> None:
                 value=name,
             )
         check_schema(event_type.payload_schema, field=f"event_types.{name}.payload_schema")
+        if not event_type.semantics.is_plain:
+            canonical_json(event_type.semantics.to_plain_value(), field=f"event_types.{name}.semantics")
         if terminal is not None and terminal.state != "completed" and terminal.await_output is None:
             raise InvalidRegistrationError(
                 f"process `{registration.id}` terminal event type `{name}` must declare await_output",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -85,6 +86,9 @@ class Selector:
 
 _ABSENT = object()
 
+INDEX_DIGITS_MAX = 15
+"""Longer array indexes cannot match anything, and turning them into numbers has a cost."""
+
 
 def select(selector: AnySelector, payload: Any) -> Any:
     """Apply a selector.
@@ -103,12 +107,17 @@ def select(selector: AnySelector, payload: Any) -> Any:
         case ConstSelector():
             return selector.value
         case TemplateSelector():
-            text = selector.template
-            for name, field in selector.fields.items():
-                text = text.replace("{" + name + "}", stringify(select(field, payload)))
-            return text
+            return _fill(selector, payload)
         case PresentSelector():
             return _at_pointer(payload, selector.pointer) is not _ABSENT
+
+
+def _fill(selector: TemplateSelector, payload: Any) -> str:
+    # In one pass: a value that looks like a field must stay the text that it is.
+    texts = {"{" + name + "}": stringify(select(field, payload)) for name, field in selector.fields.items()}
+    if not texts:
+        return selector.template
+    return re.sub("|".join(map(re.escape, texts)), lambda found: texts[found[0]], selector.template)
 
 
 def stringify(value: Any) -> str:
@@ -142,6 +151,7 @@ def _at_pointer(value: Any, pointer: str) -> Any:
             isinstance(value, list | tuple)
             and token.isascii()
             and token.isdigit()
+            and len(token) <= INDEX_DIGITS_MAX
             and (not token.startswith("0") or len(token) == 1)
         ):
             value = value[int(token)] if int(token) < len(value) else _ABSENT

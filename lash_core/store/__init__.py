@@ -1,42 +1,72 @@
 """The contracts of the stores, one protocol a file; their docstrings are the specification. Loaded when first used."""
 
+# Type checkers read the names from the modules; the list below is what is public, and a test keeps it true.
+# ruff: noqa: F403, F405
+
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lash_core.store.client_stores import ClientStores, DeclaredKinds, FleetRegistry
-    from lash_core.store.fleet_directory import FleetDirectory
-    from lash_core.store.process_batches import BatchOutcome, LeasedCompletion, LeasedRelease, RegisterOutcome
-    from lash_core.store.process_maintenance import FleetFacts, ProcessMaintenance
-    from lash_core.store.process_notices import NoticeKind, ProcessNotice, ProcessNotices
-    from lash_core.store.process_registry import ProcessRegistry
+    from lash_core.store.artifact_store import *
+    from lash_core.store.attachment_store import *
+    from lash_core.store.client_stores import *
+    from lash_core.store.effect_host import *
+    from lash_core.store.fleet_directory import *
+    from lash_core.store.process_batches import *
+    from lash_core.store.process_env_store import *
+    from lash_core.store.process_maintenance import *
+    from lash_core.store.process_notices import *
+    from lash_core.store.process_registry import *
+    from lash_core.store.session_store import *
 
 __all__ = [
+    "ArtifactStore",
+    "AttachmentNotFoundError",
+    "AttachmentRef",
+    "AttachmentStore",
+    "AwaitEventResolver",
     "BatchOutcome",
     "ClientStores",
     "DeclaredKinds",
+    "EffectHost",
     "FleetDirectory",
     "FleetFacts",
     "FleetRegistry",
+    "HeadRevisionConflictError",
     "LeasedCompletion",
     "LeasedRelease",
     "NoticeKind",
+    "PersistedSession",
+    "ProcessExecutionEnvStore",
     "ProcessMaintenance",
     "ProcessNotice",
     "ProcessNotices",
     "ProcessRegistry",
     "RegisterOutcome",
+    "RuntimeCommit",
+    "RuntimeCommitResult",
+    "RuntimeEffectController",
+    "RuntimeEffectLocalExecutor",
+    "RuntimePersistence",
+    "ScopedEffects",
+    "SessionBindingError",
+    "SessionStoreFactory",
 ]
 
 _MODULES = (
+    "artifact_store",
+    "attachment_store",
     "client_stores",
+    "effect_host",
     "fleet_directory",
     "process_batches",
+    "process_env_store",
     "process_maintenance",
     "process_notices",
     "process_registry",
+    "session_store",
 )
 
 
