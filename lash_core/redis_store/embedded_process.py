@@ -1,8 +1,8 @@
 """Starting and stopping the embedded server's operating-system process.
 
-The server must end with the process that started it. Linux does that by a signal to the child of a *thread* that ends, so
-all servers are started by one thread that lives as long as this process. The signal is arranged by a small launcher and not
-between fork and exec of this process, where Python code may deadlock when other threads run.
+The server must end with the process that started it. Linux does that by a signal to the child of a *thread* that
+ends, so all servers are started by one thread that lives as long as this process. The signal is arranged by a small
+launcher and not between fork and exec of this process, where Python code may deadlock when other threads run.
 """
 
 from __future__ import annotations

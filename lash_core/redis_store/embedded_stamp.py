@@ -1,7 +1,7 @@
 """``server.json`` of a data folder: which server wrote the data, and where the running one listens.
 
-A server reads the data of an older one of its family; Valkey also reads what Redis up to 7.2 wrote. Anything else either
-does not start or, worse, starts empty, so a foreign folder is refused before a server is started on it.
+A server reads the data of an older one of its family; Valkey also reads what Redis up to 7.2 wrote. Anything else
+either does not start or, worse, starts empty, so a foreign folder is refused before a server is started on it.
 """
 
 from __future__ import annotations

@@ -195,3 +195,13 @@ def projectors_key(namespace: str) -> str:
 def secret_key(namespace: str) -> str:
     """String: signing secret of await-event keys, outside ``{<ns>:*}:*``."""
     return f"sec:{{{namespace}:dir}}"
+
+
+def confirmation_channel(key: str) -> str:
+    """Sharded channel of the key's partition that nobody listens to: a write without a key, for durability checks."""
+    return f"{key[: key.index('}') + 1]}:sync"
+
+
+def clock_offset_key(key: str) -> str:
+    """The test clock's key in the partition of ``key``."""
+    return f"{key[: key.index('}') + 1]}:off"

@@ -1,11 +1,15 @@
-"""What redis-py and the server say, as lash's errors. No text carries a password."""
+"""What servers and connections say, as lash's errors. No text carries a password.
+
+The first word of an error reply is its code. A refused command has written nothing, so its error is a ``NotDoneError``;
+only a lost reply leaves the outcome open.
+"""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+import ssl
 
-from redis import exceptions as redis_errors
+from redis.exceptions import ResponseError
 
 from lash_core.errors import (
     LashError,
@@ -15,54 +19,105 @@ from lash_core.errors import (
     StoreReadOnlyError,
     StoreRefusedError,
     StoreUnreachableError,
+    StoreVersionError,
 )
+from lash_core.redis_store.redact import redact_url
 
-TRANSIENT = ("LOADING", "BUSY ", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK")
-"""Beginnings of refusals that pass by themselves; repeated until the deadline."""
+TRANSIENT = frozenset({"LOADING", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK"})
+"""Refusals that pass by themselves; repeated until the deadline."""
 
-_AUTH = ("NOAUTH", "WRONGPASS", "NOPERM")
+AUTH = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
+
+_SCRIPT_PLACE = re.compile(r"\s*script: [0-9a-f]{40}, on .*$", re.DOTALL)
+_TEXT_CHARACTERS_MAX = 300
 
 
-def redact_url(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+def error_code(error: BaseException) -> str:
+    """The first word of an error reply: ``OOM``, ``NOSCRIPT``, ``ERR``."""
+    return str(error).partition(" ")[0]
 
 
 def is_transient(error: BaseException) -> bool:
     """True for a refusal that passes by itself."""
-    return isinstance(error, redis_errors.RedisError) and str(error).startswith(TRANSIENT) or isinstance(
-        error, redis_errors.BusyLoadingError | redis_errors.TryAgainError | redis_errors.ClusterDownError
+    return error_code(error) in TRANSIENT
+
+
+def refusal(error: BaseException, where: str) -> LashError:
+    """An error reply of the server at ``where`` as one of ours."""
+    code = error_code(error)
+    text = redact_url(_SCRIPT_PLACE.sub("", str(error)))[:_TEXT_CHARACTERS_MAX]
+    match code:
+        case "WRONGPASS" | "NOAUTH":
+            hint = "check user and password of LASH_REDIS_URL"
+            return StoreAuthError(f"{where} refused the credentials ({text}); {hint}", field="redis_url", value=where)
+        case "NOPERM":
+            hint = "`lash acl print` shows what a role needs"
+            return StoreAuthError(f"{where}: permission missing ({text}); {hint}", field="redis_url", value=where)
+        case "OOM":
+            return StoreFullError(
+                f"{where} is out of memory (maxmemory reached): reads, completions and prune still work; give it more "
+                "memory or prune finished work",
+                field="maxmemory",
+                value=where,
+            )
+        case "READONLY":
+            return StoreReadOnlyError(f"{where} is a read-only replica; use its master", field="redis_url", value=where)
+        case "NOREPLICAS":
+            return StoreReadOnlyError(
+                f"{where} takes no writes: fewer replicas than its min-replicas-to-write are connected",
+                field="min-replicas-to-write",
+                value=where,
+            )
+        case "MISCONF":
+            return StoreReadOnlyError(
+                f"{where} takes no writes: it cannot save to disk ({text})", field="redis_url", value=where
+            )
+        case _ if "unknown command" in text.lower() or "unknown redis command" in text.lower():
+            return StoreVersionError(
+                f"{where} lacks a command that lash needs ({text}); Redis 7.0 or Valkey 7.2 is the oldest",
+                field="redis_url",
+                value=where,
+            )
+        case _ if code in TRANSIENT:
+            return StoreUnreachableError(f"{where} does not serve now: {text}", field="redis_url", value=where)
+        case _:
+            return StoreRefusedError(f"{where} refused: {text}", field="redis_url", value=where)
+
+
+def unreachable(where: str, reason: str) -> StoreUnreachableError:
+    """The server could not be reached, nothing was written."""
+    return StoreUnreachableError(f"{where} cannot be reached: {redact_url(reason)}", field="redis_url", value=where)
+
+
+def reply_lost(where: str, reason: str) -> OutcomeUnknownError:
+    """A request was sent and its reply lost."""
+    return OutcomeUnknownError(
+        f"{where}: the reply was lost ({redact_url(reason)}); the write may have happened: repeat the same request or "
+        "read back",
+        field="redis_url",
+        value=where,
     )
 
 
-def refusal(error: redis_errors.ResponseError | redis_errors.RedisError, where: str) -> LashError:
-    """An error reply of the server as one of ours: nothing was written."""
-    text = re.sub(r"\s*script: [0-9a-f]+.*$", "", str(error))
-    if text.startswith(_AUTH) or isinstance(
-        error, redis_errors.AuthenticationError | redis_errors.NoPermissionError | redis_errors.AuthorizationError
-    ):
-        return StoreAuthError(f"{where} refused the credentials: {text}", field="redis_url", value=where)
-    if "OOM" in text[:60] or isinstance(error, redis_errors.OutOfMemoryError):
-        return StoreFullError(f"{where} is out of memory (maxmemory); finish or prune work, or give it more")
-    if "READONLY" in text[:60] or "NOREPLICAS" in text[:60] or isinstance(error, redis_errors.ReadOnlyError):
-        return StoreReadOnlyError(f"{where} does not accept writes: {text}", field="redis_url", value=where)
-    return StoreRefusedError(f"{where} refused: {text}", field="redis_url", value=where)
+def connect_refusal(error: BaseException, where: str) -> LashError | None:
+    """The error of a failed connect when trying again cannot help, else None."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return StoreRefusedError(
+            f"{where}: the server's certificate was not accepted ({error.verify_message}); name its authority with "
+            "?ssl_ca_certs=<file> in the URL",
+            field="redis_url",
+            value=where,
+        )
+    if isinstance(error, ResponseError) and not is_transient(error) and "max number of clients" not in str(error):
+        return refusal(error, where)
+    return error if isinstance(error, LashError) else None
 
 
-def unreachable(where: str, error: BaseException) -> StoreUnreachableError:
-    """The server could not be reached; nothing was sent."""
-    return StoreUnreachableError(f"{where} cannot be reached: {_reason(error)}", field="redis_url", value=where)
-
-
-def reply_lost(where: str, error: BaseException) -> OutcomeUnknownError:
-    """The request was sent and the reply lost."""
-    return OutcomeUnknownError(f"{where}: the reply was lost: {_reason(error)}", field="redis_url", value=where)
-
-
-def _reason(error: BaseException) -> str:
-    return re.sub(r"//[^@\s]*@", "//***@", str(error))[:200] or type(error).__name__
+def connect_reason(error: BaseException) -> str:
+    """Why a connect failed, in few words and without secrets."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or 'the server does not speak it'})"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return redact_url(str(text))[:_TEXT_CHARACTERS_MAX]
