@@ -47,7 +47,9 @@ class Script:
     @property
     def returns(self) -> str:
         """The RETURNS part of the header, in one line."""
-        found = re.search(r"^-- RETURNS (.*?)(?=^-- (?:INVARIANT|CLOCK|COMPUTES))", self.header, re.MULTILINE | re.DOTALL)
+        found = re.search(
+            r"^-- RETURNS (.*?)(?=^-- (?:INVARIANT|CLOCK|COMPUTES))", self.header, re.MULTILINE | re.DOTALL
+        )
         return re.sub(r"\n--\s*", " ", found[1]).strip() if found else ""
 
     @property

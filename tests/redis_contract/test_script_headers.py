@@ -44,7 +44,9 @@ def test_every_promised_word_is_in_the_body(script: Script) -> None:
     """RETURNS names no answer that the script cannot give."""
     text = script.body + script.included
 
-    assert [] == [words for words in script.promised if not any(f"'{word}{end}" in text for word in words for end in "' ")]
+    assert [] == [
+        words for words in script.promised if not any(f"'{word}{end}" in text for word in words for end in "' ")
+    ]
 
 
 def test_every_answer_is_promised(script: Script) -> None:
