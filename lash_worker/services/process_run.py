@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from lash_core.runtime.cancellation import CancellationToken
-
 from lash_core.model.record import ProcessRecord
+from lash_core.runtime.cancellation import CancellationToken
 from lash_worker.services.held_lease import HeldLease
 
 StopCause = Literal["lost", "yield"]

@@ -121,9 +121,7 @@ async def test_started_owner_bound_work_of_a_dead_owner_is_abandoned_not_repeate
 async def test_abandon_request_on_externally_owned_work_is_reconciled() -> None:
     """The sweep never runs it; it carries the request out."""
     async with running(InMemoryStores(), succeed) as rig:
-        await rig.put(
-            registration("p", "externally_owned", input=ProcessInput.external({"label": "x"}), env_ref=None)
-        )
+        await rig.put(registration("p", "externally_owned", input=ProcessInput.external({"label": "x"}), env_ref=None))
         await rig.registry.request_abandon("p", AbandonRequest(requested_by="ops", requested_at_ms=1))
         record = await rig.end_of("p")
 

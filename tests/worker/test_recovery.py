@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lash_core.model.await_output import AbandonEvidence, AbandonWriter
+from lash_core.model.await_output import AbandonEvidence, AbandonWriter, ProcessAwaitOutput
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.environment import EMPTY_ENV_REF
 from lash_core.model.facts import AbandonRequest, ProcessStarted
@@ -25,7 +25,6 @@ from lash_worker.recovery import (
     Run,
     decide,
 )
-from lash_core.model.await_output import ProcessAwaitOutput
 
 OWNER = LeaseOwnerIdentity.opaque("worker-a", "1")
 NOW = Circumstances(now_ms=5_000)

@@ -1,0 +1,104 @@
+"""The checks at the worker's boundary, before any side effect (contract 3.2; decisions 14, 19, 27, 28)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lash_core.errors import RuntimeFailure, WorkerBoundaryError
+from lash_core.model.disposition import DurabilityTier, RecoveryDisposition
+from lash_core.model.process_input import EngineInput, ExternalInput, ToolCallInput
+from lash_core.model.registration import ProcessRegistration
+from lash_core.runtime.host_config import RuntimeHostConfig
+from lash_core.runtime.runtime_errors import DurableStoreFacet, durable_store_required, missing_process_execution_id
+from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.session_store import SessionStoreFactory
+
+NO_STATIC_SCOPE = "process worker effect host must provide a static process scope"
+
+
+class BoundaryParts(Protocol):
+    """The parts that are checked."""
+
+    @property
+    def runtime_host(self) -> RuntimeHostConfig:
+        """Effect host, stores and profile."""
+        ...
+
+    @property
+    def session_store_factory(self) -> SessionStoreFactory:
+        """Opens sessions."""
+        ...
+
+    @property
+    def process_registry(self) -> ProcessRegistry:
+        """The rows."""
+        ...
+
+
+def refused(failure: RuntimeFailure, registration: ProcessRegistration) -> WorkerBoundaryError:
+    """A runtime failure as the worker's error: its text is the failure's ``code: message``."""
+    return WorkerBoundaryError(str(failure), process_id=registration.id)
+
+
+def check_process_id(registration: ProcessRegistration) -> None:
+    """Refuse a blank id, also one of white space, before anything is scoped by it.
+
+    Raises:
+        WorkerBoundaryError: with the text of ``missing_process_execution_id``.
+    """
+    if not registration.id.strip():
+        raise refused(missing_process_execution_id(), registration)
+
+
+def check_before_run(registration: ProcessRegistration, parts: BoundaryParts) -> None:
+    """The checks that precede every run, in their order: host profile, then the durable facets.
+
+    Raises:
+        WorkerBoundaryError: the first one that fails.
+    """
+    theirs = registration.provenance.host_profile_id
+    ours = parts.runtime_host.profile.host_profile_id
+    if theirs and theirs != ours:
+        raise WorkerBoundaryError(
+            f"process `{registration.id}` was created for host profile `{theirs}` but this worker is `{ours}`",
+            process_id=registration.id,
+        )
+    if parts.runtime_host.control.effect_host.durability_tier() is DurabilityTier.DURABLE:
+        for facet, tier in _facets(parts):
+            if tier is not DurabilityTier.DURABLE:
+                raise refused(durable_store_required(facet), registration)
+
+
+def check_runnable(registration: ProcessRegistration) -> None:
+    """The checks for everything but external input: who owns it, and whose runtime would run it.
+
+    Raises:
+        WorkerBoundaryError: externally owned; or no captured environment and no session to rebuild (decision 14).
+    """
+    if registration.disposition is RecoveryDisposition.EXTERNALLY_OWNED:
+        raise WorkerBoundaryError(
+            f"process `{registration.id}` is externally-owned and must not be executed by lash",
+            process_id=registration.id,
+        )
+    needs_session = isinstance(registration.input, EngineInput | ToolCallInput) and registration.env_ref is None
+    if needs_session and registration.provenance.owner_scope.is_empty:
+        raise WorkerBoundaryError(
+            f"process `{registration.id}` is missing a structured owner scope", process_id=registration.id
+        )
+
+
+def is_external(registration: ProcessRegistration) -> bool:
+    """Work that lash does not do: a direct run answers its metadata (decision 2)."""
+    return isinstance(registration.input, ExternalInput)
+
+
+def _facets(parts: BoundaryParts) -> Iterator[tuple[DurableStoreFacet, DurabilityTier]]:
+    durability = parts.runtime_host.durability
+    yield DurableStoreFacet.ATTACHMENT_STORE, durability.attachment_store.durability_tier()
+    yield DurableStoreFacet.ARTIFACT_STORE, durability.artifact_store.durability_tier()
+    yield DurableStoreFacet.PROCESS_ENV_STORE, durability.process_env_store.durability_tier()
+    yield DurableStoreFacet.SESSION_STORE, parts.session_store_factory.durability_tier()
+    yield DurableStoreFacet.PROCESS_REGISTRY, parts.process_registry.durability_tier()
+    if durability.trigger_store is not None:
+        yield DurableStoreFacet.TRIGGER_STORE, durability.trigger_store.durability_tier()

@@ -1,0 +1,238 @@
+"""The durable process worker (contract section 3): runs processes, and drives those that are pending."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from lash_core.errors import LashError, RuntimeFailure, WorkerBoundaryError
+from lash_core.model.await_output import (
+    AbandonEvidence,
+    AbandonWriter,
+    AnyAwaitOutput,
+    ProcessAwaitOutput,
+)
+from lash_core.model.disposition import RecoveryDisposition
+from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.execution_scope import ExecutionScope
+from lash_core.model.lease import Acquired, ProcessLeaseCompletion
+from lash_core.model.process_filter import ProcessFilter
+from lash_core.model.process_input import ExternalInput
+from lash_core.model.record import ProcessRecord
+from lash_core.model.registration import ProcessRegistration
+from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.process_execution_context import ProcessExecutionContext
+from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.store.effect_host import ScopedEffects
+from lash_worker.boundary import NO_STATIC_SCOPE, check_before_run, check_process_id, check_runnable, refused
+from lash_worker.driver import ProcessWorkDriver
+from lash_worker.recovery import KnownWork
+from lash_worker.services.process_run import ProcessRun
+from lash_worker.services.worker_context import WorkerContext
+from lash_worker.worker_config import DurableProcessWorkerConfig
+
+PAGE_ROWS = 200
+
+_log = logging.getLogger(__name__)
+
+
+class DurableProcessWorker:
+    """Runs processes of one configuration.
+
+    A direct ``run_process`` writes nothing and needs no driver. ``drive_pending_processes`` and the fleet's loops share
+    one driver: one table of held ids, one number of slots. Close a worker whose driver was used.
+    """
+
+    def __init__(self, config: DurableProcessWorkerConfig) -> None:
+        self._config = config
+        self._runner = ProcessRunner(config)
+        self._driver: ProcessWorkDriver | None = None
+        self._driver_started = False
+
+    @classmethod
+    def new(cls, config: DurableProcessWorkerConfig) -> DurableProcessWorker:
+        """A worker of this configuration."""
+        return cls(config)
+
+    @classmethod
+    def from_shared_config(cls, config: DurableProcessWorkerConfig) -> DurableProcessWorker:
+        """A worker that shares a configuration with others; configurations are immutable."""
+        return cls(config)
+
+    @property
+    def config(self) -> DurableProcessWorkerConfig:
+        """The configuration."""
+        return self._config
+
+    @property
+    def driver(self) -> ProcessWorkDriver:
+        """Claims and runs pending work for this worker; made when first asked for."""
+        if self._driver is None:
+            config = self._config
+            engines = config.plugin_host.process_engines
+            self._driver = ProcessWorkDriver(
+                WorkerContext(
+                    registry=config.process_registry,
+                    identity=config.identity,
+                    settings=config.settings,
+                    timings=config.settings.timings,
+                    metrics=config.metrics,
+                    known=KnownWork(
+                        kinds={kind: config.versions.get(kind) for kind in engines.kinds},
+                        tools=config.plugin_host.tool_names(),
+                        host_profile_id=config.runtime_host.profile.host_profile_id,
+                    ),
+                    process_table=config.process_table,
+                ),
+                self,
+                config.open_registry,
+            )
+        return self._driver
+
+    # -- running one process ------------------------------------------------------------------------------
+
+    async def run_process(
+        self,
+        registration: ProcessRegistration,
+        execution_context: ProcessExecutionContext | None = None,
+        cancellation: CancellationToken | None = None,
+    ) -> AnyAwaitOutput:
+        """Run a process to its outcome, which is answered and not written.
+
+        Every check precedes any side effect; the first failure wins (contract 3.2): id, static scope, then as
+        ``run_process_with_scoped_effect_controller``.
+
+        Raises:
+            WorkerBoundaryError: a check failed. PluginSessionError: the run's session or environment cannot be used.
+        """
+        check_process_id(registration)
+        scoped = self._scoped_static(registration)
+        return await self.run_process_with_scoped_effect_controller(
+            registration,
+            execution_context or ProcessExecutionContext.default(),
+            scoped,
+            cancellation or CancellationToken(),
+        )
+
+    async def run_process_with_scoped_effect_controller(
+        self,
+        registration: ProcessRegistration,
+        execution_context: ProcessExecutionContext,
+        scoped_effect_controller: ScopedEffects,
+        cancellation: CancellationToken,
+    ) -> AnyAwaitOutput:
+        """``run_process`` under a controller that the caller scoped already.
+
+        Checked in this order: id; host profile; durable facets; external input is answered with its metadata; owner;
+        session scope where no environment was captured.
+
+        Raises:
+            WorkerBoundaryError: a check failed. PluginSessionError: the run's session or environment cannot be used.
+        """
+        check_process_id(registration)
+        check_before_run(registration, self._config)
+        if isinstance(registration.input, ExternalInput):
+            return ProcessAwaitOutput.success({"metadata": registration.input.metadata})
+        check_runnable(registration)
+        return await self._runner.run_process(registration, execution_context, scoped_effect_controller, cancellation)
+
+    def _scoped_static(self, registration: ProcessRegistration) -> ScopedEffects:
+        scope = ExecutionScope.process(registration.id)
+        try:
+            scoped = self._config.runtime_host.control.effect_host.scoped_static(scope)
+        except RuntimeFailure as failure:
+            raise refused(failure, registration) from failure
+        if scoped is None:
+            raise WorkerBoundaryError(NO_STATIC_SCOPE, process_id=registration.id)
+        return scoped
+
+    async def run_held_process(self, run: ProcessRun) -> AnyAwaitOutput:
+        """Run a row under the lease that the fleet holds on it; called by the executor."""
+        record = run.record
+        context = ProcessExecutionContext(wake_target_scope=record.wake_target, run_lease=run.held, record=record)
+        return await self.run_process(record.to_registration(), context, run.cancellation)
+
+    # -- the rows --------------------------------------------------------------------------------------------
+
+    async def drive_pending_processes(self) -> int:
+        """List, claim and start what is pending, as many as slots are free; returns how many were started.
+
+        Idempotent: rows that are held or ended are skipped. Returns when the runs are started, not when they end. A
+        row that cannot be run does not stop the others; only a store that cannot be asked fails the call.
+
+        Raises:
+            LashError: the store.
+        """
+        if not self._driver_started:
+            await self.driver.start()
+            self._driver_started = True
+        return await self.driver.claim_and_run_pending("drive_pending_processes")
+
+    async def request_process_cancel(self, process_id: str, reason: str | None = None) -> None:
+        """Append the cancel event; idempotent per reason, works on ended rows too.
+
+        Raises:
+            UnknownProcessError.
+        """
+        await self._config.process_registry.append_event(
+            process_id, ProcessEventAppendRequest.cancel_requested(process_id, reason)
+        )
+
+    async def drain_owner_bound_work(self) -> tuple[str, ...]:
+        """Abandon started owner-bound work of this worker that nobody holds; returns the ids done, sorted.
+
+        The host first stops admission and ends its runs. Rows of others, unstarted, rerunnable and externally owned
+        ones are untouched. An id is returned only when its outcome was written (hazard 8).
+
+        Raises:
+            LashError: the listing failed.
+        """
+        drained: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await self._config.process_registry.list_processes_page(ProcessFilter(), cursor, PAGE_ROWS)
+            for record in page.items:
+                if self._started_here(record) and await self._abandon(record.id):
+                    drained.append(record.id)
+            cursor = page.next_cursor
+            if cursor is None:
+                return tuple(sorted(drained))
+
+    def _started_here(self, record: ProcessRecord) -> bool:
+        started = record.first_started
+        return (
+            record.disposition is RecoveryDisposition.OWNER_BOUND
+            and started is not None
+            and started.owner == self._config.identity
+        )
+
+    async def _abandon(self, process_id: str) -> bool:
+        config = self._config
+        incarnation = f"{config.identity.incarnation_id}:drain-{secrets.token_hex(8)}"
+        try:
+            outcome = await config.process_registry.claim_process_lease(
+                process_id, config.identity.with_incarnation(incarnation), config.settings.lease_ttl_ms
+            )
+            if not isinstance(outcome, Acquired):
+                return False
+            record = await config.process_registry.get_process(process_id)
+            if record is None or record.is_terminal or not self._started_here(record):
+                await config.process_registry.complete_process_lease(ProcessLeaseCompletion.from_lease(outcome.lease))
+                return False
+            evidence = AbandonEvidence(
+                writer=AbandonWriter.OWNER_DRAIN,
+                owner=config.identity,
+                epoch_ms=outcome.lease.claimed_at_epoch_ms,
+            )
+            await config.process_registry.complete_process_with_lease(
+                outcome.lease, ProcessAwaitOutput.abandoned(evidence)
+            )
+        except (LashError, OSError) as error:
+            _log.warning("process %s could not be drained: %s", process_id, error, extra={"process_id": process_id})
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Hand over what runs and stop the driver, if it was used. May be called twice."""
+        if self._driver is not None:
+            await self._driver.stop()

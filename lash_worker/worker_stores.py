@@ -1,0 +1,125 @@
+"""From apps and stores to a worker's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol, runtime_checkable
+
+from lash_core.errors import SettingsError
+from lash_core.metrics import WorkerMetrics
+from lash_core.model.manifest import KindManifest
+from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.runtime.host_config import HostStores, RuntimeHostConfig
+from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.process_maintenance import ProcessMaintenance
+from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.session_store import SessionStoreFactory
+from lash_worker.app import App
+from lash_worker.liveness import LocalProcessTable
+from lash_worker.services.lease_keeper import OpenRegistry
+from lash_worker.worker_config import DurableProcessWorkerConfig
+from lash_worker.worker_settings import WorkerSettings
+
+
+class MaintainedRegistry(ProcessRegistry, ProcessMaintenance, Protocol):
+    """A registry with the housekeeping that a worker's loops need."""
+
+
+class WorkerStores(HostStores, Protocol):
+    """The stores a worker runs on; ``RedisStores`` and ``InMemoryStores`` both are."""
+
+    @property
+    def process_registry(self) -> MaintainedRegistry:
+        """The rows."""
+        ...
+
+    @property
+    def directory(self) -> FleetDirectory:
+        """Who works here."""
+        ...
+
+    @property
+    def session_store_factory(self) -> SessionStoreFactory:
+        """Sessions."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
+
+@runtime_checkable
+class SiblingStores(Protocol):
+    """Stores that can be opened again on connections of their own, in another loop."""
+
+    async def open_sibling(self) -> WorkerStores:
+        """The same server and namespace again; the caller closes it."""
+        ...
+
+
+def manifests_of(apps: Sequence[App]) -> tuple[KindManifest, ...]:
+    """The manifests of several apps, by kind.
+
+    Raises:
+        SettingsError: two apps declare one kind.
+    """
+    found: dict[str, KindManifest] = {}
+    for app in apps:
+        for kind, manifest in app.manifests().items():
+            if kind in found:
+                raise SettingsError(
+                    f"kind `{kind}` is declared by the apps `{found[kind].app}` and `{manifest.app}`",
+                    field="app",
+                    value=kind,
+                )
+            found[kind] = manifest
+    return tuple(manifest for _, manifest in sorted(found.items()))
+
+
+def config_from_apps(
+    apps: Sequence[App],
+    stores: WorkerStores,
+    *,
+    settings: WorkerSettings,
+    identity: LeaseOwnerIdentity,
+    metrics: WorkerMetrics,
+) -> DurableProcessWorkerConfig:
+    """The configuration of a worker that runs these apps on these stores.
+
+    Raises:
+        SettingsError: the lease timings do not fit, or two apps declare one kind.
+        DuplicateEngineError: two plugins bring one engine.
+    """
+    _ = settings.timings
+    table = LocalProcessTable()
+    stores.process_registry.use_process_table(table)
+    return DurableProcessWorkerConfig.from_plugin_factories(
+        [app.plugin_factory() for app in apps],
+        RuntimeHostConfig.from_stores(stores),
+        stores.session_store_factory,
+        stores.process_registry,
+        settings=settings,
+        identity=identity,
+        versions={manifest.kind: manifest.app_version for manifest in manifests_of(apps)},
+        metrics=metrics,
+        process_table=table,
+        open_registry=registry_opener(stores),
+    )
+
+
+def registry_opener(stores: WorkerStores) -> OpenRegistry | None:
+    """How the lease keeper opens a registry of its own; None for stores that live in this process."""
+    if not isinstance(stores, SiblingStores):
+        return None
+    origin: SiblingStores = stores
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[ProcessRegistry]:
+        sibling = await origin.open_sibling()
+        try:
+            yield sibling.process_registry
+        finally:
+            await sibling.close()
+
+    return opened
