@@ -18,6 +18,7 @@ from lash_core.memory_store.waits import WaitOperations
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
+from lash_core.store.session_store import SessionStoreFactory
 
 
 class MemoryProcessRegistry(
@@ -41,6 +42,7 @@ class MemoryProcessRegistry(
         clock: the store's clock; decides expiry, due times and fences. The machine's by default.
         process_table: proves deaths of this host's processes for reclaims; None proves nothing.
         limits: what is refused.
+        session_store_factory: where the sessions that a process owns are deleted when it is pruned.
         durability_tier: what the registry reports; a test may let it report ``durable``.
     """
 
@@ -50,9 +52,10 @@ class MemoryProcessRegistry(
         process_table: ProcessTable | None = None,
         *,
         limits: Limits | None = None,
+        session_store_factory: SessionStoreFactory | None = None,
         durability_tier: DurabilityTier = DurabilityTier.INLINE,
     ) -> None:
-        self._state = RegistryState(clock or SystemClock(), limits or Limits(), process_table)
+        self._state = RegistryState(clock or SystemClock(), limits or Limits(), process_table, session_store_factory)
         self._durability_tier = durability_tier
 
     def durability_tier(self) -> DurabilityTier:

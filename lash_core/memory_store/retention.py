@@ -5,6 +5,7 @@ from __future__ import annotations
 from lash_core.memory_store.part import RegistryPart
 from lash_core.memory_store.reads import decode_cursor
 from lash_core.memory_store.state import Row
+from lash_core.model.environment import process_env_session_id, process_turn_session_id
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.reports import ChangeCursor, PruneReport
 
@@ -34,7 +35,16 @@ class RetentionOperations(RegistryPart):
             doomed = doomed[:limit]
             for row in doomed:
                 self._remove(row)
-            return PruneReport(pruned_processes=len(doomed), pruned_events=sum(len(row.events) for row in doomed))
+        await self._delete_owned_sessions(doomed)
+        return PruneReport(pruned_processes=len(doomed), pruned_events=sum(len(row.events) for row in doomed))
+
+    async def _delete_owned_sessions(self, doomed: list[Row]) -> None:
+        sessions = self._state.session_store_factory
+        if sessions is None:
+            return
+        for row in doomed:
+            await sessions.delete_session(process_env_session_id(row.record.id))
+            await sessions.delete_session(process_turn_session_id(row.record.id))
 
     def _remove(self, row: Row) -> None:
         state, process_id = self._state, row.record.id

@@ -26,6 +26,7 @@ from lash_core.model.limits import Limits
 from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
 from lash_core.model.record import ProcessRecord
 from lash_core.model.reports import ProcessSegmentHandover
+from lash_core.store.session_store import SessionStoreFactory
 
 NEVER = math.inf
 """Due time of a row that has nothing to do until something happens."""
@@ -87,12 +88,20 @@ class RegistryState:
         clock: the store's clock; decides expiry, due times and fences.
         limits: what is refused.
         process_table: what this process can see of its own host, for reclaims by proof; None proves nothing.
+        session_store_factory: holds the sessions that processes own; None: there are none.
     """
 
-    def __init__(self, clock: Clock, limits: Limits, process_table: ProcessTable | None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        limits: Limits,
+        process_table: ProcessTable | None,
+        session_store_factory: SessionStoreFactory | None,
+    ) -> None:
         self.clock = clock
         self.limits = limits
         self.process_table = process_table
+        self.session_store_factory = session_store_factory
         self.lock = threading.RLock()
         self.rows: dict[str, Row] = {}
         self.held: dict[str, Row] = {}

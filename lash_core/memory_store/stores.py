@@ -7,10 +7,13 @@ from typing import Self
 
 from lash_core.clock import Clock, SystemClock, VirtualClock
 from lash_core.errors import InvalidArgumentError
+from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.registry import MemoryProcessRegistry
+from lash_core.memory_store.session_store import MemorySessionStoreFactory
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
+from lash_core.runtime.inline_effects import InlineEffectHost
 
 
 class InMemoryStores:
@@ -26,7 +29,14 @@ class InMemoryStores:
         self, clock: Clock | None = None, *, process_table: ProcessTable | None = None, limits: Limits | None = None
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.process_registry = MemoryProcessRegistry(self.clock, process_table, limits=limits)
+        self.env_store = MemoryProcessEnvStore()
+        self.artifacts = MemoryArtifactStore()
+        self.attachments = MemoryAttachmentStore()
+        self.session_store_factory = MemorySessionStoreFactory(self.clock)
+        self.effect_host = InlineEffectHost()
+        self.process_registry = MemoryProcessRegistry(
+            self.clock, process_table, limits=limits, session_store_factory=self.session_store_factory
+        )
         self.directory = MemoryFleetDirectory(self.clock)
         self.live_replay = None
         self.triggers = None
