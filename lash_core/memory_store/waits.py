@@ -35,6 +35,10 @@ class WaitOperations(RegistryPart):
                     return detached_record(record)
                 await waiter.wait()
 
+    def waited_for(self) -> tuple[str, ...]:
+        """Ids that somebody waits for now; for tests and tools."""
+        return self._state.changes.waited_for()
+
 
 def _first_of_type(row: Row, event_type: str, after: int) -> ProcessEvent | None:
     return next((event for event in row.events[after:] if event.event_type == event_type), None)
