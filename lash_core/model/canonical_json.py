@@ -12,6 +12,9 @@ from lash_core.errors import InvalidJsonError
 DEPTH_MAX = 200
 """Deeper values are refused: parsers of other languages on the same data give up at about this depth."""
 
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Made once: ``json.dumps`` with these arguments builds an encoder for every call."""
+
 
 def canonical_json(value: Any, *, field: str = "value") -> str:
     """Encode ``value`` with sorted keys and no white space.
@@ -25,7 +28,12 @@ def canonical_json(value: Any, *, field: str = "value") -> str:
             not have; the error's ``field`` is the path of the value.
     """
     _check(value, field, 0)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODE(value)
+
+
+def check_json(value: Any, *, field: str = "value") -> None:
+    """Check that ``value`` has a canonical JSON, without making it. Raises: InvalidJsonError."""
+    _check(value, field, 0)
 
 
 def canonical_json_bytes(value: Any, *, field: str = "value") -> bytes:

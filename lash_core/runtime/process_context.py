@@ -142,9 +142,9 @@ class ProcessContext:
             raise RuntimeError("emit_from_thread is for synchronous process functions; await emit instead")
         return asyncio.run_coroutine_threadsafe(self.emit(event_type, payload, key), self._loop).result()
 
-    def enter_thread(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell the context that its function runs in a thread beside ``loop``. For the engine."""
-        self._loop = loop
+    def enter_thread(self) -> None:
+        """Tell the context that its function runs in a thread beside the present loop. For the engine."""
+        self._loop = asyncio.get_running_loop()
 
     def _check_emitted(self, event_type: str) -> None:
         declared = self._run.registration.event_type(event_type)

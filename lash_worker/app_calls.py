@@ -1,0 +1,128 @@
+"""Calls a declared function so that a cancel or a timeout ends it once, and says how it ended (DESIGN 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from lash_core.runtime.cancellation import CancellationToken
+from lash_worker.thread_pool import Raised, ThreadOutcome, ThreadPool
+
+TIMEOUT_REASON = "timeout"
+
+
+class CallStoppedError(Exception):
+    """The function ended because it was told to. ``timed_out`` says by what."""
+
+    def __init__(self, *, timed_out: bool) -> None:
+        super().__init__("timed out" if timed_out else "cancelled")
+        self.timed_out = timed_out
+
+
+class _StopWatch:
+    """Watches token and time of one call. ``fire`` and ``disarm`` run in the loop's thread only."""
+
+    __slots__ = ("_armed", "_fired", "_forget", "_loop", "_task", "_timer", "_token", "timed_out")
+
+    def __init__(self, token: CancellationToken, timeout_ms: int | None, task: asyncio.Task[Any] | None) -> None:
+        self._token = token
+        self._task = task
+        self._armed = True
+        self._fired = False
+        self.timed_out = False
+        self._loop = asyncio.get_running_loop()
+        self._timer = None if not timeout_ms else self._loop.call_later(timeout_ms / 1_000, self._time_out)
+        # A function in a thread looks at the token itself: there is no task to cancel.
+        self._forget = None if task is None else token.on_cancel(self._tell)
+
+    def _tell(self) -> None:
+        self._loop.call_soon_threadsafe(self._fire)
+
+    def _fire(self) -> None:
+        if self._armed and self._task is not None:
+            # The task is suspended inside the function, so that is where the CancelledError arrives.
+            self._fired = True
+            self._task.cancel()
+
+    def _time_out(self) -> None:
+        self.timed_out = self._token.cancel(TIMEOUT_REASON)
+
+    def disarm(self) -> None:
+        """Stop watching and take back the task's own cancel, so that only others' count."""
+        if not self._armed:
+            return
+        self._armed = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._forget is not None:
+            self._forget()
+        if self._fired and self._task is not None:
+            self._task.uncancel()
+
+
+async def call_coroutine(call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None) -> Any:
+    """Await ``call()`` in the caller's task.
+
+    Raises:
+        CallStoppedError: the token fired or the time was over, and CancelledError left the function.
+        asyncio.CancelledError: the caller's task was cancelled by somebody else.
+        Exception: what the function raised.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("process functions run in asyncio tasks")
+    cancels_before = task.cancelling()
+    watch = _StopWatch(token, timeout_ms, task)
+    try:
+        return await call()
+    except asyncio.CancelledError:
+        watch.disarm()
+        if task.cancelling() > cancels_before:
+            raise
+        if token.cancelled:
+            raise CallStoppedError(timed_out=watch.timed_out) from None
+        raise FunctionCancelledError from None
+    finally:
+        watch.disarm()
+
+
+class FunctionCancelledError(Exception):
+    """A CancelledError left the function although nobody cancelled the process: one of its own tasks was."""
+
+    def __init__(self) -> None:
+        super().__init__("CancelledError: a task of the function was cancelled by the function itself")
+
+
+async def call_in_thread(
+    call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None, pool: ThreadPool
+) -> Any:
+    """Run ``call()`` in a thread and wait until it returns, whatever happens to the caller's task meanwhile.
+
+    When the task is cancelled, the token is fired, so that the function sees it, and the wait goes on: the slot is free
+    only when the thread is. A second cancel of the task gives the thread up.
+
+    Raises:
+        CallStoppedError: CancelledError left the function after the token fired or the time was over.
+        asyncio.CancelledError: the caller's task was cancelled; raised when the thread has returned.
+        Exception: what the function raised.
+    """
+    watch = _StopWatch(token, timeout_ms, None)
+    try:
+        future = pool.submit(call)
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            token.cancel("stopped by the worker")
+            await asyncio.wait([future])
+            raise
+    finally:
+        watch.disarm()
+    outcome: ThreadOutcome = future.result()
+    if not isinstance(outcome, Raised):
+        return outcome.value
+    if isinstance(outcome.error, asyncio.CancelledError):
+        if token.cancelled:
+            raise CallStoppedError(timed_out=watch.timed_out)
+        raise FunctionCancelledError
+    raise outcome.error
