@@ -26,8 +26,11 @@ from lash_core.store.client_stores import ClientStores, DeclaredKinds
 from lash_core.store.process_batches import RegisterOutcome
 from lash_core.why import Why
 
-_CHUNK_ITEMS = 4_000
-"""Items of one call of the registry's batch form: about 60 a partition, a few MB in memory."""
+_CHUNK_ITEMS = 2_000
+"""Items of one call of the registry's batch form: about 30 a partition, a few MB in memory."""
+
+_CHUNKS_AT_ONCE = 2
+"""The server works on one while the next is made; more would only wait for this process."""
 
 _PAGES_MAX = 256
 """Pages that one ``list`` reads at most to fill its limit; its cursor goes on from there."""
@@ -196,7 +199,8 @@ class LashClient:
             RegistrationConflictError: the id exists with other content.
             OutcomeUnknownError: the reply was lost; repeat with the same id.
         """
-        registration = await self.prepare(kind, params, process_id=process_id, **options)
+        plan = await self._plan(kind, options)
+        registration = plan.registration(new_process_id() if process_id is None else process_id, params)
         outcome = (await self._register([registration]))[0]
         if outcome.error is not None:
             raise outcome.error
@@ -207,7 +211,7 @@ class LashClient:
     ) -> ProcessRegistration:
         """The registration that ``enqueue`` would send, checked as far as a client can; nothing is written."""
         plan = await self._plan(kind, options)
-        return plan.registration(new_process_id() if process_id is None else process_id, params)
+        return plan.registration(new_process_id() if process_id is None else process_id, params).validated()
 
     async def enqueue_many(
         self,
@@ -236,10 +240,15 @@ class LashClient:
             )
         plan = await self._plan(kind, options)
         items: builtins.list[EnqueuedItem] = []
-        for start in range(0, len(params_list), _CHUNK_ITEMS):
-            part = params_list[start : start + _CHUNK_ITEMS]
-            part_ids = [new_process_id() for _ in part] if ids is None else ids[start : start + _CHUNK_ITEMS]
-            items += await self._enqueue_part(plan, part, part_ids)
+        all_ids = [new_process_id() for _ in params_list] if ids is None else ids
+        chunks = [slice(start, start + _CHUNK_ITEMS) for start in range(0, len(params_list), _CHUNK_ITEMS)]
+        for start in range(0, len(chunks), _CHUNKS_AT_ONCE):
+            group = chunks[start : start + _CHUNKS_AT_ONCE]
+            parts = (self._enqueue_part(plan, params_list[chunk], all_ids[chunk]) for chunk in group)
+            for part in await asyncio.gather(*parts, return_exceptions=True):
+                if isinstance(part, BaseException):
+                    raise part
+                items += part
         return tuple(items)
 
     async def _plan(self, kind: str, options: EnqueueOptions) -> StartPlan:

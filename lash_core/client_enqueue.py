@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
@@ -135,9 +136,9 @@ class StartPlan:
         self._manifest = manifest
         self._limits = limits
         self._external = manifest.disposition is RecoveryDisposition.EXTERNALLY_OWNED
-        self._label = options.get("label")
         timeout_ms = options.get("timeout_ms")
         self._shared: dict[str, Any] = {
+            "identity": ProcessIdentity(kind=manifest.kind, label=options.get("label")),
             "disposition": manifest.disposition,
             "event_types": manifest.all_event_types(),
             "provenance": ProcessProvenance(originator=HostOriginator(scope=options.get("scope") or None)),
@@ -153,16 +154,14 @@ class StartPlan:
         }
 
     def registration(self, process_id: str, params: Any) -> ProcessRegistration:
-        """The registration of one item, checked as far as the manifest says.
+        """The registration of one item, checked as far as the manifest says; the registry checks the rest.
 
         Raises:
             InvalidArgumentError: params that do not match the kind's schema, with their path.
             InvalidJsonError: params that are not JSON. LimitExceededError: params over the payload limit.
-            InvalidRegistrationError: the id or an option breaks a rule of the registry.
         """
         payload = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
-        size = len(canonical_json(payload, field="params").encode())
-        self._limits.check_payload_size(size, field="params", process_id=process_id)
+        self._limits.check_payload_size(_json_size(payload), field="params", process_id=process_id)
         check_params(self._manifest, payload)
         kind = self._manifest.kind
         run = (
@@ -170,10 +169,19 @@ class StartPlan:
             if self._external
             else EngineInput.model_construct(type="engine", kind=kind, payload=payload)
         )
-        identity = ProcessIdentity.model_construct(kind=kind, label=self._label, definition=None)
-        return ProcessRegistration.model_construct(
-            id=process_id, input=run, identity=identity, **self._shared
-        ).validated()
+        return ProcessRegistration.model_construct(id=process_id, input=run, **self._shared)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _json_size(params: Any) -> int:
+    """Bytes of the params as JSON. Raises: InvalidJsonError with the path of what is not JSON."""
+    try:
+        return len(_ENCODER.encode(params).encode())
+    except (ValueError, TypeError, RecursionError):
+        # The slow check knows the path. Keys that are no strings pass here and are the registry's to refuse.
+        return len(canonical_json(params, field="params").encode())
 
 
 def check_params(manifest: KindManifest, params: Any) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
 from lash_worker.cli.invocation import Invocation, shared_options
 from lash_worker.cli.lazy_group import LazyGroup
+from lash_worker.cli.release import release
 
 _HERE = "lash_worker.cli"
 
@@ -34,11 +34,7 @@ COMMANDS = {
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
     if value:
-        try:
-            found = version("lash")
-        except PackageNotFoundError:
-            found = "from a source tree that is not installed"
-        click.echo(f"lash {found}")
+        click.echo(f"lash {release()}")
         context.exit()
 
 

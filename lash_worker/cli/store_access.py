@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from lash_core.client import LashClient
 from lash_core.errors import StoreUnreachableError
+from lash_core.redis_store.stores import RedisStores
 from lash_core.store.client_stores import DeclaredKinds
 from lash_worker.cli.effective_settings import GIVE_UP_MS, prompt_settings
 from lash_worker.cli.invocation import Invocation
@@ -40,6 +41,13 @@ def with_client(
             await client.close()
 
     return asyncio.run(run())
+
+
+def redis_stores(lash: LashClient) -> RedisStores:
+    """The stores behind a connected client, for what only Redis has: its server and its layout."""
+    if not isinstance(lash.stores, RedisStores):
+        raise TypeError(f"{type(lash.stores).__name__} are no Redis stores")
+    return lash.stores
 
 
 def use_working_folder() -> None:
