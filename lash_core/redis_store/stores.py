@@ -24,8 +24,9 @@ class RedisStores:
     before.
     """
 
-    def __init__(self, context: RedisContext) -> None:
+    def __init__(self, context: RedisContext, origin: PendingStores | None = None) -> None:
         self.context = context
+        self._origin = origin
         self.process_registry = RedisProcessRegistry(context)
         self.directory = RedisFleetDirectory(context)
         self.live_replay = None
@@ -71,6 +72,17 @@ class RedisStores:
         offsets = [keys.clock_offset for keys in self.context.keyspace.partitions]
         await self.context.connection.pipeline([Command(key, ("INCRBY", key, ms * 1_000)) for key in offsets])
 
+    async def open_sibling(self) -> RedisStores:
+        """The same server and namespace on connections of their own, for another event loop. The caller closes them.
+
+        Raises:
+            StoreUnreachableError, StoreRefusedError: the server does not answer or refuses.
+            InvalidArgumentError: these stores were not made by ``connect``.
+        """
+        if self._origin is None:
+            raise InvalidArgumentError("only stores made by RedisStores.connect can be opened again", field="stores")
+        return await self._origin.again()
+
     async def close(self) -> None:
         """Give every connection back. May be called twice."""
         await self.process_registry.close()
@@ -114,4 +126,8 @@ class PendingStores:
         context = await open_context(
             self._url, self._settings, credential_provider=self._credential_provider, test_clock=self._test_clock
         )
-        return RedisStores(context)
+        return RedisStores(context, self)
+
+    async def again(self) -> RedisStores:
+        """Open once more, in the running loop."""
+        return await self._open()
