@@ -15,6 +15,7 @@ from lash_core.model.manifest import WorkerEntry
 from lash_worker.app import App
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
+from lash_worker.release import release
 from lash_worker.services.claimer import Claimer
 from lash_worker.services.directory_beat import DirectoryBeat
 from lash_worker.services.fleet_view import FleetView
@@ -177,6 +178,7 @@ class Supervisor:
                 "metrics_url": self.server.url,
                 "host": os.uname().nodename,
                 "pid": os.getpid(),
+                "lash_version": release(),
                 "started_at_ms": self._started_at_ms,
             }
         )

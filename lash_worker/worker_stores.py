@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol, runtime_checkable
 
@@ -115,7 +115,7 @@ def registry_opener(stores: WorkerStores) -> OpenRegistry | None:
     origin: SiblingStores = stores
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[ProcessRegistry]:
+    async def opened() -> AsyncGenerator[ProcessRegistry]:
         sibling = await origin.open_sibling()
         try:
             yield sibling.process_registry

@@ -12,13 +12,15 @@ from lash_worker.driver import ProcessWorkDriver
 from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.service import Service
 
-PARTITIONS_PER_CLAIM_MAX = 16
-"""Partitions one claim looks into: a pipeline of that many short scripts."""
+PARTITIONS_PER_CLAIM_MAX = 64
+"""Partitions one claim looks into: a pipeline of at most that many short scripts, of those that have rows when known."""
 OWN_SWEEP_MS = 1_000.0
 """Rows that become due by time send no notice; the partition's first worker looks this often."""
 FOREIGN_SWEEP_MS = 200.0
-FOREIGN_SWEEP_MAX_MS = 5_000.0
-"""A worker with free slots looks into partitions of others: soon after it found work there, else ever more rarely."""
+FOREIGN_SWEEP_MAX_MS = 1_000.0
+WORKERS_PER_SWEEP = 8
+"""A worker with free slots looks into partitions of others: soon after it found work there, else ever more rarely, at
+last once a second for each ``WORKERS_PER_SWEEP`` workers of the fleet."""
 LISTENER_DELAY_MS = 10.0
 """Per rank: who is first in a partition claims at once, the next ones only what is still there."""
 GATHER_SECONDS = 0.002
@@ -111,13 +113,13 @@ class Claimer(Service):
         for partition in partitions:
             del self._hot[partition]
         try:
-            asked, got = await self._driver.claim(partitions)
+            _, got = await self._driver.claim(partitions)
         except BaseException:
             self._hot.update(dict.fromkeys(partitions))
             raise
         self._last_ok_ms = own_time_ms()
-        if got and got >= asked:
-            # There is more than was asked for: these come again, after the others.
+        if got:
+            # There may be more, also in partitions that this claim did not come to: asked again until there is none.
             self._hot.update(dict.fromkeys(partitions))
         if got and any(self._view.hints.ranks[partition] > 0 for partition in partitions):
             self._foreign_pause_ms = FOREIGN_SWEEP_MS
@@ -132,7 +134,8 @@ class Claimer(Service):
             self._hot.update(dict.fromkeys(self._view.hints.own))
         if not self._hot and now >= self._foreign_at:
             self._foreign_at = now + self._foreign_pause_ms
-            self._foreign_pause_ms = min(self._foreign_pause_ms * 2, FOREIGN_SWEEP_MAX_MS)
+            longest_ms = FOREIGN_SWEEP_MAX_MS * max(1.0, self._view.workers_count / WORKERS_PER_SWEEP)
+            self._foreign_pause_ms = min(self._foreign_pause_ms * 2, longest_ms)
             self._hot.update(dict.fromkeys(self._view.hints.foreign))
 
     async def _rest(self, now: float) -> None:

@@ -18,6 +18,7 @@ from lash_worker.services.service import Service
 
 LISTEN_MS = 5_000
 """Longest wait of one call; a stop interrupts it anyway."""
+RESYNC_PAUSE_MS = 50.0
 READ_BATCH_MAX = 200
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,11 @@ class Watcher(Service):
             notices.watch_owner(self._driver.context.identity)
             self.watch_hints()
             while not self.is_stopping:
-                self._sort(await notices.next(LISTEN_MS))
+                heard = await notices.next(LISTEN_MS)
+                self._sort(heard)
+                if any(notice.kind == "resync" for notice in heard):
+                    # While channels cannot be had every call answers ``resync`` at once.
+                    await self.pause(RESYNC_PAUSE_MS)
         finally:
             self._notices = None
             await notices.close()
