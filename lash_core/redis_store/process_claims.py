@@ -188,7 +188,9 @@ class ProcessClaims(ProcessLeases):
             fence, claimed = int(reply[4]), int(reply[5])
             for number, (queue, process_id) in enumerate(zip(reply[6::2], reply[7::2], strict=True)):
                 token = f"{request_id}.{number + 1}"
-                stored = StoredLease(fence + number, claimed, digest, batch=True, queue=queues[int(queue) - 1], token=token)
+                stored = StoredLease(
+                    fence + number, claimed, digest, batch=True, queue=queues[int(queue) - 1], token=token
+                )
                 owner = attempt_identity(claim.owner, token)
                 leases.append(build_lease(process_id, owner, stored, claimed + claim.lease_ttl_ms, 0))
         return leases

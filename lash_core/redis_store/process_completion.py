@@ -21,7 +21,7 @@ from lash_core.model.lease import ProcessLease
 from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import CompletionAuthority
-from lash_core.redis_store.event_writer import EncodedEvent
+from lash_core.redis_store.event_writer import EncodedEnding
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import fence_argument
 from lash_core.redis_store.process_base import lease_answer
@@ -36,7 +36,7 @@ class _Ending:
     """One completion, encoded. ``acknowledged``: fenced writes seen accepted under its lease."""
 
     lease: ProcessLease
-    event: EncodedEvent
+    event: EncodedEnding
     acknowledged: int
     args: tuple[str | int, ...]
 
@@ -105,7 +105,7 @@ class ProcessCompletion(ProcessEvents):
 
     def _ending(self, completion: LeasedCompletion) -> _Ending:
         lease, output = completion.lease, completion.output
-        event = EncodedEvent.of(lease.process_id, terminal_append(lease.process_id, output))
+        event = EncodedEnding.of(lease.process_id, output)
         self._context.settings.limits.check_payload_size(event.payload_bytes, process_id=lease.process_id)
         acknowledged = self._writes.acknowledged(lease)
         started: list[str] = []
@@ -158,7 +158,7 @@ def _answer(ending: _Ending, reply: str) -> LashError | None:
         case "ok" | "stored":
             return None
         case "conflict":
-            return ReplayKeyConflictError(process_id, ending.event.request.replay_key or "")
+            return ReplayKeyConflictError(process_id, ending.event.replay_key)
         case "terminal":
             return AlreadyTerminalError(process_id)
         case _:

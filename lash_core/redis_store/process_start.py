@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lash_core.errors import LashError, RegistrationConflictError, UnknownProcessError
+from lash_core.model.canonical_json import canonical_json
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
@@ -109,8 +111,11 @@ class ProcessStart(ProcessGrants):
 
     def _prepare(self, index: int, registration: ProcessRegistration) -> _Start:
         registration = registration.validated()
-        registration.check_size(self._context.settings.limits)
-        registration_hash = registration.registration_hash
+        limits = self._context.settings.limits
+        facts = canonical_json(registration.hashed_facts(), field="registration").encode()
+        if len(facts) > limits.payload_bytes_max:
+            registration.check_size(limits)
+        registration_hash = hashlib.sha256(facts).hexdigest()
         watch = ""
         if registration.wake_target is not None:
             watch = watch_step(registration.wake_target.session_id, registration.id, registration_hash)

@@ -9,11 +9,16 @@ from typing import Any, Self
 from redis.credentials import CredentialProvider
 
 from lash_core.errors import InvalidArgumentError
+from lash_core.redis_store.artifact_store import RedisArtifactStore
+from lash_core.redis_store.attachment_store import RedisAttachmentStore
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.directory import RedisFleetDirectory
 from lash_core.redis_store.layout import open_context
+from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.registry import RedisProcessRegistry
+from lash_core.redis_store.session_store import RedisSessionStoreFactory
+from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.settings import StoreSettings
 
 
@@ -29,6 +34,11 @@ class RedisStores:
         self._origin = origin
         self.process_registry = RedisProcessRegistry(context)
         self.directory = RedisFleetDirectory(context)
+        self.env_store = RedisProcessEnvStore(context)
+        self.artifacts = RedisArtifactStore(context)
+        self.attachments = RedisAttachmentStore(context)
+        self.session_store_factory = RedisSessionStoreFactory(context)
+        self.effect_host = InlineEffectHost()
         self.live_replay = None
         self.triggers = None
 
@@ -68,7 +78,9 @@ class RedisStores:
         if not self.context.clock_offset:
             raise InvalidArgumentError("advance_clock needs stores opened with test_clock=True", field="test_clock")
         if ms < 0:
-            raise InvalidArgumentError(f"advance_clock: {ms} is negative; a clock only goes forward", field="ms", value=ms)
+            raise InvalidArgumentError(
+                f"advance_clock: {ms} is negative; a clock only goes forward", field="ms", value=ms
+            )
         offsets = [keys.clock_offset for keys in self.context.keyspace.partitions]
         await self.context.connection.pipeline([Command(key, ("INCRBY", key, ms * 1_000)) for key in offsets])
 

@@ -21,64 +21,65 @@
 --- @include bump_change
 --- @include fence
 
-local reply, done, ids, lease_of, expiry_of = {}, {}, {}, {}, {}
-local starts, at = {}, 3
+local reply, ids, starts, at = {}, {}, {}, 3
 while at <= #ARGV do
   starts[#starts + 1], ids[#ids + 1] = at, ARGV[at]
   at = at + 9 + 2 * tonumber(ARGV[at + 8])
 end
 local owned, expiries = redis.call('HMGET', KEYS[1], unpack(ids)), redis.call('ZMSCORE', KEYS[2], unpack(ids))
-for i = 1, #ids do
-  lease_of[ids[i]], expiry_of[ids[i]] = owned[i], expiries[i]
-end
-local now, letters = F(now_ms), {}
+
+local done, places, facts_of, body_of = {}, {}, {}, {}
 for i, a in ipairs(starts) do
-  local control, log, process_id = KEYS[4 + 3 * i], KEYS[5 + 3 * i], ARGV[a]
-  local field, body, letter = ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
-  local facts = redis.call('HMGET', control, 'st', 'q', 'wn', 'lb', 'at', 'wt', 'fo', 'dt', field)
-  local fault = lease_fault(lease_of[process_id], expiry_of[process_id], ARGV[a + 1], ARGV[a + 2])
-  local writes = tonumber(facts[3] or '0')
+  local process_id, field, body = ARGV[a], ARGV[a + 4], ARGV[a + 5]
+  local facts = redis.call('HMGET', KEYS[4 + 3 * i], 'st', 'q', 'wn', 'lb', 'at', 'wt', 'fo', 'dt', field)
+  local fault = lease_fault(owned[i], expiries[i], ARGV[a + 1], ARGV[a + 2])
   if not facts[1] then
     reply[i] = 'unknown'
   elseif facts[9] then
-    local entry = redis.call('LINDEX', log, tonumber(facts[9]) - 1)
+    local entry = redis.call('LINDEX', KEYS[5 + 3 * i], tonumber(facts[9]) - 1)
     local same = string.sub(entry, string.find(entry, ';', 1, true) + 1) == body
     reply[i] = same and 'stored' or 'conflict'
+  elseif body_of[process_id] then
+    reply[i] = body_of[process_id] == body and 'stored' or 'terminal'
   elseif fault then
     reply[i] = 'lost ' .. fault
-  elseif writes < tonumber(ARGV[a + 3]) then
-    reply[i] = 'behind ' .. writes
+  elseif tonumber(facts[3] or '0') < tonumber(ARGV[a + 3]) then
+    reply[i] = 'behind ' .. (facts[3] or '0')
   elseif facts[1] ~= 'r' then
     reply[i] = 'terminal'
   else
-    redis.call('HDEL', KEYS[1], process_id)
-    redis.call('ZREM', KEYS[2], process_id)
-    redis.call('HDEL', KEYS[3], process_id)
-    lease_of[process_id] = false
-    if facts[6] then redis.call('HDEL', control, 'wt') end
-    local sequence = F(tonumber(facts[2] or '0') + 1)
-    redis.call('RPUSH', log, now .. ';' .. body)
-    local size, attempt = tonumber(facts[4] or '0') + #body, tonumber(facts[5] or '0') + 1
-    redis.call('HSET', control, 'st', letter, 'te', sequence, 'q', sequence, 'ua', now, 'wn', F(writes + 1), 'lb',
-      F(size), 'at', attempt, field, sequence)
-    local audit, started = ARGV[a + 7], tonumber(ARGV[a + 8])
-    if started > 0 and not facts[7] then redis.call('HSET', control, unpack(ARGV, a + 9, a + 8 + 2 * started)) end
-    if audit ~= '' then
-      local kind = audit == 'poison' and 'poison' or 'abandon'
-      local evidence = audit == 'poison' and '{"deaths":' .. (facts[8] or '0') .. '}' or audit
-      redis.call('RPUSH', KEYS[6 + 3 * i], '{"at_ms":' .. now .. ',"evidence":' .. evidence .. ',"kind":"' .. kind .. '"}')
-      redis.call('LTRIM', KEYS[6 + 3 * i], -50, -1)
-    end
-    bump_change(KEYS[4], KEYS[5], process_id)
-    redis.call('SPUBLISH', ARGV[2] .. process_id, sequence)
-    letters[letter] = (letters[letter] or 0) + 1
-    done[#done + 1] = process_id
+    done[#done + 1], places[#places + 1] = process_id, i
+    facts_of[i], body_of[process_id] = facts, body
     reply[i] = 'ok'
   end
 end
-if #done > 0 then
-  redis.call('HINCRBY', KEYS[4], 'n:r', -#done)
-  for letter, count in pairs(letters) do redis.call('HINCRBY', KEYS[4], 'n:' .. letter, count) end
-  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[1], '*', 'k', 'done', 'p', table.concat(done, '\n'))
+if #done == 0 then return reply end
+
+redis.call('HDEL', KEYS[1], unpack(done))
+redis.call('ZREM', KEYS[2], unpack(done))
+redis.call('HDEL', KEYS[3], unpack(done))
+local now, letters = F(now_ms), {}
+for _, i in ipairs(places) do
+  local a, control, facts = starts[i], KEYS[4 + 3 * i], facts_of[i]
+  local body, letter, audit, started = ARGV[a + 5], ARGV[a + 6], ARGV[a + 7], tonumber(ARGV[a + 8])
+  local sequence = F(tonumber(facts[2] or '0') + 1)
+  if facts[6] then redis.call('HDEL', control, 'wt') end
+  redis.call('RPUSH', KEYS[5 + 3 * i], now .. ';' .. body)
+  redis.call('HSET', control, 'st', letter, 'te', sequence, 'q', sequence, 'ua', now, 'wn',
+    F(tonumber(facts[3] or '0') + 1), 'lb', F(tonumber(facts[4] or '0') + #body), 'at',
+    F(tonumber(facts[5] or '0') + 1), ARGV[a + 4], sequence)
+  if started > 0 and not facts[7] then redis.call('HSET', control, unpack(ARGV, a + 9, a + 8 + 2 * started)) end
+  if audit ~= '' then
+    local kind = audit == 'poison' and 'poison' or 'abandon'
+    local evidence = audit == 'poison' and '{"deaths":' .. (facts[8] or '0') .. '}' or audit
+    redis.call('RPUSH', KEYS[6 + 3 * i], '{"at_ms":' .. now .. ',"evidence":' .. evidence .. ',"kind":"' .. kind .. '"}')
+    redis.call('LTRIM', KEYS[6 + 3 * i], -50, -1)
+  end
+  redis.call('SPUBLISH', ARGV[2] .. ARGV[a], sequence)
+  letters[letter] = (letters[letter] or 0) + 1
 end
+bump_changes(KEYS[4], KEYS[5], done)
+redis.call('HINCRBY', KEYS[4], 'n:r', -#done)
+for letter, count in pairs(letters) do redis.call('HINCRBY', KEYS[4], 'n:' .. letter, count) end
+redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[1], '*', 'k', 'done', 'p', table.concat(done, '\n'))
 return reply

@@ -24,7 +24,7 @@
 local queues, notices_max = tonumber(ARGV[1]), ARGV[2]
 local granted = ARGV[3] ~= ''
 local count = (#ARGV - 5) / 8
-local reply, entries, created = { F(now_ms) }, {}, 0
+local reply, entries, created = { F(now_ms) }, {}, {}
 for i = 1, count do
   local a, k = 5 + (i - 1) * 8, 4 + queues + (i - 1) * 2
   local process_id, hash = ARGV[a + 1], ARGV[a + 2]
@@ -43,11 +43,10 @@ for i = 1, count do
     end
     if ARGV[a + 4] == 'e' then score = '+inf' end
     put_ready(KEYS[4 + tonumber(ARGV[a + 5])], process_id, score, KEYS[3], notices_max)
-    bump_change(KEYS[1], KEYS[2], process_id)
     if ARGV[a + 8] ~= '' then
       entries[#entries + 1] = redis.call('XADD', KEYS[4], '*', 'o', ARGV[a + 8])
     end
-    created = created + 1
+    created[#created + 1] = process_id
     reply[i + 1] = 'created'
   elseif stored == hash then
     reply[i + 1] = 'exists'
@@ -59,8 +58,9 @@ if granted and (reply[2] == 'created' or reply[2] == 'exists') then
   redis.call('HSET', KEYS[5 + queues + 2 * count], ARGV[3], ARGV[4])
   entries[#entries + 1] = redis.call('XADD', KEYS[4], '*', 'o', ARGV[5])
 end
-if created > 0 then
-  redis.call('HINCRBY', KEYS[1], 'n:r', created)
+if #created > 0 then
+  bump_changes(KEYS[1], KEYS[2], created)
+  redis.call('HINCRBY', KEYS[1], 'n:r', #created)
   -- No key lists the queues, so the gauges read their names here; a thousand are more than any fleet serves.
   for n = 1, queues do
     local name = 'q:' .. string.match(KEYS[4 + n], '}:rdy:(.*)$')
