@@ -112,7 +112,7 @@ async def _make_layout(connection: RedisConnection, scripts: Scripts, settings: 
     namespace = settings.namespace
     salts = spread_salts(namespace, settings.partitions or PARTITIONS_DEFAULT)
     environment = Keyspace(namespace, salts).environment(EMPTY_ENV_REF.rpartition(":")[2])
-    await connection.execute(environment, "SET", environment, EMPTY_ENVIRONMENT.encode(), "NX")
+    await scripts.run([Call("put_content", (environment,), (EMPTY_ENVIRONMENT.encode(),))], durable=True)
     args = (LAYOUT_VERSION, WRITE_VERSION, json.dumps(salts, separators=(",", ":")))
     await scripts.run([Call("create_layout", (layout_key(namespace),), args)], durable=True)
     layout = await read_layout(connection, namespace)

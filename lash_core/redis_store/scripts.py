@@ -32,7 +32,7 @@ class Call:
 
     script: str
     keys: tuple[str, ...]
-    args: tuple[str | int, ...]
+    args: tuple[str | bytes | int, ...]
 
 
 @lru_cache(maxsize=256)

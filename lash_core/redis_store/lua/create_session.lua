@@ -1,0 +1,15 @@
+-- create_session: make a session's head, once.
+--
+-- KEYS[1] head   hash   r revision, meta, policy, tool_state, plugin_snapshot
+-- ARGV[1] meta     str   JSON before the creation time
+-- ARGV[2] meta     str   JSON after it
+-- ARGV[3] policy   str   JSON
+-- RETURNS created | exists
+-- INVARIANT an existing head is never overwritten; a session made again starts above its predecessor's revisions.
+-- CLOCK Redis TIME.
+--- @include now
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return 'exists'
+end
+redis.call('HSET', KEYS[1], 'r', F(now_us), 'meta', ARGV[1] .. F(now_ms) .. ARGV[2], 'policy', ARGV[3])
+return 'created'
