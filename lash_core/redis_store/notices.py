@@ -22,6 +22,9 @@ from lash_core.store.process_notices import NoticeKind, ProcessNotice
 HELD_MAX = 10_000
 """Notices kept for a worker that does not ask; more become one ``resync``."""
 
+REFUSED_PAUSE_MS = 1_000
+"""Pause after channels could not be had: the caller then looks by itself, and must not do so in a tight loop."""
+
 RESYNC = ProcessNotice("resync")
 _KINDS: frozenset[str] = frozenset(get_args(NoticeKind))
 
@@ -60,14 +63,15 @@ class RedisProcessNotices:
 
         The first answer is ``resync``, as is the one after a lost connection.
         """
-        await self._follow()
-        if not self._held:
-            self._rung.clear()
-            try:
-                async with asyncio.timeout(timeout_ms / 1_000):
+        try:
+            async with asyncio.timeout(timeout_ms / 1_000):
+                await self._follow()
+                if not self._held:
+                    self._rung.clear()
                     await self._rung.wait()
-            except TimeoutError:
-                return ()
+        except TimeoutError:
+            # It may have struck while channels were being subscribed to; what is held is still this answer.
+            pass
         notices = tuple(dict.fromkeys(self._held))
         self._held.clear()
         return notices
@@ -99,6 +103,7 @@ class RedisProcessNotices:
         except LashError:
             # Claims and renewals find everything; only promptness is lost while channels cannot be had.
             self._resync()
+            await asyncio.sleep(REFUSED_PAUSE_MS / 1_000)
 
     def _hear(self, channel: str, message: str) -> None:
         kind, _, process_id = message.partition(" ")

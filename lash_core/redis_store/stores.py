@@ -25,8 +25,8 @@ from lash_core.settings import StoreSettings
 class RedisStores:
     """The stores of one namespace.
 
-    Made by ``await RedisStores.connect(url)`` or ``async with RedisStores.connect(url) as stores``; nothing is connected
-    before.
+    Made by ``await RedisStores.connect(url)`` or ``async with RedisStores.connect(url) as stores``; nothing is
+    connected before.
     """
 
     def __init__(self, context: RedisContext, origin: PendingStores | None = None) -> None:
