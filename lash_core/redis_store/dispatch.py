@@ -26,7 +26,7 @@ from lash_core.redis_store.routes import Routes
 from lash_core.redis_store.wire import NotSentError, ReplyLostError
 
 PAUSES_MS = (10, 25, 50, 100, 200, 400)
-"""Between attempts; the last one repeats. Each is lengthened by up to half, so that a fleet does not come back in step."""
+"""Between attempts; the last one repeats. Each is lengthened by up to half: a fleet must not come back in step."""
 
 _OPEN = object()
 _ASKING = ("ASKING",)

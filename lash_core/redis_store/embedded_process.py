@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lash_core.errors import StoreUnreachableError
@@ -37,11 +36,11 @@ if os.getppid() == int(sys.argv[1]):
 """1 is PR_SET_PDEATHSIG. A parent that died before the call never sends the signal, hence the comparison."""
 
 
-@dataclass
 class _Order:
-    command: list[str]
-    lock_fd: int
-    reply: Future[subprocess.Popen[bytes]] = field(default_factory=lambda: Future[subprocess.Popen[bytes]]())
+    def __init__(self, command: list[str], keep_fds: tuple[int, ...]) -> None:
+        self.command = command
+        self.keep_fds = keep_fds
+        self.reply: Future[subprocess.Popen[bytes]] = Future()
 
 
 class _Starter:
@@ -52,13 +51,13 @@ class _Starter:
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._pid = 0
 
-    def start(self, command: list[str], lock_fd: int) -> subprocess.Popen[bytes]:
+    def start(self, command: list[str], keep_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
         with self._guard:
             if self._pid != os.getpid():  # first use, or a fork: threads do not survive one
                 self._pid = os.getpid()
                 self._orders = queue.SimpleQueue()
                 threading.Thread(target=self._serve, args=(self._orders,), name="lash-embedded", daemon=True).start()
-        order = _Order(command, lock_fd)
+        order = _Order(command, keep_fds)
         self._orders.put(order)
         return order.reply.result(START_SECONDS_MAX)
 
@@ -73,7 +72,7 @@ class _Starter:
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,
-                        pass_fds=(order.lock_fd,),
+                        pass_fds=order.keep_fds,
                         start_new_session=True,
                     )
                 )
@@ -84,6 +83,21 @@ class _Starter:
 _STARTER = _Starter()
 
 
+def spawn_bound(command: list[str], *, keep_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own that gets SIGTERM when this process ends (on Linux), however it ends.
+
+    Args:
+        command: program and arguments.
+        keep_fds: descriptors that it inherits.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    if sys.platform == "linux" and sys.executable:
+        command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+    return _STARTER.start(command, keep_fds)
+
+
 def start_server(command: list[str], *, lock_fd: int, unix_socket: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start a server that inherits the folder's lock, and wait until it answers.
 
@@ -92,10 +106,8 @@ def start_server(command: list[str], *, lock_fd: int, unix_socket: Path, log: Pa
     Raises:
         StoreUnreachableError: it ended or did not answer in time; quotes the end of its log.
     """
-    if sys.platform == "linux" and sys.executable:
-        command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
     try:
-        process = _STARTER.start(command, lock_fd)
+        process = spawn_bound(command, keep_fds=(lock_fd,))
     except OSError as error:
         raise StoreUnreachableError(f"the embedded server cannot be started: {error}") from None
     deadline = time.monotonic() + START_SECONDS_MAX

@@ -1,4 +1,4 @@
-"""The layout of a namespace: partitions, salts, versions. Made once, adopted by every client, never changed in place."""
+"""The layout of a namespace: partitions, salts, versions. Made once, adopted by every client, never changed."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def _check(layout: Layout, settings: StoreSettings) -> None:
 
 def _newer(namespace: str, version: int) -> StoreLayoutError:
     return StoreLayoutError(
-        f"namespace {namespace!r} has layout {version}, this release knows layout {LAYOUT_VERSION}; upgrade this program",
+        f"namespace {namespace!r} has layout {version}, this release knows layout {LAYOUT_VERSION}; upgrade this "
+        "program",
         field="namespace",
         value=version,
         limit=LAYOUT_VERSION,

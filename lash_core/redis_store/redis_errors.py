@@ -29,6 +29,9 @@ TRANSIENT = frozenset({"LOADING", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN
 AUTH = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 
 _SCRIPT_PLACE = re.compile(r"\s*script: [0-9a-f]{40}, on .*$", re.DOTALL)
+_SCRIPT_DENIED = re.compile(r"ACL failure in script|[Tt]he user executing the script can't")
+"""How servers say inside a script what they say with NOPERM outside: since Redis 7.2, and in 7.0."""
+
 _TEXT_CHARACTERS_MAX = 300
 
 
@@ -50,7 +53,7 @@ def refusal(error: BaseException, where: str) -> LashError:
         case "WRONGPASS" | "NOAUTH":
             hint = "check user and password of LASH_REDIS_URL"
             return StoreAuthError(f"{where} refused the credentials ({text}); {hint}", field="redis_url", value=where)
-        case "NOPERM":
+        case _ if code == "NOPERM" or _SCRIPT_DENIED.search(text):
             hint = "`lash acl print` shows what a role needs"
             return StoreAuthError(f"{where}: permission missing ({text}); {hint}", field="redis_url", value=where)
         case "OOM":

@@ -131,7 +131,8 @@ def fault(report: ServerReport, settings: StoreSettings, where: str, *, writable
         )
     if report.eviction.startswith("allkeys"):
         return StoreRefusedError(
-            f"{where} may evict any key (maxmemory-policy {report.eviction}) and would lose processes; set it to noeviction",
+            f"{where} may evict any key (maxmemory-policy {report.eviction}) and would lose processes; "
+            "set it to noeviction",
             field="maxmemory-policy",
             value=report.eviction,
             limit="noeviction",
@@ -146,7 +147,8 @@ def _durability_fault(report: ServerReport, settings: StoreSettings, where: str)
     nothing = not report.aof and not report.snapshots
     if level == "replicated" and report.replicas < settings.replicas_min:
         return StoreRefusedError(
-            f"{where} has {report.replicas} connected replicas; LASH_DURABILITY=replicated wants {settings.replicas_min}",
+            f"{where} has {report.replicas} connected replicas; LASH_DURABILITY=replicated wants "
+            f"{settings.replicas_min}",
             field="LASH_REPLICAS_MIN",
             value=report.replicas,
             limit=settings.replicas_min,
@@ -174,8 +176,8 @@ def _with_warnings(report: ServerReport, where: str) -> ServerReport:
     warnings: list[str] = []
     if report.eviction.startswith("volatile"):
         warnings.append(
-            f"{where}: maxmemory-policy is {report.eviction}; lash's keys never expire, so nothing of it is evicted, but "
-            "noeviction says so"
+            f"{where}: maxmemory-policy is {report.eviction}; lash's keys never expire, so nothing of it is "
+            "evicted, but noeviction says so"
         )
     if not report.aof and report.snapshots is False:
         warnings.append(f"{where} has no persistence at all: a restart of the server loses every process")
