@@ -152,7 +152,7 @@ class Supervisor:
         self._state = "stopping"
         for service in (self.claimer, self.takeover):
             await service.stop()
-        await self.driver.stop()
+        await self.worker.close()
         for service in (self.watcher, self.outbox, self.reaper, self.beat):
             await service.stop()
         await self.beat.leave()

@@ -95,7 +95,7 @@ def config_from_apps(
     table = LocalProcessTable()
     stores.process_registry.use_process_table(table)
     return DurableProcessWorkerConfig.from_plugin_factories(
-        [app.plugin_factory() for app in apps],
+        [app.plugin_factory(threads_max=settings.concurrency) for app in apps],
         RuntimeHostConfig.from_stores(stores),
         stores.session_store_factory,
         stores.process_registry,

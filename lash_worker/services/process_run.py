@@ -56,5 +56,5 @@ class ProcessRun:
 
     def time_out(self) -> None:
         """The process's own time is over: like a cancel, but it ends as failed."""
-        self.timed_out = True
-        self.cancellation.cancel("timeout")
+        # A cancel that came first keeps its reason, and the run ends as cancelled.
+        self.timed_out = self.cancellation.cancel("timeout")
