@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import secrets
@@ -212,6 +213,9 @@ def same_request(record: ProcessRecord, registration: ProcessRegistration) -> bo
 
 
 def requester() -> str:
-    """Who asks, for the audit: ``<user>@<host>:<pid>``; unreadable parts are left out."""
-    user = os.environ.get("USER") or str(os.getuid())
+    """Who asks, for the audit: ``<user>@<host>:<pid>``; the uid where the user has no name."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
     return f"{user}@{os.uname().nodename}:{os.getpid()}"

@@ -161,7 +161,7 @@ def _unserved(facts: WhyFacts) -> Why | None:
         text = f"none of {len(serving)} live workers of queue `{record.queue}` has kind `{kind}`"
         return _why(facts, "no_worker_with_kind", text, since_ms)
     pin = record.version_pin
-    if pin is not None and not any(pin in worker.versions.values() for worker in able):
+    if pin is not None and not any(worker.versions.get(kind or "") == pin for worker in able):
         text = f"pinned to version `{pin}`, which none of {len(able)} live workers with kind `{kind}` runs"
         return _why(facts, "no_worker_with_version", text, since_ms)
     if all(worker.busy >= worker.concurrency for worker in able):

@@ -41,7 +41,10 @@ def dev(invocation: Invocation, *, reload: bool, log_format: str, **given: Any) 
     worker_settings(settings, given, drain_seconds=0)
     server = resolve_url(settings)
     try:
+        click.echo(server.line, err=True)
         watch = SourceWatch([name.partition(":")[0] for name in names], Path.cwd()) if reload else None
+        watched = "" if watch is None else f", watching {', '.join(str(folder) for folder in watch.folders)}"
+        click.echo(f"lash dev: {', '.join(names)}{watched}; Ctrl-C stops", err=True)
         command = [sys.executable, "-m", "lash_worker.cli.main", "worker", "run", *_arguments(names, log_format, given)]
         environment = {"LASH_RETENTION_HOURS": RETENTION_HOURS, **os.environ, **invocation.environment()}
         return DevSupervisor(command, environment, watch).run()

@@ -10,7 +10,7 @@ import click
 
 from lash_worker.cli.invocation import Invocation, shared_options
 from lash_worker.cli.lazy_group import LazyGroup
-from lash_worker.cli.release import release
+from lash_worker.release import release
 
 _HERE = "lash_worker.cli"
 

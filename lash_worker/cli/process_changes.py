@@ -12,7 +12,7 @@ from lash_core.model.reports import ChangeCursor
 from lash_worker.cli.exit_codes import NotFoundError
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json
-from lash_worker.cli.process_rows import row_cells, row_json
+from lash_worker.cli.process_rows import row_json, row_line
 from lash_worker.cli.store_access import with_client
 
 _PAGE = 200
@@ -103,4 +103,4 @@ class _Feed:
             if self._as_json:
                 print_json(row_json(record))
             else:
-                self._out.print(cell("  ").join(row_cells(record, now_ms)), soft_wrap=True)
+                self._out.print(row_line(record, now_ms), soft_wrap=True)

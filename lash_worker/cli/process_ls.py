@@ -12,7 +12,7 @@ from lash_core.model.reports import ChangeCursor
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json
 from lash_worker.cli.parameters import MOMENT
-from lash_worker.cli.process_rows import STATUSES, row_cells, row_json, rows_table
+from lash_worker.cli.process_rows import STATUSES, row_json, row_line, rows_table
 from lash_worker.cli.store_access import with_client
 
 _FOLLOW_PAUSE_S = 0.5
@@ -53,7 +53,8 @@ async def _list(lash: LashClient, facets: ListOptions, limit: int, cursor: str |
         console().print(cell("no process matches", "dim"))
         return
     now_ms = await lash.stores.process_registry.server_time_ms()
-    console().print(rows_table(page.items, now_ms))
+    out = console()
+    out.print(rows_table(page.items, now_ms, out.width))
     if page.next_cursor is not None:
         console().print(cell(f"more: --cursor '{page.next_cursor}'", "dim"))
 
@@ -70,7 +71,7 @@ async def _follow(lash: LashClient, facets: ListOptions, *, as_json: bool) -> No
             if as_json:
                 print_json(row_json(record))
             else:
-                out.print(cell("  ").join(row_cells(record, now_ms)))
+                out.print(row_line(record, now_ms), soft_wrap=True)
         cursor = changes.cursor
         if not changes.records:
             await asyncio.sleep(_FOLLOW_PAUSE_S)

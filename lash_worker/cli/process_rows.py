@@ -13,6 +13,11 @@ from lash_worker.cli.output import ago, cell, status_cell, table
 
 STATUSES: tuple[FilterStatus, ...] = ("running", "completed", "failed", "cancelled", "abandoned", "any")
 
+_COLUMNS = ("id", "kind", "label", "queue", "status", "attempt", "created", "updated")
+_NARROW_COLUMNS = ("id", "kind", "status", "updated")
+_WIDE = 100
+"""Columns of a terminal that has room for all of them."""
+
 
 def row_json(record: ProcessRecord) -> dict[str, Any]:
     """The part of a row that every view prints."""
@@ -33,29 +38,32 @@ def row_json(record: ProcessRecord) -> dict[str, Any]:
     }
 
 
-def rows_table(records: tuple[ProcessRecord, ...], now_ms: int) -> Table:
-    """Rows for people."""
-    return table(
-        ("id", "kind", "label", "queue", "status", "attempt", "created", "updated"),
-        (row_cells(record, now_ms) for record in records),
-        right=("attempt", "created", "updated"),
-    )
+def rows_table(records: tuple[ProcessRecord, ...], now_ms: int, width: int) -> Table:
+    """Rows for people; a narrow terminal gets fewer columns instead of broken words."""
+    columns = [name for name in _COLUMNS if width >= _WIDE or name in _NARROW_COLUMNS]
+    rows = ([cells[name] for name in columns] for cells in (row_cells(record, now_ms) for record in records))
+    return table(columns, rows, right=("attempt", "created", "updated"))
 
 
-def row_cells(record: ProcessRecord, now_ms: int) -> tuple[Text, ...]:
-    """The cells of one row."""
+def row_line(record: ProcessRecord, now_ms: int) -> Text:
+    """One row on one line, for a stream of them."""
+    return Text("  ").join(row_cells(record, now_ms).values())
+
+
+def row_cells(record: ProcessRecord, now_ms: int) -> dict[str, Text]:
+    """The cells of one row by column."""
     status = status_cell(record.status.state)
     if record.wait is not None:
         status.append(" (waiting)", "dim")
     elif record.cancel_request is not None and not record.is_terminal:
         status.append(" (cancelling)", "dim")
-    return (
-        cell(record.id),
-        cell(record.identity.kind),
-        cell(record.identity.label),
-        cell(record.queue),
-        status,
-        cell(record.attempt),
-        cell(ago(record.created_at_ms, now_ms)),
-        cell(ago(record.updated_at_ms, now_ms)),
-    )
+    return {
+        "id": cell(record.id),
+        "kind": cell(record.identity.kind),
+        "label": cell(record.identity.label),
+        "queue": cell(record.queue),
+        "status": status,
+        "attempt": cell(record.attempt),
+        "created": cell(ago(record.created_at_ms, now_ms)),
+        "updated": cell(ago(record.updated_at_ms, now_ms)),
+    }

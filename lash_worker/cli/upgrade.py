@@ -14,8 +14,8 @@ from lash_core.redis_store.layout import WRITE_VERSION
 from lash_core.redis_store.scripts import Call
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import print_json
-from lash_worker.cli.release import release
 from lash_worker.cli.store_access import redis_stores, with_client
+from lash_worker.release import release
 
 
 class OlderWorkersError(NotDoneError):

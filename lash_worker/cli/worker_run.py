@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import click
-from lash_core.redis_store.stores import RedisStores
 
 from lash_core.errors import StoreUnreachableError
 from lash_core.redis_store.embedded import resolve_url
+from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import Settings
 from lash_worker.app import App
 from lash_worker.cli.apps import load_apps
@@ -20,6 +21,8 @@ from lash_worker.cli.logs import start_logging
 from lash_worker.cli.worker_options import worker_options, worker_settings
 from lash_worker.supervisor import run_worker
 from lash_worker.worker_settings import WorkerSettings
+
+_log = logging.getLogger("lash.worker")
 
 
 @click.command("run")
@@ -47,6 +50,7 @@ def run(invocation: Invocation, *, drain_seconds: float, log_format: Any, **give
 
 async def _run(settings: Settings, worker: WorkerSettings, apps: Sequence[App]) -> int:
     server = resolve_url(settings)
+    _log.info(server.line.removeprefix("lash: "))
     try:
         try:
             async with asyncio.timeout(GIVE_UP_MS / 1_000):
