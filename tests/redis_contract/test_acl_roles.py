@@ -1,0 +1,270 @@
+"""What each ACL role may do and what it may not, on a real server, by plain commands and inside scripts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from lash_core.errors import InvalidArgumentError, StoreAuthError
+from lash_core.model.await_output import ProcessAwaitOutput
+from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.facts import AbandonRequest, ProcessExternalRef, ProcessHandleDescriptor
+from lash_core.model.process_filter import ProcessFilter
+from lash_core.model.reports import ChangeCursor
+from lash_core.model.scope import SessionScope
+from lash_core.redis_store.acl import ROLES, WARNING, Role, acl_line, acl_rules, acl_text
+from lash_core.redis_store.commands import Command
+from lash_core.redis_store.stores import RedisStores
+from lash_core.settings import StoreSettings
+from lash_core.store.process_batches import LeasedCompletion
+from lash_core.testing.servers import ValkeyServer
+from tests.redis_contract.rows import owner, registration, unique
+
+FILES = Path(__file__).resolve().parents[2] / "deploy" / "acl"
+SETTINGS = StoreSettings(partitions=4)
+EXTERNAL = ProcessExternalRef(backend="b", id="1")
+
+
+def test_the_shipped_files_are_what_is_printed() -> None:
+    """``deploy/acl/<role>.acl`` is the line of ``lash acl print <role>`` for the default namespace."""
+    assert {role: acl_line(role) + "\n" for role in ROLES} == {
+        role: (FILES / f"{role}.acl").read_text() for role in ROLES
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_print_says_what_no_acl_can_prevent(role: Role) -> None:
+    """Redis checks keys and commands, not verbs."""
+    text = acl_text(role, "shop")
+
+    assert "Redis checks keys and commands, not verbs" in text
+    assert "forge a row" in text
+    assert all(line in text for line in WARNING.splitlines())
+    assert acl_line(role, "shop") in text
+
+
+def test_another_namespace_gets_its_own_keys() -> None:
+    """Every pattern names the namespace."""
+    assert "lash" not in acl_rules("worker", "shop")
+    with pytest.raises(InvalidArgumentError):
+        acl_rules("worker", "Shop *")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Generator[ValkeyServer]:
+    """A server started with the three shipped files as its ACL file."""
+    folder = tmp_path_factory.mktemp("acl")
+    (folder / "users.acl").write_text("".join((FILES / f"{role}.acl").read_text() for role in ROLES))
+    with ValkeyServer(arguments=("--aclfile", str(folder / "users.acl"))) as server:
+        yield server
+
+
+def connect(server: ValkeyServer, role: Role | None) -> AbstractAsyncContextManager[RedisStores]:
+    """Stores of the default namespace as a role, or as the administrator."""
+    url = server.url if role is None else server.url.replace("unix://", f"unix://lash-{role}:secret@")
+    return RedisStores.connect(url, settings=SETTINGS)
+
+
+@pytest.fixture
+async def admin(guarded: ValkeyServer) -> AsyncGenerator[RedisStores]:
+    """The administrator: gives the roles their password and reads the server's ACL log."""
+    async with connect(guarded, None) as stores:
+        for role in ROLES:
+            await stores.context.connection.execute("", "ACL", "SETUSER", f"lash-{role}", ">secret")
+        await stores.context.connection.execute("", "ACL", "LOG", "RESET")
+        yield stores
+
+
+async def denials(admin: RedisStores) -> list[str]:
+    """What the server refused since the log was emptied, without CONFIG, which every client may be refused."""
+    log = await admin.context.connection.execute("", "ACL", "LOG")
+    found = [entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=True)) for entry in log]
+    return [f"{entry['reason']} {entry['object']}" for entry in found if entry["object"] != "config|get"]
+
+
+async def refused(stores: RedisStores, *command: str | int) -> bool:
+    """Whether the server refuses a command for lack of permission."""
+    reply = (await stores.context.connection.pipeline([Command("", command)]))[0]
+    return isinstance(reply, Exception) and ("NOPERM" in str(reply) or "permission" in str(reply).lower())
+
+
+async def test_nobody_logs_in_without_a_password(guarded: ValkeyServer) -> None:
+    """The files name users that cannot log in until the operator gives them a password."""
+    async with connect(guarded, None) as stores:
+        for role in ROLES:
+            await stores.context.connection.execute("", "ACL", "SETUSER", f"lash-{role}", "resetpass")
+    for role in ROLES:
+        with pytest.raises(StoreAuthError):
+            async with connect(guarded, role):
+                pass
+
+
+async def test_a_worker_can_do_its_work(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """Start, claim, write, grant, wake, complete, prune, look: nothing is refused."""
+    async with connect(guarded, "worker") as stores:
+        await _work(stores)
+
+    assert [] == await denials(admin)
+
+
+async def _work(stores: RedisStores) -> None:
+    registry = stores.process_registry
+    session, other = SessionScope(session_id=unique("s")), SessionScope(session_id=unique("s"))
+    record = await registry.register_process(registration(wake_target=session), grant_to=session)
+    (claimed,) = await registry.claim_ready_processes(owner(), 1, 30_000)
+    lease = claimed.lease
+    wake = ProcessEventAppendRequest(event_type="process.wake", payload={"text": "hi"})
+    await registry.append_event(record.id, wake, lease=lease)
+    await registry.append_event(record.id, ProcessEventAppendRequest.cancel_requested(record.id, "stop"))
+    await registry.renew_process_leases([lease], 30_000)
+    await registry.mark_cancel_seen(lease)
+    await registry.transfer_handles(session, other, [record.id])
+    await registry.complete_processes_with_lease([LeasedCompletion(lease, ProcessAwaitOutput.success(1))])
+    await registry.await_terminal(record.id)
+    await registry.audit_entries(record.id)
+    await registry.requeue_expired_leases(10)
+    await registry.drop_unused_owners(10)
+    await registry.deliver_outbox(min_age_ms=0, limit=10)
+    await registry.fleet_facts()
+    await registry.check_writable()
+    await registry.delete_session_process_state(other.session_id)
+    await registry.list_processes(ProcessFilter(status="any"))
+    await registry.prune_terminal_processes(await registry.server_time_ms() + 10_000)
+    await stores.directory.list_workers()
+
+
+async def test_an_observer_reads_and_nothing_else(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """Every view works; no write, no script, no secret."""
+    record = await admin.process_registry.register_process(registration())
+    await admin.context.connection.execute("", "SET", "sec:{lash:dir}", "hush")
+    async with connect(guarded, "observer") as stores:
+        registry = stores.process_registry
+        assert record == await registry.get_process(record.id)
+        assert record.id in [row.id for row in await registry.list_non_terminal()]
+        assert record.id in [
+            row.id for row in (await registry.processes_changed_since(ChangeCursor.initial(), 100)).records
+        ]
+        assert () == await registry.events_after(record.id, 0)
+        assert () == await registry.handles_for_process(record.id)
+        assert 1 <= (await registry.fleet_facts()).processes["running"]
+        assert () == await registry.lease_owners()
+        assert 1 <= await registry.count_processes()
+        await stores.directory.list_workers()
+        assert [] == await denials(admin)
+
+        with pytest.raises(StoreAuthError):
+            await registry.register_process(registration())
+        with pytest.raises(StoreAuthError):
+            await registry.set_external_ref(record.id, EXTERNAL)
+        key = stores.context.keyspace.of_process(record.id).control(record.id)
+        assert await refused(stores, "GET", "sec:{lash:dir}")
+        assert await refused(stores, "HSET", key, "st", "c")
+        assert await refused(stores, "DEL", key)
+        assert await refused(stores, "EVAL", "return 1", 0)
+        assert await refused(stores, "EVAL", "return redis.call('HGET', KEYS[1], 'st')", 1, key)
+        assert await refused(stores, "GET", "{other:0}:p:x")
+        assert await refused(stores, "KEYS", "*")
+
+
+async def test_an_enqueuer_starts_cancels_signals_and_reads_by_name(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """What a web application needs: nothing is refused."""
+    async with connect(guarded, "enqueuer") as stores:
+        registry = stores.process_registry
+        session = SessionScope(session_id=unique("s"))
+        record = await registry.register_process(registration(wake_target=session), grant_to=session)
+        await registry.register_processes([registration() for _ in range(5)])
+        signal = ProcessEventAppendRequest.signal(record.id, "go", {"n": 1}, signal_id="one")
+        await registry.append_event(record.id, signal)
+        await registry.append_event(
+            record.id, ProcessEventAppendRequest(event_type="process.wake", payload={"text": "hi"})
+        )
+        await registry.append_event(record.id, ProcessEventAppendRequest.cancel_requested(record.id, "enough"))
+        ended = await registry.await_terminal(record.id)
+        assert "cancelled" == ended.status.state
+        assert 4 == len(await registry.events_after(record.id, 0))
+        await registry.request_abandon(
+            (await registry.register_process(registration())).id, AbandonRequest(requested_by="me", requested_at_ms=1)
+        )
+        await stores.directory.list_kinds()
+
+    assert [] == await denials(admin)
+
+
+async def test_an_enqueuer_cannot_claim_list_or_delete(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """By the registry's verbs, by plain commands, and by a script of its own."""
+    record = await admin.process_registry.register_process(registration())
+    keys = admin.context.keyspace.of_process(record.id)
+    await admin.context.connection.execute("", "SET", "sec:{lash:dir}", "hush")
+    async with connect(guarded, "enqueuer") as stores:
+        registry = stores.process_registry
+        for verb in (
+            lambda: registry.claim_ready_processes(owner(), 1, 30_000),
+            lambda: registry.claim_process_lease(record.id, owner(), 30_000),
+            registry.list_non_terminal,
+            lambda: registry.prune_terminal_processes(2**50),
+            registry.lease_owners,
+        ):
+            with pytest.raises(StoreAuthError):
+                await verb()
+        assert await refused(stores, "GET", "sec:{lash:dir}")
+        assert await refused(stores, "DEL", keys.control(record.id))
+        assert await refused(stores, "HSET", keys.owners, record.id, "1;1;a;s;default;t")
+        assert await refused(stores, "ZADD", keys.leases, 1, record.id)
+        assert await refused(stores, "EVAL", "return redis.call('ZADD', KEYS[1], 1, 'x')", 1, keys.leases)
+        assert await refused(stores, "EVAL", "return redis.call('HVALS', KEYS[1])", 1, keys.owners)
+        assert await refused(stores, "EVAL", "return redis.call('GET', 'sec:{lash:dir}')", 0)
+        assert await refused(stores, "EVAL", "return redis.call('DEL', KEYS[1])", 1, keys.control(record.id))
+        assert await refused(stores, "HGETALL", keys.promises(record.id))
+        assert await refused(stores, "HSET", "{lash:dir}:layout", "v", 9)
+        assert await refused(stores, "SET", "{other:0}:p:x", "y")
+
+    assert None is await admin.process_registry.get_process_lease(record.id)
+
+
+async def test_an_enqueuer_can_forge_a_row_with_plain_commands(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """The limit that the printed text names: keys and commands are checked, not verbs."""
+    record = await admin.process_registry.register_process(registration())
+    key = admin.context.keyspace.of_process(record.id).control(record.id)
+    async with connect(guarded, "enqueuer") as stores:
+        assert not await refused(stores, "HSET", key, "ua", "1")
+
+
+async def test_a_worker_stays_in_its_namespace_and_administers_nothing(
+    guarded: ValkeyServer, admin: RedisStores
+) -> None:
+    """Plain commands and scripts alike."""
+    assert admin.context.keyspace.namespace == "lash"
+    async with connect(guarded, "worker") as stores:
+        for command in (
+            ("FLUSHALL",),
+            ("KEYS", "*"),
+            ("SCAN", 0),
+            ("CONFIG", "SET", "maxmemory", "1mb"),
+            ("ACL", "LIST"),
+            ("CLIENT", "LIST"),
+            ("CLIENT", "KILL", "ID", 1),
+            ("SHUTDOWN",),
+            ("SET", "{other:0}:p:x", "y"),
+            ("GET", "plain"),
+            ("EVAL", "return redis.call('FLUSHALL')", 0),
+            ("EVAL", "return redis.call('SET', '{other:0}:p:x', 'y')", 0),
+            ("EVAL", "return redis.call('SPUBLISH', '{other:0}:done:x', 'y')", 0),
+            ("SSUBSCRIBE", "{other:0}:done:x"),
+        ):
+            assert (command, True) == (command, await refused(stores, *command))
+        assert not await refused(stores, "SET", "sec:{lash:dir}", "mine")
+        assert not await refused(stores, "EVAL", "return redis.call('SPUBLISH', '{lash:0}:done:x', 'y')", 0)
+
+
+async def test_grants_by_a_worker_leave_no_denial(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """Both partitions of a grant are the worker's."""
+    async with connect(guarded, "worker") as stores:
+        record = await stores.process_registry.register_process(registration())
+        scope = SessionScope(session_id=unique("s"))
+        await stores.process_registry.grant_handle(scope, record.id, ProcessHandleDescriptor())
+        assert await stores.process_registry.has_handle(scope, record.id)
+
+    assert [] == await denials(admin)
