@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lash_core.errors import PluginSessionError
@@ -71,7 +71,7 @@ class RuntimeSessionState:
     """What a runtime starts from. ``head_revision`` None = never stored."""
 
     session_id: str = ""
-    policy: SessionPolicy = SessionPolicy()
+    policy: SessionPolicy = field(default_factory=SessionPolicy)
     tool_state: ToolState | None = None
     plugin_snapshot: PluginSessionSnapshot | None = None
     head_revision: int | None = None
@@ -134,11 +134,13 @@ class LashRuntime:
         policy: SessionPolicy,
         state: RuntimeSessionState,
         store: RuntimePersistence | None = None,
+        *,
+        exclusive: bool = True,
     ) -> LashRuntime:
         """Build a runtime from shared parts, a session's stored state and its store.
 
         A blank session id gets a fresh one; an unconfigured policy in ``state`` is filled from ``policy``. Orphaned
-        tools are logged by name, never an error.
+        tools are logged by name, never an error. ``exclusive`` False lets further runtimes of the session live beside it.
 
         Raises:
             PluginSessionError: no plugin host; active-path residency without a store; a store bound to another
@@ -158,7 +160,7 @@ class LashRuntime:
                 value=session_id,
             )
         effective = state.policy if state.policy.is_configured else policy
-        plugins = env.plugin_host.build_session(session_id)
+        plugins = env.plugin_host.build_session(session_id, exclusive=exclusive)
         try:
             if state.tool_state is not None:
                 report = plugins.tools.restore_state(state.tool_state)
@@ -166,7 +168,7 @@ class LashRuntime:
                     _log.warning("session %s has orphaned tools: %s", session_id, ", ".join(report.orphaned))
             plugins.restore(state.plugin_snapshot)
         except BaseException:
-            env.plugin_host.unregister_session(session_id)
+            env.plugin_host.unregister_session(plugins)
             raise
         runtime = cls(replace(state, session_id=session_id, policy=effective), env, plugins, store)
         await plugins.emit(PluginLifecycleEvent.SESSION_RESTORED, session_id=session_id)
@@ -201,7 +203,7 @@ class LashRuntime:
     def close(self) -> None:
         """Free the session's id in the plugin host. May be called twice."""
         if self._parts.plugin_host is not None:
-            self._parts.plugin_host.unregister_session(self.session_id)
+            self._parts.plugin_host.unregister_session(self._plugins)
 
     async def _store_changes(self, store: RuntimePersistence) -> None:
         state = self._state

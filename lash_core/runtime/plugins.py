@@ -95,7 +95,7 @@ class PluginSession:
         for plugin_id, plugin in self.plugins.items():
             try:
                 state = plugin.snapshot()
-            except Exception:
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
                 _log.exception("plugin %s could not tell its state", plugin_id)
                 continue
             entries[plugin_id] = PluginSnapshotEntry(
@@ -122,7 +122,7 @@ class PluginSession:
         for plugin_id, plugin in self.plugins.items():
             try:
                 await plugin.on_event(event, facts)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
                 _log.exception("plugin %s failed on %s", plugin_id, event.value)
 
 
@@ -163,10 +163,11 @@ class PluginHost:
             names |= offered
         return frozenset(names)
 
-    def build_session(self, session_id: str) -> PluginSession:
+    def build_session(self, session_id: str, *, exclusive: bool = True) -> PluginSession:
         """Build the plugins of a session and register their tools.
 
-        Only one session of an id lives in a host at a time; one that was dropped or unregistered frees its id.
+        Of exclusive sessions only one of an id lives in a host at a time; one that was dropped or unregistered frees
+        its id. Runs of processes rebuild sessions beside others and are not exclusive (docs/adr/0060).
 
         Raises:
             PluginSessionError: ``already registered``; a plugin could not be built; two tools of one name.
@@ -181,20 +182,22 @@ class PluginHost:
                 raise PluginSessionError(f"plugin `{plugin_id}` could not be built: {error}") from error
         versions = {plugin_id: factory.plugin_version for plugin_id, factory in self._factories.items()}
         session = PluginSession(session_id, plugins, versions, ToolRegistry(tools))
-        with self._lock:
-            if session_id in self._sessions:
-                raise PluginSessionError(
-                    f"session `{session_id}` is already registered with this plugin host",
-                    field="session_id",
-                    value=session_id,
-                )
-            self._sessions[session_id] = session
+        if exclusive:
+            with self._lock:
+                if session_id in self._sessions:
+                    raise PluginSessionError(
+                        f"session `{session_id}` is already registered with this plugin host",
+                        field="session_id",
+                        value=session_id,
+                    )
+                self._sessions[session_id] = session
         return session
 
-    def unregister_session(self, session_id: str) -> None:
-        """Free a session's id. A missing one is success."""
+    def unregister_session(self, session: PluginSession) -> None:
+        """Free a session's id, if it is this session that has it. Safe to repeat."""
         with self._lock:
-            self._sessions.pop(session_id, None)
+            if self._sessions.get(session.session_id) is session:
+                del self._sessions[session.session_id]
 
     def close(self) -> None:
         """Close the factories. May be called twice."""

@@ -31,6 +31,7 @@ class EmbeddedRuntimeBuilder:
     process_registry: ProcessRegistry | None = None
     residency: Residency = Residency.KEEP_ALL
     store: RuntimePersistence | None = None
+    exclusive: bool = True
 
     def with_session_id(self, session_id: str) -> EmbeddedRuntimeBuilder:
         """A copy for this session; blank makes a fresh id."""
@@ -64,6 +65,10 @@ class EmbeddedRuntimeBuilder:
         """A copy whose session is kept in ``store``."""
         return replace(self, store=store)
 
+    def with_exclusive(self, exclusive: bool) -> EmbeddedRuntimeBuilder:  # noqa: FBT001 - as the other with_ methods
+        """A copy that may (False) or may not (True) live beside other runtimes of its session."""
+        return replace(self, exclusive=exclusive)
+
     async def build(self) -> LashRuntime:
         """Read the session's state and build its runtime.
 
@@ -89,4 +94,4 @@ class EmbeddedRuntimeBuilder:
             state = RuntimeSessionState(session_id=self.session_id, policy=self.policy)
         else:
             state = await load_state(store, self.policy)
-        return await LashRuntime.from_environment(environment, self.policy, state, store)
+        return await LashRuntime.from_environment(environment, self.policy, state, store, exclusive=self.exclusive)
