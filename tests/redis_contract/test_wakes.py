@@ -1,0 +1,120 @@
+"""A wake is delivered once, or dropped with a note; a crash between event and delivery loses nothing (hazard 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from lash_core.errors import OutcomeUnknownError
+from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.scope import SessionScope
+from lash_core.redis_store import wake_delivery
+from lash_core.redis_store.stores import RedisStores
+from tests.redis_contract.rows import registration, unique
+from tests.redis_contract.test_grants_crash import Cut, deliver, entries
+
+WAKE = ProcessEventAppendRequest(event_type="process.wake", payload={"text": "look"})
+
+
+async def existing_session(stores: RedisStores) -> SessionScope:
+    """A session that exists: its head is there."""
+    scope = SessionScope(session_id=unique("session"))
+    head = stores.context.keyspace.of_session(scope.session_id).session_head(scope.session_id)
+    await stores.context.connection.execute(head, "HSET", head, "v", "1")
+    return scope
+
+
+async def queued(stores: RedisStores, scope: SessionScope) -> list[dict[str, object]]:
+    """Deliveries that wait for a session."""
+    key = stores.context.keyspace.of_session(scope.session_id).session_queue(scope.session_id)
+    return [json.loads(text) for text in await stores.context.connection.execute(key, "LRANGE", key, 0, -1)]
+
+
+async def dropped(stores: RedisStores) -> int:
+    """Wakes given up, of all partitions."""
+    counts = [
+        await stores.context.connection.execute(keys.meta, "HGET", keys.meta, "n:wake_dropped")
+        for keys in stores.context.keyspace.partitions
+    ]
+    return sum(int(count or 0) for count in counts)
+
+
+async def test_a_wake_waits_in_the_queue_of_its_session(stores: RedisStores) -> None:
+    """It is there when the append returns, with the facts of its event."""
+    scope = await existing_session(stores)
+    record = await stores.process_registry.register_process(registration(wake_target=scope))
+
+    result = await stores.process_registry.append_event(record.id, WAKE)
+
+    assert result.wake_delivery is not None
+    (delivery,) = await queued(stores, scope)
+    assert (result.wake_delivery.wake_id, "look", 1) == (delivery["wake_id"], delivery["input"], delivery["sequence"])
+    assert [] == await entries(stores)
+
+
+async def test_a_wake_cut_off_from_its_event_is_delivered_by_the_outbox_once(
+    stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event and the step are one write; carrying the step out again queues nothing twice."""
+    scope = await existing_session(stores)
+    record = await stores.process_registry.register_process(registration(wake_target=scope))
+    with Cut(monkeypatch, "deliver_wake"):
+        try:
+            await stores.process_registry.append_event(record.id, WAKE)
+        except OutcomeUnknownError:
+            assert [] == await queued(stores, scope)
+    (entry,) = await entries(stores)
+
+    await deliver(stores)
+    await stores.process_registry.carry_out([entry])
+
+    assert 1 == len(await queued(stores, scope))
+    assert 0 == await dropped(stores)
+
+
+async def test_a_wake_to_a_session_that_does_not_exist_is_dropped_counted_and_noted(stores: RedisStores) -> None:
+    """The append succeeds; nothing is created for the session; the row's audit says what happened."""
+    scope = SessionScope(session_id=unique("gone"))
+    record = await stores.process_registry.register_process(registration(wake_target=scope))
+
+    await stores.process_registry.append_event(record.id, WAKE)
+
+    assert [] == await queued(stores, scope)
+    assert 1 == await dropped(stores)
+    (entry,) = await stores.process_registry.audit_entries(record.id)
+    assert ("wake_dropped", {"reason": "absent", "sequence": 1, "session_id": scope.session_id}) == (
+        entry.kind,
+        entry.evidence,
+    )
+    assert [] == await entries(stores)
+
+
+async def test_the_queue_of_a_session_is_bounded(stores: RedisStores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that nobody works off does not fill the server: what does not fit is dropped and counted."""
+    monkeypatch.setattr(wake_delivery, "SESSION_QUEUE_MAX", 2)
+    scope = await existing_session(stores)
+    record = await stores.process_registry.register_process(registration(wake_target=scope))
+
+    for _ in range(4):
+        await stores.process_registry.append_event(record.id, WAKE)
+
+    assert [1, 2] == [delivery["sequence"] for delivery in await queued(stores, scope)]
+    assert 2 == await dropped(stores)
+
+
+async def test_a_drop_is_counted_once(stores: RedisStores) -> None:
+    """Two workers giving the same wake up at the same time count one."""
+    scope = SessionScope(session_id=unique("gone"))
+    record = await stores.process_registry.register_process(registration(wake_target=scope))
+    keys = stores.context.keyspace.of_process(record.id)
+    step = json.dumps({"op": "wake", "p": record.id, "s": scope.session_id})
+    await stores.process_registry.append_event(record.id, ProcessEventAppendRequest(event_type="note"))
+    await stores.context.connection.execute(keys.outbox, "XADD", keys.outbox, "*", "o", step, "q", 1)
+    (entry,) = await entries(stores)
+
+    await asyncio.gather(*(stores.process_registry.carry_out([entry]) for _ in range(4)))
+
+    assert 1 == await dropped(stores)
+    assert 1 == len(await stores.process_registry.audit_entries(record.id))
