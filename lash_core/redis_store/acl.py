@@ -60,6 +60,8 @@ def acl_rules(role: Role, namespace: str = "lash") -> str:
         InvalidArgumentError: an unknown role or an illegal namespace.
     """
     check_namespace(namespace)
+    if role not in ROLES:
+        raise InvalidArgumentError(f"role {role!r} must be one of {', '.join(ROLES)}", field="role", value=role)
     own, channels = f"{{{namespace}:*}}:", f"resetchannels &{{{namespace}:*}}:*"
     match role:
         case "observer":
@@ -74,10 +76,6 @@ def acl_rules(role: Role, namespace: str = "lash") -> str:
             named = f"{_NAMED_READS} {_NAMED_WRITES} +script|load +script|exists +ssubscribe +sunsubscribe +spublish"
             selector = f"(+eval +evalsha ~{own}*)"
             rules = [_CONNECTION, _CLUSTER, named, "resetkeys " + " ".join(keys), channels, selector]
-        case unknown:
-            raise InvalidArgumentError(
-                f"role {unknown!r} must be one of {', '.join(ROLES)}", field="role", value=unknown
-            )
     return " ".join(["on", "clearselectors", *rules])
 
 

@@ -53,10 +53,10 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
         return (int(seconds) * 1_000_000 + int(micros) + offset_us) // 1_000
 
     async def check_writable(self) -> float:
-        """Write and read back one field in four partitions; returns the longest round trip in ms.
+        """Write and read back one field in four partitions; returns the time that took in ms.
 
         Raises:
-            StoreUnreachableError, OutcomeUnknownError: no answer. StoreRefusedError: read-only, full, or another answer.
+            StoreUnreachableError, OutcomeUnknownError: no answer. StoreRefusedError: read-only, full.
         """
         probe = secrets.token_hex(8)
         started = own_time_ms()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lash_core.errors import StoreRefusedError
+from lash_core.errors import LashError, StoreRefusedError
+from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.reports import ChangeCursor
@@ -69,7 +70,7 @@ async def _run_all(url: str, found: Traces) -> None:
             for name, case in chosen:
                 try:
                     await case(stores)
-                except Exception as error:
+                except (AssertionError, LashError) as error:
                     found.faults.append(f"{name}: {error}")
             if number == 0:
                 await _run_directory(stores)
@@ -81,7 +82,7 @@ async def _run_directory(stores: RedisStores) -> None:
     identity = LeaseOwnerIdentity.opaque("w", "i")
     await stores.directory.publish_worker(WorkerEntry(worker_id="w", identity=identity, queues=("default",)))
     await stores.directory.request_drain("w")
-    await stores.directory.publish_kinds([KindManifest(kind="k", disposition="rerunnable")])
+    await stores.directory.publish_kinds([KindManifest(kind="k", disposition=RecoveryDisposition.RERUNNABLE)])
     await stores.directory.put_projector("p", ChangeCursor.initial())
     await stores.directory.remove_worker("w")
 
