@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
-from lash_core.errors import InvalidArgumentError, InvalidRegistrationError, SettingsError
+from lash_core.errors import InvalidRegistrationError, SettingsError
 from lash_core.model.disposition import RecoveryDisposition
-from lash_core.model.event_type import CORE_BY_NAME, ProcessEventType
-from lash_core.model.ids import check_queue, check_signal_name
+from lash_core.model.event_type import ProcessEventType
 from lash_core.model.manifest import KindManifest
 from lash_core.model.payload_schema import check_schema
 from lash_core.model.registration import RetryPolicy
@@ -20,6 +18,14 @@ from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.process_engine import ProcessEngine
 from lash_core.runtime.tools import Tool
 from lash_core.settings import load_settings
+from lash_worker.app_checks import (
+    checked_disposition,
+    checked_event_types,
+    checked_name,
+    checked_queue,
+    checked_signals,
+    checked_timeout,
+)
 from lash_worker.app_engine import AppEngine
 from lash_worker.app_signature import ProcessSignature, payload_schema
 from lash_worker.app_tools import AppTool
@@ -28,7 +34,6 @@ from lash_worker.thread_pool import ThreadPool
 THREADS_DEFAULT = 64
 """Threads for synchronous functions: as many as a worker has slots by default."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -69,7 +74,7 @@ class App:
     """
 
     def __init__(self, name: str, version: str | None = None) -> None:
-        self.name = _checked_name(name, "app name")
+        self.name = checked_name(name, "app name")
         self.version = version
         self._processes: dict[str, _Declaration] = {}
         self._tools: dict[str, AppTool] = {}
@@ -102,23 +107,23 @@ class App:
             SettingsError: a name, queue, signal, timeout or disposition that is not legal; a kind declared twice; a
                 function with another signature.
         """
-        _checked_name(kind, "process kind")
+        checked_name(kind, "process kind")
         if kind in self._processes:
             raise SettingsError(
                 f"process kind `{kind}` is declared twice in app `{self.name}`", field="kind", value=kind
             )
         facts = KindManifest(
             kind=kind,
-            disposition=_checked_disposition(kind, disposition),
+            disposition=checked_disposition(kind, disposition),
             app=self.name,
             app_version=self.version,
             version_pin=version,
-            queue=_checked_queue(kind, queue),
-            timeout_ms=_checked_timeout(kind, timeout_ms),
-            event_types=_checked_event_types(kind, event_types),
+            queue=checked_queue(kind, queue),
+            timeout_ms=checked_timeout(kind, timeout_ms),
+            event_types=checked_event_types(kind, event_types),
             retry_policy=retry,
         )
-        named = _checked_signals(kind, signals or {})
+        named = checked_signals(kind, signals or {})
 
         def declare(function: _F) -> _F:
             signature = ProcessSignature(function, f"process `{kind}`")
@@ -137,7 +142,7 @@ class App:
         Raises:
             SettingsError: a name that is not legal, or declared twice; a function with another signature.
         """
-        _checked_name(name, "tool name")
+        checked_name(name, "tool name")
         if name in self._tools:
             raise SettingsError(f"tool `{name}` is declared twice in app `{self.name}`", field="tool", value=name)
 
@@ -220,69 +225,6 @@ class _AppPlugin(SessionPlugin):
     def tools(self) -> Sequence[Tool]:
         """The app's tools."""
         return self._tools
-
-
-def _checked_name(name: object, subject: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise SettingsError(
-            f"{subject} {str(name)[:80]!r} must be 1-128 letters, digits, '.', '_', '/' or '-', the first a letter or "
-            "digit",
-            field=subject.replace(" ", "_"),
-            value=str(name),
-            limit=128,
-        )
-    return name
-
-
-def _checked_disposition(kind: str, disposition: RecoveryDisposition | str) -> RecoveryDisposition:
-    try:
-        return RecoveryDisposition(disposition)
-    except ValueError as error:
-        names = ", ".join(member.value for member in RecoveryDisposition)
-        raise SettingsError(
-            f"process `{kind}`: disposition {disposition!r} must be one of {names}",
-            field="disposition",
-            value=str(disposition),
-        ) from error
-
-
-def _checked_queue(kind: str, queue: str) -> str:
-    try:
-        return check_queue(queue)
-    except InvalidArgumentError as error:
-        raise SettingsError(f"process `{kind}`: {error.message}", field="queue", value=queue, limit=64) from error
-
-
-def _checked_timeout(kind: str, timeout_ms: int | None) -> int | None:
-    if timeout_ms is not None and not 1 <= timeout_ms <= 2**53:
-        raise SettingsError(
-            f"process `{kind}`: timeout_ms is {timeout_ms}; it must be at least 1", field="timeout_ms", value=timeout_ms
-        )
-    return timeout_ms
-
-
-def _checked_signals(kind: str, signals: Mapping[str, Any]) -> dict[str, Any]:
-    for name in signals:
-        try:
-            check_signal_name(name)
-        except InvalidArgumentError as error:
-            raise SettingsError(f"process `{kind}`: {error.message}", field="signals", value=name) from error
-    return dict(signals)
-
-
-def _checked_event_types(kind: str, event_types: Iterable[ProcessEventType | str]) -> tuple[ProcessEventType, ...]:
-    declared = tuple(ProcessEventType(name=item) if isinstance(item, str) else item for item in event_types)
-    seen: set[str] = set()
-    for event_type in declared:
-        name = event_type.name
-        if not name.strip() or name in seen or name in CORE_BY_NAME or name.startswith("signal."):
-            raise SettingsError(
-                f"process `{kind}`: event type {name!r} is blank, declared twice, a core type or a signal",
-                field="event_types",
-                value=name,
-            )
-        seen.add(name)
-    return declared
 
 
 def load_app(name: str) -> App:

@@ -6,6 +6,7 @@ import copy
 from typing import Self
 
 from lash_core.model.disposition import DurabilityTier
+from lash_core.model.environment import EMPTY_ENV_REF, EMPTY_ENVIRONMENT
 from lash_core.store.artifact_store import ARTIFACT_BYTES_MAX, ARTIFACT_FAMILY
 from lash_core.store.attachment_store import (
     ATTACHMENT_BYTES_MAX,
@@ -31,7 +32,7 @@ class _MemoryContent:
     def with_durability_tier(self, tier: DurabilityTier) -> Self:
         """A view on the same blobs that claims another tier: for tests of what durable hosts refuse."""
         other = copy.copy(self)
-        other._tier = tier
+        other._tier = tier  # noqa: SLF001 - its own copy
         return other
 
     def _put(self, ref: str, family: str, data: bytes, size_max: int) -> None:
@@ -39,7 +40,11 @@ class _MemoryContent:
 
 
 class MemoryProcessEnvStore(_MemoryContent):
-    """``ProcessExecutionEnvStore`` in memory."""
+    """``ProcessExecutionEnvStore`` in memory. The empty environment of plain processes is there from the start."""
+
+    def __init__(self, *, durability_tier: DurabilityTier = DurabilityTier.INLINE) -> None:
+        super().__init__(durability_tier=durability_tier)
+        self._put(EMPTY_ENV_REF, ENVIRONMENT_FAMILY, EMPTY_ENVIRONMENT.encode(), ENVIRONMENT_BYTES_MAX)
 
     async def put(self, env_ref: str, data: bytes) -> None:
         """Store ``data`` under its address. Raises: InvalidArgumentError."""

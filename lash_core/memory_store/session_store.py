@@ -41,7 +41,7 @@ class MemorySessionStoreFactory:
     def with_durability_tier(self, tier: DurabilityTier) -> MemorySessionStoreFactory:
         """A view on the same sessions that claims another tier: for tests of what durable hosts refuse."""
         other = copy.copy(self)
-        other._tier = tier
+        other._tier = tier  # noqa: SLF001 - its own copy
         return other
 
     async def create_store(self, request: SessionStoreCreateRequest) -> MemorySessionStore:

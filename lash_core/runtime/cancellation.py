@@ -97,6 +97,6 @@ def _tell(loop: asyncio.AbstractEventLoop, fired: asyncio.Event) -> None:
 def _call(callback: Callable[[], None]) -> None:
     try:
         callback()
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever a listener does
         # One broken listener must not keep the others, or the caller, from hearing of the cancel.
         _log.exception("a cancel callback failed")

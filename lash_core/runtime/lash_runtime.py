@@ -140,7 +140,8 @@ class LashRuntime:
         """Build a runtime from shared parts, a session's stored state and its store.
 
         A blank session id gets a fresh one; an unconfigured policy in ``state`` is filled from ``policy``. Orphaned
-        tools are logged by name, never an error. ``exclusive`` False lets further runtimes of the session live beside it.
+        tools are logged by name, never an error. ``exclusive`` False allows
+        other runtimes of the session beside it.
 
         Raises:
             PluginSessionError: no plugin host; active-path residency without a store; a store bound to another

@@ -145,7 +145,7 @@ class ProcessRunner:
             return await engine.run(run)
         except (*RUN_ERRORS, PluginSessionError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - decision 37: an engine's exception is its process's outcome
             return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, f"{type(error).__name__}: {error}")
 
     async def _build_runtime(self, registration: ProcessRegistration) -> LashRuntime:
@@ -185,6 +185,7 @@ class ProcessRunner:
             .with_process_registry(parts.process_registry)
             .with_residency(parts.residency)
             .with_store(store)
+            .beside_others()
         )
         try:
             return await builder.build()
@@ -227,7 +228,7 @@ async def _run_tool_call(call: PreparedToolCall, run: EngineRun) -> AnyAwaitOutp
         return from_tool_output(_tool_output(outcome))
     except RUN_ERRORS:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - contract 3.9: what fails outside the tool is an outcome
         return ProcessAwaitOutput.failure("internal", TOOL_FAILED, f"{type(error).__name__}: {error}")
 
 

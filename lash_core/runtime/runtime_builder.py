@@ -65,9 +65,9 @@ class EmbeddedRuntimeBuilder:
         """A copy whose session is kept in ``store``."""
         return replace(self, store=store)
 
-    def with_exclusive(self, exclusive: bool) -> EmbeddedRuntimeBuilder:  # noqa: FBT001 - as the other with_ methods
-        """A copy that may (False) or may not (True) live beside other runtimes of its session."""
-        return replace(self, exclusive=exclusive)
+    def beside_others(self) -> EmbeddedRuntimeBuilder:
+        """A copy whose runtime may live beside others of its session, as those of processes do (docs/adr/0060)."""
+        return replace(self, exclusive=False)
 
     async def build(self) -> LashRuntime:
         """Read the session's state and build its runtime.
