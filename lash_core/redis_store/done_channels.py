@@ -24,7 +24,7 @@ class DoneChannels:
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncGenerator[asyncio.Event]:
-        """An event that is set whenever something may have happened; subscribed to, if possible, when this is entered."""
+        """An event that is set whenever something may have happened; subscribed to, if possible, on entry."""
         heard = asyncio.Event()
 
         def hear(_channel: str, _message: str) -> None:

@@ -58,8 +58,10 @@ class RedisSessionStoreFactory:
         return RedisSessionStore(self._context, session_id) if there else None
 
     async def delete_session(self, session_id: str) -> None:
-        """Forget a session's head. Atomic, safe to repeat."""
-        await self._context.scripts.run([Call("delete_session", (self._key(session_id),), ())], durable=True)
+        """Forget a session's head and the wakes that wait for it. Atomic, safe to repeat."""
+        keys = self._context.keyspace.of_session(session_id)
+        names = (keys.session_head(session_id), keys.session_queue(session_id))
+        await self._context.scripts.run([Call("delete_session", names, ())], durable=True)
 
     def _key(self, session_id: str) -> str:
         return self._context.keyspace.of_session(session_id).session_head(session_id)

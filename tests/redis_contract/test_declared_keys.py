@@ -14,10 +14,13 @@ from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.reports import ChangeCursor
+from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.redis_store.commands import Command
+from lash_core.redis_store.keys import layout_key
 from lash_core.redis_store.scripts import Call, Scripts
 from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
+from lash_core.store.session_store import RuntimeCommit
 from lash_core.testing.conformance.process_registry import cases
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.declared_keys import PROLOGUE, checked_scripts
@@ -75,6 +78,7 @@ async def _run_all(url: str, found: Traces) -> None:
             if number == 0:
                 await _run_directory(stores)
                 await _run_housekeeping(stores)
+                await _run_sessions(stores)
             found.expiring += await _expiring_keys(stores)
 
 
@@ -92,6 +96,17 @@ async def _run_housekeeping(stores: RedisStores) -> None:
     await stores.process_registry.fleet_facts()
     await stores.process_registry.drop_unused_owners(10)
     await stores.process_registry.deliver_outbox(min_age_ms=0, limit=10)
+
+
+async def _run_sessions(stores: RedisStores) -> None:
+    request = SessionStoreCreateRequest(session_id="s")
+    store = await stores.session_store_factory.create_store(request)
+    session = await store.load_session()
+    assert session is not None
+    await store.commit_runtime_state(RuntimeCommit(session_id="s", expected_head_revision=session.head_revision))
+    await stores.session_store_factory.delete_session("s")
+    key = layout_key(stores.context.keyspace.namespace)
+    await stores.context.scripts.run([Call("raise_write_version", (key,), (1,))])
 
 
 async def _expiring_keys(stores: RedisStores) -> list[str]:

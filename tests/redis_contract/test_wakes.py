@@ -118,3 +118,15 @@ async def test_a_drop_is_counted_once(stores: RedisStores) -> None:
 
     assert 1 == await dropped(stores)
     assert 1 == len(await stores.process_registry.audit_entries(record.id))
+
+
+async def test_deleting_a_session_drops_the_wakes_that_wait_for_it(stores: RedisStores) -> None:
+    """No queue outlives its session."""
+    scope = await existing_session(stores)
+    record = await stores.process_registry.register_process(registration(wake_target=scope))
+    await stores.process_registry.append_event(record.id, WAKE)
+    assert 1 == len(await queued(stores, scope))
+
+    await stores.session_store_factory.delete_session(scope.session_id)
+
+    assert [] == await queued(stores, scope)
