@@ -9,6 +9,7 @@ import ast
 import asyncio
 import sys
 import sysconfig
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ app = App("census", version="1")
 
 PATROL_SECONDS_MAX = 600
 """The patrol ends by itself after ten minutes, should nobody cancel it."""
+
+_parsing = threading.Lock()
+"""CPython 3.11 keeps the depth of the tree it builds per interpreter: two threads that parse at once fail each other."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def count_module(module: str, path: str) -> ModuleCount:
         OSError: the file cannot be read.
     """
     source = Path(path).read_bytes()
-    tree = ast.parse(source, filename=path)
+    with _parsing:
+        tree = ast.parse(source, filename=path)
     functions = classes = imports = 0
     for node in ast.walk(tree):
         match node:
