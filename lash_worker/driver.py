@@ -13,7 +13,6 @@ from lash_core.model.lease import Acquired, ClaimedProcess, ProcessLease
 from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.record import ProcessRecord
-from lash_worker.identity import attempt_identity
 from lash_worker.services.attempt import RunsProcesses
 from lash_worker.services.completer import Completer
 from lash_worker.services.executor import Executor
@@ -193,7 +192,7 @@ class ProcessWorkDriver:
         claimed: ClaimedProcess | None = None
         try:
             outcome = await self.context.registry.claim_process_lease(
-                record.id, attempt_identity(self.context.identity), self.context.timings.ttl_ms
+                record.id, self.context.identity, self.context.timings.ttl_ms
             )
             if isinstance(outcome, Acquired):
                 claimed = await self._read(outcome.lease)
@@ -205,8 +204,12 @@ class ProcessWorkDriver:
         return claimed is not None
 
     async def reclaim(self, observed: ProcessLease, dead_owner: LeaseOwnerIdentity) -> bool:
-        """Take one lease of an owner that is provably dead and go on with its row; False when a peer was faster."""
-        if not self._accepting:
+        """Take one lease of an owner that is provably dead and go on with its row; False when a peer was faster.
+
+        Single claims carry the worker's own incarnation, so that takeover and notices find them by it (ADR 0071); the
+        table of held ids keeps this worker's attempts apart.
+        """
+        if not self._accepting or observed.process_id in self.executor.runs:
             return False
         has_slot = self.slots.reserve(1) == 1
         sent_at_ms = own_time_ms()
@@ -215,7 +218,7 @@ class ProcessWorkDriver:
         try:
             outcome = await self.context.registry.reclaim_process_lease(
                 observed.process_id,
-                attempt_identity(self.context.identity),
+                self.context.identity,
                 observed,
                 self.context.timings.ttl_ms,
             )

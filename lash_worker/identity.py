@@ -1,4 +1,4 @@
-"""Who a worker is: a stable id, one incarnation a start, one more part an attempt (decision 3)."""
+"""Who a worker is: a stable id, and a fresh incarnation with each start."""
 
 from __future__ import annotations
 
@@ -18,8 +18,3 @@ def worker_identity(worker_id: str | None = None) -> LeaseOwnerIdentity:
         incarnation_id=secrets.token_hex(8),
         liveness=local_liveness(),
     )
-
-
-def attempt_identity(identity: LeaseOwnerIdentity) -> LeaseOwnerIdentity:
-    """An identity for one attempt: a worker's own earlier attempt is another owner to it."""
-    return identity.with_incarnation(f"{identity.incarnation_id}:{secrets.token_hex(8)}")

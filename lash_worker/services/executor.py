@@ -89,13 +89,19 @@ class Executor:
             poison_deaths_max=self._context.settings.poison_deaths_max,
         )
         for item in claimed:
-            if item.record.id in self.runs:
+            held = self.runs.get(item.record.id)
+            if held is not None and held.held.lease.lease_token == item.lease.lease_token:
+                # The claim entered a lease again that a run of this worker holds.
+                self._slots.release()
+            elif held is not None:
                 self._give_back(item.lease, sent_at_ms, "declined", STILL_ENDING_DELAY_MS, "earlier attempt is ending")
             else:
                 self._take_one(item, sent_at_ms, common)
 
     def hand_on(self, claimed: ClaimedProcess, sent_at_ms: float, dead_owner: LeaseOwnerIdentity) -> None:
         """Settle a row taken from a dead owner while no slot is free: what needs a run goes to whoever has room."""
+        if claimed.record.id in self.runs:
+            return
         common = Circumstances(
             now_ms=self._context.clock.now_ms(),
             dead_owner=dead_owner,
