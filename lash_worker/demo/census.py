@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lash_core.runtime.process_context import ProcessContext
 from pydantic import BaseModel
 
+from lash_core.runtime.process_context import ProcessContext
 from lash_worker.app import App
 
 app = App("census", version="1")
@@ -25,7 +25,7 @@ PATROL_SECONDS_MAX = 600
 """The patrol ends by itself after ten minutes, should nobody cancel it."""
 
 _parsing = threading.Lock()
-"""CPython 3.11 keeps the depth of the tree it builds per interpreter: two threads that parse at once fail each other."""
+"""CPython 3.11 keeps the depth of the tree it builds per interpreter: threads that parse at once fail each other."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ class DemoWorkers:
         """The worker with this pid."""
         return next((process for process in self._processes if process.pid == pid), None)
 
+    def kill(self, pid: int) -> None:
+        """SIGKILL, and take the dead one in: a peer counts a zombie as alive, since it cannot know better."""
+        process = self.of_pid(pid)
+        if process is not None:
+            process.kill()
+            process.wait(STOP_SECONDS_MAX)
+
     def dead(self) -> list[int]:
         """Exit codes of workers that ended by themselves."""
         return [process.returncode for process in self._processes if process.poll() not in (None, -signal.SIGKILL)]

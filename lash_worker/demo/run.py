@@ -6,19 +6,16 @@ Every step has a bound; a fleet that hangs ends the demo with an error and not w
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lash_core.client import LashClient
-from lash_core.redis_store.stores import RedisStores
-
 from lash_core.errors import LashError
 from lash_core.model.lease import ProcessLease
 from lash_core.model.manifest import WorkerEntry
+from lash_core.redis_store.stores import RedisStores
 from lash_worker.demo.census import ModuleCount, ModuleParams, app, count_module, standard_library
 from lash_worker.demo.fleet import DemoWorkers
 from lash_worker.demo.plan import BROKEN_ID, PATROL_ID, Check, Observed, checks, module_id
@@ -117,7 +114,7 @@ class Demo:
         held = [(len(await self._registry.leases_of_owner(entry.identity, 500)), entry) for entry in await self._live()]
         _, victim = max(held, key=lambda pair: pair[0])
         killed_at_ms = await self._registry.server_time_ms()
-        os.kill(victim.pid, signal.SIGKILL)
+        self._workers.kill(victim.pid)
         stranded = list(await self._registry.leases_of_owner(victim.identity, 500))
         self._say(f"killed worker {victim.worker_id} (pid {victim.pid}) with {len(stranded)} leases in its hands")
         return stranded, killed_at_ms
@@ -149,7 +146,7 @@ class Demo:
         return len(await self._live()) >= 2
 
     async def _is_done(self, wanted: int, total: int) -> bool:
-        # All that ended but the patrol and the broken file: a module that fails must show as a difference, not as a wait.
+        # All that ended but the broken file: a module that fails must show as a difference, not as a wait.
         ended = sum([await self._client.count(status=status) for status in ("completed", "failed", "abandoned")])
         done = min(max(ended - 1, 0), total)
         self._advance(done, total)
