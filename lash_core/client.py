@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypedDict, Unpack
 
+from lash_core.client_connect import open_stores
 from lash_core.client_enqueue import EnqueueOptions, KindResolver, StartPlan, new_process_id, same_request
 from lash_core.client_handle import OnGap, ProcessHandle
 from lash_core.client_sync import SyncLashClient
@@ -20,7 +21,6 @@ from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import ProcessPage
 from lash_core.redis_store.embedded import resolve_url
-from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import Settings, load_settings
 from lash_core.store.client_stores import ClientStores, DeclaredKinds
 from lash_core.store.process_batches import RegisterOutcome
@@ -135,10 +135,7 @@ class LashClient:
             if server.kind == "embedded":
                 sys.stderr.write(f"{server.line}\n")
             try:
-                named = used.store.model_copy(update={"namespace": namespace or used.store.namespace})
-                stores = await RedisStores.connect(
-                    server.url, named.namespace, named, credential_provider=credential_provider
-                )
+                stores = await open_stores(server, used, namespace=namespace, credential_provider=credential_provider)
             except BaseException:
                 server.close()
                 raise

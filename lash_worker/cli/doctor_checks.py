@@ -122,6 +122,8 @@ def _workers(facts: DoctorFacts) -> Finding:
 def _queues(facts: DoctorFacts) -> Iterator[Finding]:
     served = {queue for worker in facts.workers if worker.state == "running" for queue in worker.queues}
     for queue, count in sorted(facts.fleet.ready.items()):
+        if count == 0:
+            continue
         age_ms = facts.fleet.oldest_ready_ms.get(queue, 0)
         text = f"{count} due, the oldest for {ago(facts.fleet.server_time_ms - age_ms, facts.fleet.server_time_ms)}"
         if queue not in served:

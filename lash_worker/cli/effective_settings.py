@@ -7,8 +7,8 @@ import os
 from lash_core.settings import Settings, load_settings
 from lash_worker.cli.invocation import Invocation
 
-GIVE_UP_MS = 5_000
-"""A person at a prompt waits this long for a server (DESIGN 6)."""
+GIVE_UP_MS = 4_500
+"""With the start of the interpreter, a person at a prompt waits 5 s for a server (DESIGN 6)."""
 
 
 def settings_of(invocation: Invocation) -> Settings:

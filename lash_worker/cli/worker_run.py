@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from lash_core.client_connect import open_stores
 from lash_core.errors import StoreUnreachableError
 from lash_core.redis_store.embedded import resolve_url
-from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import Settings
 from lash_worker.app import App
 from lash_worker.cli.apps import load_apps
@@ -54,7 +54,7 @@ async def _run(settings: Settings, worker: WorkerSettings, apps: Sequence[App]) 
     try:
         try:
             async with asyncio.timeout(GIVE_UP_MS / 1_000):
-                stores = await RedisStores.connect(server.url, settings.store.namespace, settings.store)
+                stores = await open_stores(server, settings)
         except TimeoutError as error:
             raise StoreUnreachableError(
                 f"the server gave no answer within {GIVE_UP_MS} ms", limit=GIVE_UP_MS

@@ -47,7 +47,7 @@ def test_a_server_that_is_not_there_is_exit_code_5_within_6_seconds(url: str) ->
 
     assert 5 == ended.returncode, ended
     assert ("store_unreachable", "not_done") == (error_of(ended)["code"], error_of(ended)["outcome"])
-    assert seconds < 8, "5 s to give up, the rest is the start of the interpreter"
+    assert seconds < 8, "4.5 s to give up, the rest is the start of the interpreter on a busy machine"
 
 
 def test_a_wrong_password_is_refused_and_not_repeated(locked: ValkeyServer) -> None:
@@ -116,15 +116,7 @@ def test_without_a_url_and_without_the_embedded_server_it_is_a_settings_error(tm
 
 def test_a_reader_that_goes_away_is_no_failure() -> None:
     """``lash … | head -1``."""
-    with ValkeyServer() as server:
-        command = f"{sys.executable} -m lash_worker.cli.main config show | head -1"
-        ended = subprocess.run(
-            command,
-            shell=True,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "LASH_REDIS_URL": server.url},
-        )
+    command = f"{sys.executable} -m lash_worker.cli.main config show | head -1"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
 
     assert (0, "") == (ended.returncode, ended.stderr)
