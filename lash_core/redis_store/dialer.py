@@ -78,6 +78,7 @@ class Dialer:
         try:
             async with asyncio.timeout(self._seconds):
                 wire = await self._connect(endpoint, on_push, on_lost)
+                self._keep(wire)
                 await self._introduce(wire, credentials, db)
         except (OSError, TimeoutError, ResponseError, NotSentError, ReplyLostError) as error:
             if wire is not None:
@@ -91,6 +92,10 @@ class Dialer:
             raise
         return wire
 
+    def _keep(self, wire: Wire) -> None:
+        self._wires.add(wire)
+        wire.gone.add_done_callback(lambda _: self._wires.discard(wire))
+
     async def _connect(
         self,
         endpoint: Endpoint,
@@ -100,10 +105,7 @@ class Dialer:
         loop = asyncio.get_running_loop()
 
         def wire() -> Wire:
-            made = Wire(loop, on_push, on_lost)
-            self._wires.add(made)
-            made.gone.add_done_callback(lambda _: self._wires.discard(made))
-            return made
+            return Wire(loop, on_push, on_lost)
 
         if endpoint.is_unix:
             _, local = await loop.create_unix_connection(wire, endpoint.host)

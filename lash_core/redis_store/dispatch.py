@@ -21,7 +21,7 @@ from lash_core.redis_store.commands import Command, pack_commands
 from lash_core.redis_store.durability import Confirmation
 from lash_core.redis_store.keys import confirmation_channel
 from lash_core.redis_store.node import Node
-from lash_core.redis_store.redis_errors import TRANSIENT, error_code, reply_lost, unreachable
+from lash_core.redis_store.redis_errors import TRANSIENT, error_code, reply_lost, unconfirmed, unreachable
 from lash_core.redis_store.routes import Routes
 from lash_core.redis_store.wire import NotSentError, ReplyLostError
 
@@ -169,7 +169,7 @@ class Dispatch:
         wrote = any(answer is not _OPEN and not isinstance(answer, ResponseError) for answer in answers)
         shortfall = confirm.shortfall(reply)
         if wrote and shortfall is not None:
-            raise self._unknown(shortfall)
+            raise unconfirmed(self._manner.where, shortfall)
 
     def _passes(self, node: Node, index: int, reply: ResponseError) -> bool:
         """True when the refusal may pass by itself; notes what to do before the next attempt."""

@@ -102,6 +102,15 @@ def reply_lost(where: str, reason: str) -> OutcomeUnknownError:
     )
 
 
+def unconfirmed(where: str, reason: str) -> OutcomeUnknownError:
+    """A write was done and is not as safe as was asked for."""
+    return OutcomeUnknownError(
+        f"{where}: {redact_url(reason)}; the write may be lost again: repeat the same request or read back",
+        field="LASH_DURABILITY",
+        value=where,
+    )
+
+
 def connect_refusal(error: BaseException, where: str) -> LashError | None:
     """The error of a failed connect when trying again cannot help, else None."""
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -132,12 +132,12 @@ class Wire(asyncio.Protocol):
         """
         if self._closed or self._transport is None:
             raise NotSentError(self._reason)
-        now = self._loop.time()
+        deadline = self._loop.time() + seconds
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._queue.append(_Batch(future, count, now + seconds, raw=raw))
+        self._queue.append(_Batch(future, count, deadline, raw=raw))
         self._in_flight += count
-        if self._timer is None:
-            self._timer = self._loop.call_at(now + seconds, self._check_deadline)
+        if self._timer is None or deadline < self._timer.when():
+            self._watch_until(deadline)
         self._transport.write(request)
         return future
 
@@ -213,7 +213,13 @@ class Wire(asyncio.Protocol):
         if head.deadline <= self._loop.time():
             self.close("the server did not answer in time")
         else:
-            self._timer = self._loop.call_at(head.deadline, self._check_deadline)
+            self._watch_until(head.deadline)
+
+    def _watch_until(self, deadline: float) -> None:
+        """One timer serves all requests: it is moved when it fires, and not with each reply."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._check_deadline)
 
     def _end(self, reason: str) -> None:
         self._closed = True
