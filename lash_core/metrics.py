@@ -77,6 +77,8 @@ class WorkerMetrics:
         )
         self.leases_lost = self._counter("leases_lost", "Leases lost, by reason.", "reason")
         self.takeovers = self._counter("takeovers", "Processes taken over, by evidence.", "evidence")
+        self.taken_over_dead = self.takeovers.labels("provably_dead")
+        self.taken_over_expired = self.takeovers.labels("expired")
         self.takeover_seconds = self._histogram(
             "takeover_seconds", "From the proof of a death to the new lease.", _WAIT_BUCKETS
         )
@@ -84,7 +86,6 @@ class WorkerMetrics:
         self.fenced_completions = fenced.labels("complete_processes_with_lease")
         self.fenced_starts = fenced.labels("record_first_started")
         self.fenced_cancels_seen = fenced.labels("mark_cancel_seen")
-        self.fenced_events = fenced.labels("append_event")
         self.fenced_refused = self._counter(
             "fenced_writes_refused", "Writes that the store refused because the lease was gone."
         )

@@ -25,6 +25,7 @@ from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
 from lash_core.store.effect_host import ScopedEffects
 from lash_worker.boundary import NO_STATIC_SCOPE, check_before_run, check_process_id, check_runnable, refused
+from lash_worker.counted_effects import CountedEffects
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.recovery import KnownWork
 from lash_worker.services.process_run import ProcessRun
@@ -147,10 +148,18 @@ class DurableProcessWorker:
         return scoped
 
     async def run_held_process(self, run: ProcessRun) -> AnyAwaitOutput:
-        """Run a row under the lease that the fleet holds on it; called by the executor."""
-        record = run.record
-        context = ProcessExecutionContext(wake_target_scope=record.wake_target, run_lease=run.held, record=record)
-        return await self.run_process(record.to_registration(), context, run.cancellation)
+        """Run a row under the lease that the fleet holds on it; called by the executor.
+
+        Raises:
+            WorkerBoundaryError, PluginSessionError: permanent. Store errors and lost leases: for the executor.
+        """
+        registration = run.record.to_registration()
+        check_process_id(registration)
+        effects = CountedEffects(self._scoped_static(registration), self._config.metrics.effects)
+        context = ProcessExecutionContext(
+            wake_target_scope=run.record.wake_target, run_lease=run.held, record=run.record
+        )
+        return await self.run_process_with_scoped_effect_controller(registration, context, effects, run.cancellation)
 
     # -- the rows --------------------------------------------------------------------------------------------
 

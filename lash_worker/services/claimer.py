@@ -13,7 +13,7 @@ from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.service import Service
 
 PARTITIONS_PER_CLAIM_MAX = 64
-"""Partitions one claim looks into: a pipeline of at most that many short scripts, of those that have rows when known."""
+"""Partitions one claim looks into: a pipeline of at most that many short scripts."""
 OWN_SWEEP_MS = 1_000.0
 """Rows that become due by time send no notice; the partition's first worker looks this often."""
 FOREIGN_SWEEP_MS = 200.0

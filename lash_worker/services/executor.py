@@ -120,6 +120,8 @@ class Executor:
         decision = decide(record, self._context.known, self._circumstances(record, common))
         if self._settled_by_release(item, sent_at_ms, decision):
             return
+        if record.deaths and not common.taken_over:
+            self._context.metrics.taken_over_expired.inc()
         run = ProcessRun(record, sent_at_ms)
         run.held = self._keeper.hold(item.lease, sent_at_ms, partial(self._lost, run), partial(self._marked, run))
         self.runs[record.id] = run

@@ -87,7 +87,7 @@ class Takeover(Service):
         taken = await self._driver.reclaim(lease, owner)
         if taken:
             metrics = self._driver.context.metrics
-            metrics.takeovers.labels("provably_dead").inc()
+            metrics.taken_over_dead.inc()
             metrics.takeover_seconds.observe((own_time_ms() - proved_at_ms) / 1_000)
         return taken
 
