@@ -33,7 +33,7 @@ class CompletionOperations(RegistryPart):
             if find_replay(row, request) is None:
                 check_authority(process_id, row.record.disposition, authority, output)
                 semantics = self._check_terminal(row, request)
-                write_event(self._state, row, request, semantics, self._state.clock.now_ms(), fenced=False)
+                write_event(self._state, row, request, semantics, self._state.clock.now_ms())
                 self._state.mark(row, "signal")
             return detached_record(row.record)
 
@@ -68,7 +68,8 @@ class CompletionOperations(RegistryPart):
                 self._state.let_go(row)
                 if first_started is not None and row.record.first_started is None:
                     row.update(first_started=first_started)
-                write_event(self._state, row, request, semantics, self._state.clock.now_ms(), fenced=True)
+                write_event(self._state, row, request, semantics, self._state.clock.now_ms())
+                row.update(fenced_writes=row.record.fenced_writes + 1)
                 self._note_ending(row, output)
             return detached_record(row.record)
 

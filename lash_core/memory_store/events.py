@@ -22,7 +22,10 @@ class EventOperations(RegistryPart):
         request = prepared(request)
         with self._state.lock:
             row = self._state.require(process_id)
-            return _detached(append(self._state, row, request, lease, self._state.clock.now_ms()))
+            result = append(self._state, row, request, lease, self._state.clock.now_ms())
+            if lease is not None and not result.replayed:
+                row.accept_fenced_write()
+            return _detached(result)
 
     async def append_events(
         self, process_id: str, requests: Sequence[ProcessEventAppendRequest], *, lease: ProcessLease | None = None
@@ -43,10 +46,14 @@ class EventOperations(RegistryPart):
             saved = row.checkpoint()
             try:
                 now_ms = self._state.clock.now_ms()
-                return tuple(_detached(append(self._state, row, request, lease, now_ms)) for request in ready)
+                results = [append(self._state, row, request, lease, now_ms) for request in ready]
             except LashError:
                 row.restore(saved)
                 raise
+            # The batch is one write of the run, however many events it has.
+            if lease is not None and not all(result.replayed for result in results):
+                row.accept_fenced_write()
+            return tuple(_detached(result) for result in results)
 
     async def events_after(self, process_id: str, sequence: int) -> tuple[ProcessEvent, ...]:
         """Events strictly after ``sequence``, ascending."""

@@ -72,7 +72,8 @@ class FactOperations(RegistryPart):
             request = row.record.cancel_request
             if request is not None and request.seen_at_ms is None:
                 seen = request.model_copy(update={"seen_at_ms": self._state.clock.now_ms()})
-                row.update(cancel_request=seen, fenced_writes=row.record.fenced_writes + 1)
+                row.update(cancel_request=seen)
+                row.accept_fenced_write()
 
     async def put_handover(
         self, process_id: str, handover: ProcessSegmentHandover, *, lease: ProcessLease | None = None
@@ -90,7 +91,7 @@ class FactOperations(RegistryPart):
             for ordinal in [found for found in row.handovers if found < handover.ordinal - 1]:
                 del row.handovers[ordinal]
             if lease is not None:
-                row.update(fenced_writes=row.record.fenced_writes + 1)
+                row.accept_fenced_write()
 
     async def get_handover(self, process_id: str, ordinal: int) -> ProcessSegmentHandover | None:
         """The continuation at an ordinal."""
@@ -117,5 +118,5 @@ class FactOperations(RegistryPart):
 
     def _write(self, row: Row, lease: ProcessLease | None, **facts: Any) -> None:
         if lease is not None:
-            facts["fenced_writes"] = row.record.fenced_writes + 1
+            row.accept_fenced_write()
         self._state.touch(row, updated_at_ms=self._state.clock.now_ms(), **facts)

@@ -39,7 +39,7 @@ class LeaseOperations(RegistryPart):
             if holding is None:
                 return Acquired(lease=self._take(row, owner, lease_ttl_ms))
             if not holding.lease.owner.same_incarnation(owner):
-                return Busy(holder=holding.lease)
+                return Busy(holder=_as_held(row, holding))
             return Acquired(lease=self._reenter(row, holding, lease_ttl_ms))
 
     async def reclaim_process_lease(
@@ -57,7 +57,7 @@ class LeaseOperations(RegistryPart):
             table = self._state.process_table
             proved = table is not None and is_provably_dead(holding.lease.owner, owner, table)
             if not proved or not holding.lease.same_acquisition(observed):
-                return Busy(holder=holding.lease)
+                return Busy(holder=_as_held(row, holding))
             self._state.count_death(row, "reclaim", "proof")
             self._state.let_go(row)
             return Acquired(lease=give_lease(self._state, row, owner, lease_ttl_ms))
@@ -124,7 +124,7 @@ class LeaseOperations(RegistryPart):
         try:
             row = self._state.require(process_id)
             # A repeat of the release that ended this very lease is done already.
-            if row.holding is not None or row.released_token != item.lease.lease_token:
+            if row.released_token != item.lease.lease_token:
                 self._state.require_live_holding(row, item.lease)
                 release(self._state, row, item.reason)
         except LashError as error:
@@ -135,13 +135,13 @@ class LeaseOperations(RegistryPart):
         """The raw lease, maybe expired; None when released, never claimed or unknown."""
         with self._state.lock:
             row = self._state.rows.get(process_id)
-            return row.holding.lease if row is not None and row.holding is not None else None
+            return _as_held(row, row.holding) if row is not None and row.holding is not None else None
 
     async def leases_of_owner(self, owner: LeaseOwnerIdentity, limit: int) -> tuple[ProcessLease, ...]:
         """Leases held by any attempt of a worker incarnation, by process id."""
         with self._state.lock:
             leases = [
-                row.holding.lease
+                _as_held(row, row.holding)
                 for _, row in sorted(self._state.held.items())
                 if row.holding is not None and row.holding.lease.owner.is_attempt_of(owner)
             ]
@@ -174,7 +174,6 @@ def give_lease(
         queue=row.record.queue,
         fenced_writes=row.record.fenced_writes,
     )
-    row.released_token = ""
     state.hold(row, Holding(lease=lease, claimant=owner))
     return lease
 
@@ -185,6 +184,8 @@ def release(state: RegistryState, row: Row, reason: ReleaseReason) -> None:
     What was marked since the claim makes it due at once, so that no event is slept through.
     """
     marked = row.marked
+    if row.holding is not None:
+        row.released_token = row.holding.lease.lease_token
     state.let_go(row, declined=reason.kind == "declined")
     if row.record.is_terminal:
         return
@@ -200,6 +201,11 @@ def _due_after_release(row: Row, reason: ReleaseReason, now_ms: int) -> float:
         return NEVER
     # A row that was claimed before it was due, and let go, is due when it always was.
     return max(now_ms + (reason.due_in_ms or 0), row.record.due_at_ms or 0)
+
+
+def _as_held(row: Row, holding: Holding) -> ProcessLease:
+    """The lease as a reader sees it: with the fenced writes that the row has now."""
+    return _extended(row, holding.lease, holding.lease.expires_at_epoch_ms)
 
 
 def _extended(row: Row, lease: ProcessLease, expires_at_epoch_ms: int) -> ProcessLease:

@@ -69,7 +69,7 @@ def append(
     if semantics.terminal is not None and row.record.is_terminal:
         raise AlreadyTerminalError(row.record.id, row.record.status.state)
     _check_limits(state, row, request, semantics)
-    event = write_event(state, row, request, semantics, now_ms, fenced=lease is not None)
+    event = write_event(state, row, request, semantics, now_ms)
     delivery = wake_delivery(event, row.record, request.wake_target_scope)
     _react(state, row, request, event, fenced=lease is not None)
     return ProcessEventAppendResult(event=event, wake_delivery=delivery)
@@ -81,8 +81,6 @@ def write_event(
     request: ProcessEventAppendRequest,
     semantics: MaterializedSemantics,
     now_ms: int,
-    *,
-    fenced: bool,
 ) -> ProcessEvent:
     """Write a checked event: log, replay index, status, times, change feed."""
     event = ProcessEvent(
@@ -99,8 +97,6 @@ def write_event(
     if request.replay_key is not None:
         row.replay[request.replay_key] = (event.sequence, payload_hash(request.event_type, request.payload))
     facts: dict[str, Any] = {"last_sequence": event.sequence, "updated_at_ms": now_ms}
-    if fenced:
-        facts["fenced_writes"] = row.record.fenced_writes + 1
     if semantics.terminal is not None:
         facts["status"] = terminal_status(semantics.terminal.state, semantics.terminal.await_output)
         facts["wait"] = None
@@ -182,7 +178,7 @@ def _end_before_start(state: RegistryState, row: Row, request: ProcessEventAppen
     terminal = cancelled_before_start(row.record.id, _reason(request))
     event_type = check_append(row.record.id, row.record.event_type(terminal.event_type), terminal)
     semantics = materialize(row.record.id, len(row.events) + 1, event_type, terminal.payload)
-    write_event(state, row, terminal, semantics, now_ms, fenced=False)
+    write_event(state, row, terminal, semantics, now_ms)
 
 
 def _reason(request: ProcessEventAppendRequest) -> str | None:

@@ -71,6 +71,11 @@ class Row:
         """Replace fields of the record."""
         self.record = self.record.model_copy(update=facts)
 
+    def accept_fenced_write(self) -> None:
+        """Count a write made under a lease. From here on a repeat of an earlier release is no longer known as one."""
+        self.update(fenced_writes=self.record.fenced_writes + 1)
+        self.released_token = ""
+
     def checkpoint(self) -> Row:
         """A copy of the log and the facts, to go back to when a later event of one unit is refused."""
         return replace(self, events=list(self.events), replay=dict(self.replay), marks=set(self.marks))
@@ -179,8 +184,6 @@ class RegistryState:
 
         A lease that ends counts as an attempt, but for a declined one and one that outlived the process.
         """
-        if row.holding is not None:
-            row.released_token = row.holding.lease.lease_token
         row.holding = None
         row.marks.clear()
         row.marked = False
