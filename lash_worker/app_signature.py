@@ -12,11 +12,11 @@ from types import SimpleNamespace
 from typing import Any, Never, NoReturn
 
 from pydantic import BaseModel, TypeAdapter, create_model
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from lash_core.errors import SettingsError
 from lash_core.model.base import JsonValue
-from lash_core.model.canonical_json import check_json
+from lash_worker.app_results import ResultCodec, schema_of
 
 _ANYTHING = (Any, object, inspect.Parameter.empty)
 NO_PARAMS_SCHEMA: JsonValue = {"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]}
@@ -52,7 +52,7 @@ class FunctionSignature:
         resolved = self.resolve("return", annotation)
         if resolved in (Never, NoReturn):
             resolved = Any
-        return ResultCodec(self.adapter("return", resolved), validate=resolved not in _ANYTHING)
+        return ResultCodec(self.adapter("return", resolved), declared=resolved not in _ANYTHING)
 
     def resolve(self, name: str, annotation: Any) -> Any:
         """The type behind an annotation. Raises: SettingsError naming what is not defined."""
@@ -79,31 +79,6 @@ class FunctionSignature:
             raise SettingsError(
                 f"{self.subject}: `{name}` has a type that is no JSON data: {text}", field=name
             ) from error
-
-
-class ResultCodec:
-    """Encodes results as JSON values."""
-
-    def __init__(self, adapter: TypeAdapter[Any], *, validate: bool) -> None:
-        self._adapter = adapter
-        self._validate = validate
-
-    def encode(self, value: Any) -> JsonValue:
-        """The JSON value of a result.
-
-        Raises:
-            ValidationError: not what the annotation says. PydanticSerializationError, InvalidJsonError: not JSON.
-        """
-        if self._validate:
-            value = self._adapter.validate_python(value)
-        encoded = self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
-        check_json(encoded, field="result")
-        return encoded
-
-    @property
-    def schema(self) -> JsonValue:
-        """Its JSON schema; None when everything is allowed or no schema can be made."""
-        return _schema_of(self._adapter, "serialization") if self._validate else None
 
 
 class ProcessSignature(FunctionSignature):
@@ -155,7 +130,7 @@ class ProcessSignature(FunctionSignature):
             return NO_PARAMS_SCHEMA
         if self._adapter is None:
             return None
-        schema = _schema_of(self._adapter, "validation")
+        schema = schema_of(self._adapter, "validation")
         if schema is not None and self._params.default is not inspect.Parameter.empty:
             return {"anyOf": [{"type": "null"}, schema]} if "$defs" not in schema else None
         return schema
@@ -214,10 +189,3 @@ def payload_schema(annotation: Any, subject: str) -> JsonValue:
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         text = str(error).split("\n", 1)[0]
         raise SettingsError(f"{subject} has a type that is no JSON data: {text}") from error
-
-
-def _schema_of(adapter: TypeAdapter[Any], mode: typing.Literal["validation", "serialization"]) -> Any:
-    try:
-        return adapter.json_schema(mode=mode)
-    except PydanticInvalidForJsonSchema:
-        return None
