@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -106,7 +106,7 @@ class SyncProcessHandle:
         """See ``ProcessHandle.why``."""
         return self._thread.call(self._handle.why())
 
-    def events(self, after: int = 0, *, follow: bool = False, on_gap: OnGap | None = None) -> Iterator[ProcessEvent]:
+    def events(self, after: int = 0, *, follow: bool = False, on_gap: OnGap | None = None) -> Generator[ProcessEvent]:
         """See ``ProcessHandle.events``."""
         return _drain(self._handle.events(after, follow=follow, on_gap=on_gap), self._thread)
 
@@ -174,7 +174,7 @@ class SyncLashClient:
 
     def events(
         self, process_id: str, after: int = 0, *, follow: bool = False, on_gap: OnGap | None = None
-    ) -> Iterator[ProcessEvent]:
+    ) -> Generator[ProcessEvent]:
         """See ``LashClient.events``."""
         return _drain(self._client.events(process_id, after, follow=follow, on_gap=on_gap), self._thread)
 
@@ -183,7 +183,7 @@ class SyncLashClient:
         return self._thread.call(self._client.list(limit=limit, cursor=cursor, **facets))
 
 
-def _drain(events: AsyncGenerator[ProcessEvent, None], thread: LoopThread) -> Iterator[ProcessEvent]:
+def _drain(events: AsyncGenerator[ProcessEvent, None], thread: LoopThread) -> Generator[ProcessEvent]:
     async def take() -> ProcessEvent | None:
         return await anext(events, None)
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 
 import click
+from rich.text import Text
 
 from lash_core.client import LashClient
 from lash_core.redis_store.layout import read_layout
@@ -39,7 +40,7 @@ def doctor(invocation: Invocation, *, as_json: bool) -> int:
     return FAILED if failed else DONE
 
 
-def _row(finding: Finding) -> tuple[object, ...]:
+def _row(finding: Finding) -> tuple[Text, ...]:
     return cell(finding.state, _STYLES[finding.state]), cell(finding.name), cell(finding.text)
 
 

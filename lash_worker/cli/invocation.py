@@ -30,7 +30,7 @@ class Invocation:
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    if value is None or value == () or parameter.name is None:
+    if value is None or value == () or not parameter.name:
         return
     invocation = context.ensure_object(Invocation)
     if parameter.name == "redis_url":

@@ -39,8 +39,8 @@ WAIT_SECONDS = 60.0
 @pass_invocation
 def cancel(invocation: Invocation, ids: tuple[str, ...], *, as_json: bool, yes: bool, **given: Any) -> None:
     """Ask processes to stop. It is a durable request, not a kill; safe to repeat."""
-    facets: ListOptions = {"kind": given["kind"], "queue": given["queue"], "label": given["label"]}
-    by_filter = any(facets.values())
+    facets: ListOptions = {"status": "running", "kind": given["kind"], "queue": given["queue"], "label": given["label"]}
+    by_filter = any(given[name] is not None for name in ("kind", "queue", "label"))
     if bool(ids) == by_filter:
         raise click.UsageError("name processes by id or by --kind, --queue, --label; not both, not neither")
 
@@ -76,7 +76,7 @@ async def _matching(lash: LashClient, facets: ListOptions) -> list[str]:
     found: list[str] = []
     cursor: str | None = None
     while True:
-        page = await lash.list(limit=_PAGE, cursor=cursor, status="running", **facets)
+        page = await lash.list(limit=_PAGE, cursor=cursor, **facets)
         found += [record.id for record in page.items]
         cursor = page.next_cursor
         if cursor is None:

@@ -152,3 +152,24 @@ def test_bad_usage_is_exit_code_2(lash: Lash, line: str) -> None:
     assert (2, 2) == (text.code, as_json.code)
     assert "usage" == as_json.error["code"]
     assert "" == as_json.out
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("worker run", None),
+        ("dev", None),
+        ("worker run --app nothere:app", None),
+        ("worker run --app lash_core:nothere", None),
+        ("worker run --app tests.cli.good_app:app --renew-interval-ms 29000", "renew_interval_ms"),
+        ("dev --app tests.cli.good_app:app --renew-interval-ms 29000", "renew_interval_ms"),
+        ("worker run --app tests.cli.good_app:app --concurrency 0", "concurrency"),
+    ],
+)
+def test_a_worker_without_an_app_or_with_wrong_timings_is_bad_usage(lash: Lash, line: str, field: str | None) -> None:
+    """Nothing is started."""
+    ended = lash(*line.split())
+
+    assert 2 == ended.code, ended
+    if field is not None:
+        assert field.replace("_", "-") in ended.err.replace("_", "-").lower()
