@@ -90,6 +90,7 @@ def _appended(result: ProcessEventAppendResult) -> tuple[Any, ...]:
 
 
 def _lease(lease: ProcessLease) -> tuple[Any, ...]:
+    # How many fenced writes a raw lease remembers is its store's own business; what a claim or renewal says is not.
     incarnation = lease.owner.incarnation_id.partition(":")
     return (
         lease.process_id,
@@ -97,7 +98,6 @@ def _lease(lease: ProcessLease) -> tuple[Any, ...]:
         incarnation[0],
         bool(incarnation[1]),
         lease.queue,
-        lease.fenced_writes,
         lease.expires_at_epoch_ms > lease.claimed_at_epoch_ms,
     )
 
@@ -113,11 +113,17 @@ def _record(record: ProcessRecord) -> dict[str, Any]:
 _REDUCED: dict[type[Any], Callable[[Any], Any]] = {
     LashError: lambda error: (type(error).__name__, str(error), error.field),
     ProcessLease: _lease,
-    Acquired: lambda outcome: ("acquired", _lease(outcome.lease)),
+    Acquired: lambda outcome: ("acquired", _lease(outcome.lease), outcome.lease.fenced_writes),
     Busy: lambda outcome: ("busy", _lease(outcome.holder)),
-    Renewed: lambda outcome: ("renewed", _lease(outcome.lease), outcome.cancel_requested, outcome.signalled),
+    Renewed: lambda outcome: (
+        "renewed",
+        _lease(outcome.lease),
+        outcome.lease.fenced_writes,
+        outcome.cancel_requested,
+        outcome.signalled,
+    ),
     Lost: lambda outcome: ("lost", outcome.process_id, outcome.reason),
-    ClaimedProcess: lambda item: (_lease(item.lease), _record(item.record)),
+    ClaimedProcess: lambda item: (_lease(item.lease), item.lease.fenced_writes, _record(item.record)),
     ProcessRecord: _record,
     ProcessEvent: lambda event: event.model_dump(mode="json", exclude={"occurred_at_ms"}),
     ProcessEventAppendResult: _appended,
