@@ -33,13 +33,14 @@ local function note(audit_key, kind, detail)
   redis.call('LTRIM', audit_key, -50, -1)
 end
 
--- When the row may be claimed again. What happened since the claim makes a parked row due at once.
-local function score_after(kind, due, facts, marked)
-  local waits_for_person = (facts.dp == 'e' or (facts.dp == 'o' and facts.fo)) and not facts.ar
-  if kind == 'parked' and (marked or (facts.cr and not facts.cs)) then return F(now_ms) end
-  if due == 'inf' or waits_for_person then return '+inf' end
-  if due == '' then return F(math.max(now_ms, tonumber(facts.du or '0'))) end
-  return F(now_ms + tonumber(due))
+-- When the row may be claimed again (docs/adr/0041): what happened since the claim makes it due at once, for the run may
+-- not have seen it. A given time also counts for started owner-bound work, so that a decline offers it to another worker.
+local function score_after(due, facts, marked)
+  if facts.dp == 'e' and not facts.ar then return '+inf' end
+  if marked then return F(now_ms) end
+  local waits_for_evidence = due == '' and facts.dp == 'o' and facts.fo and not facts.ar
+  if due == 'inf' or waits_for_evidence then return '+inf' end
+  return F(math.max(now_ms + tonumber(due == '' and '0' or due), tonumber(facts.du or '0')))
 end
 
 local reply = {}
@@ -48,7 +49,7 @@ for i = 1, count do
   local a, k = 1 + (i - 1) * 8, 4 + (i - 1) * 3
   local process_id, kind, control = ARGV[a + 1], ARGV[a + 4], KEYS[k + 1]
   local own = redis.call('HGET', KEYS[1], process_id)
-  local row = redis.call('HMGET', control, 'st', 'dp', 'du', 'ar', 'fo', 'cr', 'cs', 'wl')
+  local row = redis.call('HMGET', control, 'st', 'dp', 'du', 'ar', 'fo', 'wl')
   local mine = own and (ARGV[a + 2] ~= '' and same_lease(own, ARGV[a + 2], ARGV[a + 3])
     or ARGV[a + 2] == '' and select(6, parse_own(own)) == ARGV[a + 3])
   local fault = not mine and (own and 'taken' or 'released')
@@ -56,7 +57,7 @@ for i = 1, count do
     fault = lease_fault(own, redis.call('ZSCORE', KEYS[2], process_id), ARGV[a + 2], ARGV[a + 3])
   end
   if fault then
-    if row[8] and string.match(row[8], '^%x+') == ARGV[a + 8] then
+    if row[6] and string.match(row[6], '^%x+') == ARGV[a + 8] then
       reply[i] = 'done'
     else
       reply[i] = row[1] and 'lost ' .. fault or 'unknown'
@@ -66,14 +67,12 @@ for i = 1, count do
     redis.call('HDEL', KEYS[1], process_id)
     redis.call('ZREM', KEYS[2], process_id)
     redis.call('HDEL', KEYS[3], process_id)
-    if row[1] then
-      redis.call('HSET', control, 'wl', ARGV[a + 8] .. ';0')
-      if ARGV[a + 6] ~= '' then note(KEYS[k + 2], ARGV[a + 6], ARGV[a + 7]) end
-    end
+    if row[1] then redis.call('HSET', control, 'wl', ARGV[a + 8] .. ';0') end
     if row[1] == 'r' then
+      if ARGV[a + 6] ~= '' then note(KEYS[k + 2], ARGV[a + 6], ARGV[a + 7]) end
       if kind ~= 'declined' then redis.call('HINCRBY', control, 'at', 1) end
-      local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5], cr = row[6], cs = row[7] }
-      put_ready(KEYS[k + 3], process_id, score_after(kind, ARGV[a + 5], facts, marked), KEYS[4], ARGV[1])
+      local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5] }
+      put_ready(KEYS[k + 3], process_id, score_after(ARGV[a + 5], facts, marked), KEYS[4], ARGV[1])
     end
     reply[i] = 'ok'
   end

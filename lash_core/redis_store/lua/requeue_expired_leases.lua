@@ -32,7 +32,7 @@ for i = 1, count do
   if quiet > 0 or expiry == 0 or expiry > now_ms or redis.call('HGET', KEYS[1], process_id) ~= seen then
     reply[i] = 'kept'
   else
-    local facts = redis.call('HMGET', KEYS[k + 1], 'st', 'dp', 'ar', 'fo')
+    local facts = redis.call('HMGET', KEYS[k + 1], 'st', 'dp', 'ar', 'fo', 'du')
     redis.call('HDEL', KEYS[1], process_id)
     redis.call('ZREM', KEYS[2], process_id)
     redis.call('HDEL', KEYS[3], process_id)
@@ -41,7 +41,7 @@ for i = 1, count do
       local _, _, digest = parse_own(seen)
       local deaths = count_death(KEYS[k + 1], KEYS[k + 2], { own = seen, expiry = expiry,
         identity = redis.call('HGET', KEYS[6], digest), kind = 'death', evidence = 'expired' })
-      local score = F(now_ms + waits_ms[math.min(deaths, #waits_ms)])
+      local score = F(math.max(now_ms + waits_ms[math.min(deaths, #waits_ms)], tonumber(facts[5] or '0')))
       -- Started owner-bound work is never run again: it goes back at once, so that a worker decides what it is.
       if facts[2] == 'o' and facts[4] then score = F(now_ms) end
       if facts[2] == 'e' then score = facts[3] and F(now_ms) or '+inf' end
