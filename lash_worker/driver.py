@@ -131,8 +131,17 @@ class ProcessWorkDriver:
             unused = asked - len(claimed)
             if unused:
                 self.slots.release(unused)
-        self.executor.take(claimed, sent_at_ms)
+        self._take(claimed, sent_at_ms)
         return asked, len(claimed)
+
+    def _take(
+        self, claimed: Sequence[ClaimedProcess], sent_at_ms: float, dead_owner: LeaseOwnerIdentity | None = None
+    ) -> None:
+        if self._accepting:
+            self.executor.take(claimed, sent_at_ms, dead_owner)
+        else:
+            # A drain began while the claim was under way: a peer starts these at once.
+            self.executor.hand_back(claimed, sent_at_ms)
 
     async def claim_and_run_pending(self, reason: str = "") -> int:
         """Start what can be started now and return how many: expired leases back, due rows, then evidence.
@@ -200,7 +209,7 @@ class ProcessWorkDriver:
             if claimed is None:
                 self.slots.release()
         if claimed is not None:
-            self.executor.take([claimed], sent_at_ms)
+            self._take([claimed], sent_at_ms)
         return claimed is not None
 
     async def reclaim(self, observed: ProcessLease, dead_owner: LeaseOwnerIdentity) -> bool:
@@ -229,7 +238,7 @@ class ProcessWorkDriver:
             if has_slot and claimed is None:
                 self.slots.release()
         if claimed is not None and has_slot:
-            self.executor.take([claimed], sent_at_ms, dead_owner)
+            self._take([claimed], sent_at_ms, dead_owner)
         elif claimed is not None:
             self.executor.hand_on(claimed, sent_at_ms, dead_owner)
         return taken

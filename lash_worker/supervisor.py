@@ -30,6 +30,9 @@ from lash_worker.worker import DurableProcessWorker
 from lash_worker.worker_settings import WorkerSettings
 from lash_worker.worker_stores import WorkerStores, config_from_apps, manifests_of
 
+ANNOUNCE_SECONDS = 1.0
+"""A drain does not wait longer for a store that is away."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -131,19 +134,18 @@ class Supervisor:
         self._state = "draining"
         self.driver.stop_claiming()
         with suppress(LashError, OSError):
-            await self.beat.beat()
-        await self.claimer.stop()
-        await self.takeover.stop()
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                await self.beat.beat()
         finished = asyncio.create_task(self.driver.drain(self.settings.drain_seconds * 1_000))
         stopped = asyncio.create_task(self._stop_asked.wait())
         await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if not finished.done():
+        if finished.done():
+            handed_over = finished.result()
+        else:
             finished.cancel()
             await asyncio.gather(finished, return_exceptions=True)
             handed_over = await self.driver.drain(0)
-        else:
-            handed_over = finished.result()
         _log.info("drained: %d processes handed over", handed_over)
         return handed_over
 

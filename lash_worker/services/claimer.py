@@ -37,6 +37,7 @@ class Claimer(Service):
     """Keeps the slots full. Never claims more than there are free slots."""
 
     name = "claimer"
+    grace_seconds = 5.0
 
     def __init__(self, driver: ProcessWorkDriver, view: FleetView) -> None:
         super().__init__(driver.context.metrics.service_crashed)
@@ -72,6 +73,10 @@ class Claimer(Service):
         for partition in range(len(self._view.hints.ranks)):
             self._hot[partition] = None
         self._poked.set()
+
+    def _wake(self) -> None:
+        self._poked.set()
+        self._driver.slots.wake()
 
     async def run(self) -> None:
         """Claim while slots are free; rest while nothing is due."""

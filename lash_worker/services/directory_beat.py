@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,9 @@ WORKERS_PER_SECOND = 50
 """The whole fleet beats about this often a second: with many workers each one beats more rarely."""
 BEAT_MAX_MS = 10_000.0
 """A third of the time after which a silent worker is left out of the directory."""
+
+LEAVE_SECONDS = 2.0
+"""A worker that ends does not wait longer for a store that is away."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +81,10 @@ class DirectoryBeat(Service):
 
     async def leave(self) -> None:
         """Take this worker out of the directory; when that fails it fades out by its silence."""
+        if not self._kinds_published:
+            return
         try:
-            await self._directory.remove_worker(self._make_entry().worker_id)
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._directory.remove_worker(self._make_entry().worker_id)
         except (LashError, OSError) as error:
             _log.info("this worker could not be taken out of the directory: %s", error)

@@ -98,6 +98,11 @@ class Executor:
             else:
                 self._take_one(item, sent_at_ms, common)
 
+    def hand_back(self, claimed: Sequence[ClaimedProcess], sent_at_ms: float) -> None:
+        """Give rows back that were claimed and not looked at; each has a reserved slot."""
+        for item in claimed:
+            self._give_back(item.lease, sent_at_ms, "yielded", None, "drain")
+
     def hand_on(self, claimed: ClaimedProcess, sent_at_ms: float, dead_owner: LeaseOwnerIdentity) -> None:
         """Settle a row taken from a dead owner while no slot is free: what needs a run goes to whoever has room."""
         if claimed.record.id in self.runs:

@@ -24,6 +24,8 @@ class Service(ABC):
     """
 
     name: str = "service"
+    grace_seconds: float = 0.0
+    """How long ``stop`` lets a round end by itself: for loops whose calls take leases, which a cut call would lose."""
 
     def __init__(self, on_crash: Callable[[str], None] | None = None) -> None:
         self._on_crash = on_crash
@@ -49,16 +51,22 @@ class Service(ABC):
     async def stop(self) -> None:
         """Stop the loop and wait until it has ended."""
         self._stopping.set()
+        self._wake()
         task = self._task
         if task is None:
             return
         if task is not asyncio.current_task():
+            if self.grace_seconds:
+                await asyncio.wait([task], timeout=self.grace_seconds)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     @abstractmethod
     async def run(self) -> None:
         """The loop itself; it ends when ``is_stopping`` or when it is cancelled."""
+
+    def _wake(self) -> None:  # noqa: B027 - most loops wait with ``pause``, which a stop ends already
+        """End a wait of the loop's own, so that it sees the stop."""
 
     async def pause(self, delay_ms: float) -> None:
         """Wait ``delay_ms``, less when a stop is asked for."""

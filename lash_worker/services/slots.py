@@ -53,6 +53,10 @@ class Slots:
         await self._freed.wait()
         self._freed.clear()
 
+    def wake(self) -> None:
+        """End a ``wait_freed``, so that its caller looks again."""
+        self._freed.set()
+
     async def wait_idle(self) -> None:
         """Wait until no place is in use."""
         await self._idle.wait()

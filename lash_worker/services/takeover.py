@@ -31,6 +31,7 @@ class Takeover(Service):
     """Reclaims the leases of provably dead owners. Elapsed time is no proof; whatever is unreadable counts as alive."""
 
     name = "takeover"
+    grace_seconds = 5.0
 
     def __init__(self, driver: ProcessWorkDriver, view: FleetView, directory: FleetDirectory) -> None:
         super().__init__(driver.context.metrics.service_crashed)

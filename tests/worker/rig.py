@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.metrics import WorkerMetrics
@@ -26,6 +26,7 @@ from lash_worker.services.watcher import Watcher
 from lash_worker.services.worker_context import WorkerContext
 from lash_worker.worker_settings import WorkerSettings
 
+Output = TypeVar("Output", bound=ProcessAwaitOutput)
 Body = Callable[[ProcessRun], Awaitable[AnyAwaitOutput]]
 
 
@@ -92,7 +93,8 @@ class Rig:
     ) -> None:
         self.stores = stores
         self.registry = stores.process_registry
-        self.settings = WorkerSettings(**({"lease_ttl_ms": 2_000, "concurrency": 8} | settings))
+        values: dict[str, Any] = {"lease_ttl_ms": 2_000, "concurrency": 8}
+        self.settings = WorkerSettings(**(values | settings))
         self.metrics = WorkerMetrics(["work"])
         self.deaths = deaths or Deaths()
         self.registry.use_process_table(self.deaths)
@@ -132,6 +134,12 @@ class Rig:
         async with asyncio.timeout(within_seconds):
             return await self.registry.await_terminal(process_id)
 
+    async def output_of(self, process_id: str, kind: type[Output], within_seconds: float = 5) -> Output:
+        """The outcome of a process, which must be of this kind."""
+        output = (await self.end_of(process_id, within_seconds)).await_output
+        assert isinstance(output, kind), output
+        return output
+
     async def row(self, process_id: str) -> ProcessRecord:
         """The row as it is."""
         record = await self.registry.get_process(process_id)
@@ -144,7 +152,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(stores: InMemoryStores, body: Body, **facts: Any) -> AsyncIterator[Rig]:
+async def running(stores: InMemoryStores, body: Body, **facts: Any) -> AsyncGenerator[Rig]:
     """A started rig."""
     rig = Rig(stores, body, **facts)
     await rig.start()

@@ -7,7 +7,14 @@ from typing import Any
 
 from lash_core.errors import OutcomeUnknownError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
-from lash_core.model.await_output import AnyAwaitOutput, FailureOutput, ProcessAwaitOutput
+from lash_core.model.await_output import (
+    AbandonedOutput,
+    AnyAwaitOutput,
+    CancelledOutput,
+    FailureOutput,
+    ProcessAwaitOutput,
+    Success,
+)
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.facts import AbandonRequest
 from lash_core.model.lease import Acquired
@@ -28,9 +35,9 @@ async def test_every_process_ends_once_and_the_slots_bound_the_runs() -> None:
 
     async with running(InMemoryStores(), body, concurrency=5) as rig:
         await rig.put(*(registration(f"p{number}") for number in range(60)))
-        records = [await rig.end_of(f"p{number}") for number in range(60)]
+        outputs = [await rig.output_of(f"p{number}", Success) for number in range(60)]
 
-        assert [f"p{number}" for number in range(60)] == [record.status.await_output.value for record in records]
+        assert [f"p{number}" for number in range(60)] == [output.value for output in outputs]
         assert 5 >= max(together)
         assert 60.0 == rig.sample("lash_processes_finished_total", kind="work", outcome="completed")
         await eventually(lambda: rig.driver.slots.free == 5)
@@ -47,7 +54,7 @@ async def test_cancel_fires_the_token_of_a_running_process_with_its_reason() -> 
         record = await rig.end_of("p", 1)
 
         assert "cancelled" == record.status.state
-        assert "enough" == record.await_output.message
+        assert CancelledOutput(message="enough") == record.await_output
         assert record.cancel_request is not None
         assert record.cancel_request.seen_at_ms is not None
         assert 1.0 == rig.sample("lash_cancel_latency_seconds_count")
@@ -65,9 +72,7 @@ async def test_cancel_recorded_before_a_crash_cancels_the_rerun() -> None:
     deaths = Deaths()
     deaths.pids.add(99)
     async with running(stores, until_cancelled, deaths=deaths) as rig:
-        record = await rig.end_of("p")
-
-        assert "before the crash" == record.await_output.message
+        assert "before the crash" == (await rig.output_of("p", CancelledOutput)).message
 
 
 async def test_work_of_a_provably_dead_peer_goes_on_at_once() -> None:
@@ -110,11 +115,11 @@ async def test_started_owner_bound_work_of_a_dead_owner_is_abandoned_not_repeate
         assert (await victim.row("p")).first_started is not None
         deaths.pids.add(99)
         async with running(stores, second, deaths=deaths, pid=1) as rig:
-            record = await rig.end_of("p")
+            evidence = (await rig.output_of("p", AbandonedOutput)).evidence
 
-    assert "abandoned" == record.status.state
-    assert "sweep" == record.await_output.evidence.writer.value
-    assert "worker99" == record.await_output.evidence.owner.owner_id
+    assert "sweep" == evidence.writer.value
+    assert evidence.owner is not None
+    assert "worker99" == evidence.owner.owner_id
     assert ["first"] == ran
 
 
@@ -123,10 +128,10 @@ async def test_abandon_request_on_externally_owned_work_is_reconciled() -> None:
     async with running(InMemoryStores(), succeed) as rig:
         await rig.put(registration("p", "externally_owned", input=ProcessInput.external({"label": "x"}), env_ref=None))
         await rig.registry.request_abandon("p", AbandonRequest(requested_by="ops", requested_at_ms=1))
-        record = await rig.end_of("p")
+        evidence = (await rig.output_of("p", AbandonedOutput)).evidence
 
-        assert "reconciled_request" == record.await_output.evidence.writer.value
-        assert record.await_output.evidence.owner is None
+        assert "reconciled_request" == evidence.writer.value
+        assert evidence.owner is None
 
 
 async def test_unknown_kind_is_declined_and_never_fails() -> None:
@@ -160,10 +165,8 @@ async def test_poisoned_process_fails_with_the_evidence_of_its_deaths() -> None:
         observed = outcome.lease
 
     async with running(stores, succeed, deaths=deaths, poison_deaths_max=3) as rig:
-        record = await rig.end_of("p")
+        output = await rig.output_of("p", FailureOutput)
 
-        output = record.await_output
-        assert isinstance(output, FailureOutput)
         assert ("resource_limit", "process_poisoned") == (output.class_.value, output.code)
         assert 3 == len(output.raw["evidence"])
         assert ["reclaim", "reclaim", "reclaim"] == [entry["kind"] for entry in output.raw["evidence"]]
@@ -183,11 +186,11 @@ async def test_drain_hands_rerunnable_work_to_a_peer_and_abandons_started_owner_
         await eventually(lambda: len(started) == 2)
         async with running(stores, succeed, pid=2) as peer:
             assert 2 == await leaving.driver.drain(20)
-            again, once = await peer.end_of("again", 1), await peer.end_of("once", 1)
+            again, once = await peer.end_of("again", 1), await peer.output_of("once", AbandonedOutput, 1)
 
         assert "completed" == again.status.state
         assert ["yield"] == [entry.kind for entry in await stores.process_registry.audit_entries("again")]
-        assert "owner_drain" == once.await_output.evidence.writer.value
+        assert "owner_drain" == once.evidence.writer.value
         assert 0 == again.deaths
 
 
@@ -210,9 +213,8 @@ async def test_timeout_ends_a_process_as_failed() -> None:
     """The time is per process; the run is told like by a cancel."""
     async with running(InMemoryStores(), until_cancelled) as rig:
         await rig.put(registration("p", timeout_ms=30))
-        output = (await rig.end_of("p")).await_output
+        output = await rig.output_of("p", FailureOutput)
 
-        assert isinstance(output, FailureOutput)
         assert ("timeout", "process_timeout") == (output.class_.value, output.code)
 
 
@@ -261,9 +263,8 @@ async def test_boundary_error_of_a_run_fails_the_process() -> None:
 
     async with running(InMemoryStores(), body) as rig:
         await rig.put(registration("p"))
-        output = (await rig.end_of("p")).await_output
+        output = await rig.output_of("p", FailureOutput)
 
-        assert isinstance(output, FailureOutput)
         assert ("execution", "process_recovery_failed") == (output.class_.value, output.code)
 
 
@@ -281,7 +282,7 @@ async def test_lost_reply_of_a_completion_doubles_nothing() -> None:
             raise OutcomeUnknownError("the reply was lost")
         return answer
 
-    registry.complete_processes_with_lease = lossy  # type: ignore[method-assign]
+    registry.complete_processes_with_lease = lossy
     async with running(stores, succeed) as rig:
         await rig.put(registration("p"))
         await eventually(lambda: rig.sample("lash_fenced_writes_total", verb="complete_processes_with_lease") == 1.0)
@@ -300,9 +301,8 @@ async def test_result_that_the_store_refuses_fails_the_process() -> None:
 
     async with running(InMemoryStores(), body) as rig:
         await rig.put(registration("p"))
-        output = (await rig.end_of("p")).await_output
+        output = await rig.output_of("p", FailureOutput)
 
-        assert isinstance(output, FailureOutput)
         assert ("invalid_request", "process_result_invalid") == (output.class_.value, output.code)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -54,11 +54,11 @@ class Renewals:
 
 
 @asynccontextmanager
-async def keeping(renewals: Any, ttl_ms: int) -> AsyncIterator[LeaseKeeper]:
+async def keeping(renewals: Any, ttl_ms: int) -> AsyncGenerator[LeaseKeeper]:
     """A started keeper over these renewals, in its own thread and loop."""
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[ProcessRegistry]:
+    async def opened() -> AsyncGenerator[ProcessRegistry]:
         yield cast("ProcessRegistry", renewals)
 
     keeper = LeaseKeeper(cast("ProcessRegistry", renewals), LeaseTimings(ttl_ms), WorkerMetrics(), opened)

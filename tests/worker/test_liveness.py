@@ -59,7 +59,11 @@ def test_reaped_child_is_dead_and_a_zombie_is_not() -> None:
 
 def test_unreadable_start_time_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of another user under hidepid exists for kill and not for /proc."""
-    monkeypatch.setattr(liveness, "process_stat", lambda pid: None)
+
+    def unreadable(pid: int) -> None:
+        del pid
+
+    monkeypatch.setattr(liveness, "process_stat", unreadable)
 
     assert not TABLE.is_dead(os.getpid(), 1)
     assert not TABLE.is_dead(0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lash_core.model.await_output import AbandonEvidence, AbandonWriter, ProcessAwaitOutput
@@ -31,7 +33,7 @@ NOW = Circumstances(now_ms=5_000)
 KNOWN = KnownWork({"report": "1"}, tools={"search"}, host_profile_id="here")
 
 
-def row(disposition: str = "rerunnable", **facts: object) -> ProcessRecord:
+def row(disposition: str = "rerunnable", **facts: Any) -> ProcessRecord:
     """A row of the known kind with these facts."""
     registration = ProcessRegistration(
         id="p", input=ProcessInput.engine("report"), disposition=RecoveryDisposition(disposition), env_ref=EMPTY_ENV_REF
@@ -39,8 +41,8 @@ def row(disposition: str = "rerunnable", **facts: object) -> ProcessRecord:
     return new_record(registration, "hash", 1_000).model_copy(update=facts)
 
 
-STARTED = {"first_started": ProcessStarted(owner=OWNER, started_at_ms=2_000)}
-ABANDON = {"abandon_request": AbandonRequest(requested_by="ops", requested_at_ms=3_000)}
+STARTED: dict[str, Any] = {"first_started": ProcessStarted(owner=OWNER, started_at_ms=2_000)}
+ABANDON: dict[str, Any] = {"abandon_request": AbandonRequest(requested_by="ops", requested_at_ms=3_000)}
 
 
 def test_terminal_row_is_only_released() -> None:
