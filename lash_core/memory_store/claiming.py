@@ -77,8 +77,8 @@ class ClaimOperations(RegistryPart):
 
 def _due_after_death(row: Row, now_ms: int) -> float:
     record = row.record
-    if record.disposition is RecoveryDisposition.EXTERNALLY_OWNED and record.abandon_request is None:
-        return NEVER
+    if record.disposition is RecoveryDisposition.EXTERNALLY_OWNED:
+        return NEVER if record.abandon_request is None else now_ms
     if record.disposition is RecoveryDisposition.OWNER_BOUND and record.first_started is not None:
         # Offered once more, so that a worker decides on the row by contract 3.4.
         return now_ms

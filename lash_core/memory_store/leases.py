@@ -58,7 +58,7 @@ class LeaseOperations(RegistryPart):
             proved = table is not None and is_provably_dead(holding.lease.owner, owner, table)
             if not proved or not holding.lease.same_acquisition(observed):
                 return Busy(holder=_as_held(row, holding))
-            self._state.count_death(row, "reclaim", "proof")
+            self._state.count_death(row, "reclaim", "provably_dead", taken_by=owner.owner_id)
             self._state.let_go(row)
             return Acquired(lease=give_lease(self._state, row, owner, lease_ttl_ms))
 
@@ -70,7 +70,7 @@ class LeaseOperations(RegistryPart):
 
     def _take(self, row: Row, owner: LeaseOwnerIdentity, lease_ttl_ms: int) -> ProcessLease:
         if row.holding is not None:
-            self._state.count_death(row, "takeover", "expired")
+            self._state.count_death(row, "takeover", "expired", taken_by=owner.owner_id)
             self._state.let_go(row)
         return give_lease(self._state, row, owner, lease_ttl_ms)
 
@@ -187,10 +187,10 @@ def release(state: RegistryState, row: Row, reason: ReleaseReason) -> None:
     if row.holding is not None:
         row.released_token = row.holding.lease.lease_token
     state.let_go(row, declined=reason.kind == "declined")
+    if reason.kind in _RELEASE_AUDIT:
+        state.note(row, _RELEASE_AUDIT[reason.kind], detail=reason.detail)
     if row.record.is_terminal:
         return
-    if reason.kind in _RELEASE_AUDIT:
-        state.note(row, _RELEASE_AUDIT[reason.kind], **({"detail": reason.detail} if reason.detail else {}))
     now_ms = state.clock.now_ms()
     state.schedule(row, now_ms if marked and may_be_offered(row.record) else _due_after_release(row, reason, now_ms))
 

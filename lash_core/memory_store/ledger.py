@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from lash_core.errors import AlreadyTerminalError, LimitExceededError, ReplayKeyConflictError
-from lash_core.memory_store.state import NEVER, RegistryState, Row
+from lash_core.memory_store.state import NEVER, RegistryState, Row, may_run_again
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.completion import cancelled_before_start
 from lash_core.model.disposition import RecoveryDisposition
@@ -17,7 +17,7 @@ from lash_core.model.event import (
     ProcessEventAppendResult,
     payload_hash,
 )
-from lash_core.model.event_type import CANCEL_REQUESTED, SIGNAL_PREFIX
+from lash_core.model.event_type import CANCEL_REQUESTED
 from lash_core.model.facts import CancelRequest
 from lash_core.model.ids import check_replay_key
 from lash_core.model.lease import ProcessLease
@@ -152,17 +152,17 @@ def _react(
             state.mark(row, "cancel" if cancel and claimable else "signal")
     elif claimable and cancel and row.record.attempt == 0:
         _end_before_start(state, row, request, event.occurred_at_ms)
-    elif claimable and row.due_ms > event.occurred_at_ms and (cancel or _may_wait_for(row, request)):
+    elif claimable and row.due_ms > event.occurred_at_ms and (cancel or _waits_for_event(row)):
         state.schedule(row, event.occurred_at_ms)
 
 
-def _may_wait_for(row: Row, request: ProcessEventAppendRequest) -> bool:
-    """True when the event may be what a parked row waits for.
+def _waits_for_event(row: Row) -> bool:
+    """True for a parked row: the event may be what it waits for.
 
-    A row that is merely due later, or that stands back after deaths, must not start early because of an event.
+    A row that is merely due later, stands back after deaths, or waits for a person is not woken by an event.
     """
-    signal = request.event_type.startswith(SIGNAL_PREFIX)
-    return row.due_ms == NEVER or (signal and row.record.wait is not None)
+    parked = row.record.attempt > 0 and (row.due_ms == NEVER or row.record.wait is not None)
+    return parked and may_run_again(row.record)
 
 
 def _record_cancel(row: Row, request: ProcessEventAppendRequest, event: ProcessEvent) -> None:

@@ -33,6 +33,7 @@ NEVER = math.inf
 
 
 Mark = Literal["cancel", "signal"]
+DeathEvidence = Literal["expired", "provably_dead"]
 
 
 @dataclass(slots=True)
@@ -143,9 +144,9 @@ class RegistryState:
         return self._last_fence
 
     def note(self, row: Row, kind: AuditKind, **evidence: Any) -> None:
-        """Add an audit entry. Declines or parks in a row keep one, so that they push out no evidence."""
-        if kind in ("decline", "park") and row.audit and row.audit[-1].kind == kind:
-            row.audit.pop()
+        """Add an audit entry. Declines in a row are one entry with a count, so that they push out no evidence."""
+        if kind == "decline" and row.audit and row.audit[-1].kind == "decline":
+            evidence["count"] = row.audit.pop().evidence.get("count", 1) + 1
         row.audit.append(AuditEntry(kind=kind, at_ms=self.clock.now_ms(), evidence=evidence))
 
     # -- the ready queues ------------------------------------------------------------------------
@@ -230,7 +231,7 @@ class RegistryState:
         if stored < lease.fenced_writes:
             raise StoreBehindError(row.record.id, acknowledged=lease.fenced_writes, stored=stored)
 
-    def count_death(self, row: Row, kind: AuditKind, reason: Literal["expired", "proof"]) -> None:
+    def count_death(self, row: Row, kind: AuditKind, evidence: DeathEvidence, **taken_by: str) -> None:
         """Count the death of a row's holder (DESIGN 4, poison): in a row only without a fenced write in between."""
         record, holding = row.record, row.holding
         if holding is None or record.is_terminal:
@@ -238,18 +239,17 @@ class RegistryState:
         repeated = record.deaths > 0 and record.fenced_writes == row.death_writes
         row.death_writes = record.fenced_writes
         row.update(deaths=record.deaths + 1 if repeated else 1)
-        lease, evidence = holding.lease, dict[str, Any]()
-        if not lease.owner.same_incarnation(holding.claimant):
-            evidence["attempt"] = lease.lease_token
+        lease = holding.lease
         self.note(
             row,
             kind,
-            claimed_at_ms=lease.claimed_at_epoch_ms,
             deaths=row.record.deaths,
-            fence=lease.fencing_token,
-            owner=holding.claimant.to_json_value(),
-            reason=reason,
-            **evidence,
+            evidence=evidence,
+            expires_at_ms=lease.expires_at_epoch_ms,
+            fencing_token=lease.fencing_token,
+            owner_id=lease.owner.owner_id,
+            incarnation_id=lease.owner.incarnation_id,
+            **taken_by,
         )
 
 

@@ -19,7 +19,6 @@ COMPLETED = "process.completed"
 FAILED = "process.failed"
 CANCELLED = "process.cancelled"
 ABANDONED = "process.abandoned"
-SIGNAL_PREFIX = "signal."
 YIELD = "process.yield"
 WAKE = "process.wake"
 
