@@ -215,7 +215,10 @@ def _start(data_dir: Path, settings: EmbeddedSettings, lock_fd: int) -> ServerSt
     command = [binary.path, *(part for name, value in options.items() for part in (f"--{name}", value))]
     process = start_server(command, lock_fd=lock_fd, unix_socket=unix_socket, log=log)
     with _guard:
+        former = _children.pop(str(data_dir), None)
         _children[str(data_dir)] = process
+    if former is not None:
+        stop_child(former)  # dead, or it would hold the lock; this collects its exit status
     started = ServerStamp(
         family=binary.family,
         version=".".join(str(part) for part in binary.version),

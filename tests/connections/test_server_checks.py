@@ -71,9 +71,11 @@ async def test_where_config_is_refused_info_has_to_do(connect: Open):
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
 async def test_a_server_that_evicts_any_key_is_refused(policy: str, connect: Open):
     """It would lose processes without a word."""
-    with ValkeyServer(arguments=("--maxmemory-policy", policy)) as server:
-        with pytest.raises(StoreRefusedError, match=f"maxmemory-policy {policy}") as caught:
-            await connect(server.url)
+    with (
+        ValkeyServer(arguments=("--maxmemory-policy", policy)) as server,
+        pytest.raises(StoreRefusedError, match=f"maxmemory-policy {policy}") as caught,
+    ):
+        await connect(server.url)
 
     assert ("maxmemory-policy", policy, "noeviction") == (caught.value.field, caught.value.value, caught.value.limit)
 
