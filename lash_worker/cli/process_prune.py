@@ -32,7 +32,7 @@ _ENDED = ("any", "completed", "failed", "cancelled", "abandoned")
 @pass_invocation
 def prune(invocation: Invocation, *, age_ms: int, yes: bool, as_json: bool, **given: Any) -> None:
     """Delete processes that ended long ago, with their events. Never running ones, never past a projector's cursor."""
-    if not yes and not as_json:
+    if not yes:
         click.confirm("Delete ended processes and their events for good?", abort=True, err=True)
     facets: ListOptions = {
         "status": given["status"],
