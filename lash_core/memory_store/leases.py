@@ -187,10 +187,10 @@ def release(state: RegistryState, row: Row, reason: ReleaseReason) -> None:
     if row.holding is not None:
         row.released_token = row.holding.lease.lease_token
     state.let_go(row, declined=reason.kind == "declined")
-    if reason.kind in _RELEASE_AUDIT:
-        state.note(row, _RELEASE_AUDIT[reason.kind], detail=reason.detail)
     if row.record.is_terminal:
         return
+    if reason.kind in _RELEASE_AUDIT:
+        state.note(row, _RELEASE_AUDIT[reason.kind], detail=reason.detail)
     now_ms = state.clock.now_ms()
     state.schedule(row, now_ms if marked and may_be_offered(row.record) else _due_after_release(row, reason, now_ms))
 
