@@ -86,7 +86,7 @@ class LashClient:
     Args:
         stores: ``RedisStores``, ``InMemoryStores`` or anything with a process registry and a directory.
         app: an app whose manifests come before the directory's.
-        settings: limits for checks before anything is sent; the environment's by default.
+        settings: with them the payload limit is checked before anything is sent; without, the store alone checks it.
         on_close: called once, after the stores are closed.
     """
 
@@ -99,7 +99,8 @@ class LashClient:
         on_close: Callable[[], None] | None = None,
     ) -> None:
         self.stores = stores
-        self.settings = load_settings() if settings is None else settings
+        self.settings = Settings() if settings is None else settings
+        self._limits = None if settings is None else settings.store.limits
         self._kinds = KindResolver(stores.directory, app)
         self._on_close = on_close
 
@@ -250,7 +251,7 @@ class LashClient:
 
     async def _plan(self, kind: str, options: EnqueueOptions) -> StartPlan:
         manifest = await self._kinds.resolve(kind, options.get("disposition"))
-        return StartPlan(manifest, options, self.settings.store.limits)
+        return StartPlan(manifest, options, self._limits)
 
     async def _enqueue_part(
         self, plan: StartPlan, params_list: Sequence[Any], ids: Sequence[str]

@@ -128,7 +128,7 @@ def parse_disposition(value: RecoveryDisposition | str) -> RecoveryDisposition:
 class StartPlan:
     """Everything about a start that does not vary over the items of one ``enqueue_many``."""
 
-    def __init__(self, manifest: KindManifest, options: EnqueueOptions, limits: Limits) -> None:
+    def __init__(self, manifest: KindManifest, options: EnqueueOptions, limits: Limits | None) -> None:
         unknown = options.keys() - _OPTIONS
         if unknown:
             raise TypeError(f"enqueue() has no option {', '.join(sorted(unknown))}")
@@ -162,7 +162,9 @@ class StartPlan:
             InvalidJsonError: params that are not JSON. LimitExceededError: params over the payload limit.
         """
         payload = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
-        self._limits.check_payload_size(_json_size(payload), field="params", process_id=process_id)
+        size = _json_size(payload)
+        if self._limits is not None:
+            self._limits.check_payload_size(size, field="params", process_id=process_id)
         check_params(self._manifest, payload)
         kind = self._manifest.kind
         run = (
