@@ -11,6 +11,7 @@ from lash_core.model.base import Model
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import ProcessEventType
 from lash_core.model.facts import AbandonRequest, CancelRequest, ProcessExternalRef, ProcessStarted, WaitState
+from lash_core.model.fast_build import fast_build
 from lash_core.model.process_input import AnyProcessInput, ProcessIdentity
 from lash_core.model.registration import ProcessRegistration, RetryPolicy
 from lash_core.model.scope import ProcessProvenance, SessionScope
@@ -120,21 +121,26 @@ class ProcessRecord(Model):
 
     def to_registration(self) -> ProcessRegistration:
         """The registration this row was made from; hashes to ``registration_hash`` while the wake target is set."""
-        return ProcessRegistration(
-            id=self.id,
-            input=self.input,
-            disposition=self.disposition,
-            identity=self.identity,
-            event_types=self.event_types,
-            provenance=self.provenance,
-            env_ref=self.env_ref,
-            wake_target=self.wake_target,
-            queue=self.queue,
-            due_at_ms=self.due_at_ms,
-            timeout_ms=self.timeout_ms,
-            app_version=self.app_version,
-            version_pin=self.version_pin,
-            retry_policy=self.retry_policy,
+        # Built unchecked: a worker makes one for each run, of values that this row carries already.
+        return fast_build(
+            ProcessRegistration,
+            {
+                "id": self.id,
+                "input": self.input,
+                "disposition": self.disposition,
+                "identity": self.identity,
+                "event_types": self.event_types,
+                "provenance": self.provenance,
+                "env_ref": self.env_ref,
+                "wake_target": self.wake_target,
+                "queue": self.queue,
+                "due_at_ms": self.due_at_ms,
+                "delay_ms": None,
+                "timeout_ms": self.timeout_ms,
+                "app_version": self.app_version,
+                "version_pin": self.version_pin,
+                "retry_policy": self.retry_policy,
+            },
         )
 
 

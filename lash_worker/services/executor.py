@@ -15,6 +15,7 @@ from lash_core.model.await_output import AbandonEvidence, AbandonWriter, AnyAwai
 from lash_core.model.completion import POISON_CODE
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import CancelRequest, ProcessStarted
+from lash_core.model.fast_build import fast_build
 from lash_core.model.lease import ClaimedProcess, ProcessLease, ReleaseReason, Renewed, takeover_backoff_ms
 from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
 from lash_core.model.record import ProcessRecord
@@ -255,7 +256,8 @@ class Executor:
         run.settled = True
         started = None
         if run.started and run.record.first_started is None:
-            started = ProcessStarted(owner=self._context.identity, started_at_ms=self._context.clock.now_ms())
+            facts = {"owner": self._context.identity, "started_at_ms": self._context.clock.now_ms()}
+            started = fast_build(ProcessStarted, facts)
         self._completer.submit(Completion(run.held, output, started, partial(self._completed, run)))
 
     def _completed(self, run: ProcessRun, completion: Completion, verdict: Verdict, reason: str) -> None:

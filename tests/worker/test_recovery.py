@@ -127,3 +127,15 @@ def test_other_version_tool_and_host_profile_are_declined() -> None:
     assert decide(row(input=tool), KNOWN, NOW) == Decline(1_000, "tool fly")
     foreign = row(provenance=ProcessProvenance(host_profile_id="there"))
     assert decide(foreign, KNOWN, NOW) == Decline(1_000, "host profile there")
+
+
+def test_row_gives_back_the_registration_it_was_made_from() -> None:
+    """It is built unchecked for speed: every field is there, and it hashes alike."""
+    registration = ProcessRegistration(
+        id="p", input=ProcessInput.engine("report", {"a": 1}), disposition=RecoveryDisposition.RERUNNABLE, timeout_ms=7
+    )
+    made = new_record(registration, registration.registration_hash, 1_000).to_registration()
+
+    assert set(ProcessRegistration.model_fields) == set(made.__dict__)
+    assert registration.registration_hash == made.registration_hash
+    assert 7 == made.timeout_ms
