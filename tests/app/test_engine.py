@@ -307,7 +307,7 @@ async def test_wakes_of_a_run_go_to_its_wake_target() -> None:
             seen.append(request)
             return await append(process_id, request, **named)
 
-        bench.process_registry.append_event = spy  # type: ignore[method-assign]
+        bench.process_registry.append_event = spy
         context = (await bench.claim("wakes")).with_wake_target_scope(SessionScope("s"))
         await bench.run("wakes", context=context)
 
@@ -334,7 +334,7 @@ async def test_a_store_failure_of_the_context_is_the_workers_business() -> None:
         async def gone(*args: Any, **named: Any) -> Any:
             raise StoreUnreachableError("gone")
 
-        bench.process_registry.append_event = gone  # type: ignore[method-assign]
+        bench.process_registry.append_event = gone
         with pytest.raises(StoreUnreachableError, match="gone"):
             await bench.run("outage", "pass")
         assert Success(value="handled") == await bench.run("outage", "catch")

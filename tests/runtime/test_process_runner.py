@@ -13,6 +13,7 @@ from lash_core.errors import MissingEnvironmentError, PluginSessionError, StoreU
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import AnyAwaitOutput, FailureOutput, ProcessAwaitOutput, ToolFailureClass
 from lash_core.model.base import JsonValue
+from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.environment import EMPTY_ENV_REF, ProcessExecutionEnvSpec
 from lash_core.model.execution_scope import ExecutionScope
@@ -97,13 +98,17 @@ def parts(body: Body | None = None, answer: Callable[[ToolContext, Any], Any] | 
 def engine_work(env_ref: str | None = EMPTY_ENV_REF, session: str | None = None) -> ProcessRegistration:
     provenance = ProcessProvenance.for_session(SessionScope(session)) if session else ProcessProvenance()
     return ProcessRegistration(
-        "p", ProcessInput.engine("work", {"n": 1}), "rerunnable", env_ref=env_ref, provenance=provenance
+        "p",
+        ProcessInput.engine("work", {"n": 1}),
+        RecoveryDisposition.RERUNNABLE,
+        env_ref=env_ref,
+        provenance=provenance,
     )
 
 
 def tool_work(name: str = "search") -> ProcessRegistration:
     call = PreparedToolCall("c-1", "t-1", name, {"q": "x"})
-    return ProcessRegistration("p", ProcessInput.tool_call(call), "rerunnable", env_ref=EMPTY_ENV_REF)
+    return ProcessRegistration("p", ProcessInput.tool_call(call), RecoveryDisposition.RERUNNABLE, env_ref=EMPTY_ENV_REF)
 
 
 def failure(output: AnyAwaitOutput) -> tuple[ToolFailureClass, str, str]:
@@ -155,14 +160,16 @@ async def test_a_store_failure_of_an_engine_is_the_workers_business() -> None:
 
 async def test_external_input_answers_its_metadata() -> None:
     """A direct run of it runs nothing (decision 2)."""
-    work = ProcessRegistration("p", ProcessInput.external({"job": 7}), "externally_owned")
+    work = ProcessRegistration("p", ProcessInput.external({"job": 7}), RecoveryDisposition.EXTERNALLY_OWNED)
 
     assert ProcessAwaitOutput.success({"metadata": {"job": 7}}) == await parts().run(work)
 
 
 async def test_a_session_turn_says_that_it_is_not_available_yet() -> None:
     """A clear outcome and no exception."""
-    output = await parts().run(ProcessRegistration("p", ProcessInput.session_turn({}, {}), "rerunnable"))
+    output = await parts().run(
+        ProcessRegistration("p", ProcessInput.session_turn({}, {}), RecoveryDisposition.RERUNNABLE)
+    )
 
     assert (ToolFailureClass.UNAVAILABLE, "process_session_turn_not_available") == failure(output)[:2]
     assert "not available yet" in failure(output)[2]
