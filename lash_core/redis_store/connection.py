@@ -13,7 +13,7 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import ResponseError
 
 from lash_core.clock import own_time_ms
-from lash_core.errors import LashError
+from lash_core.errors import LashError, SettingsError, StoreRefusedError
 from lash_core.redis_store.address import Endpoint, ServerAddress, Topology, parse_url
 from lash_core.redis_store.cluster_routes import ClusterRoutes
 from lash_core.redis_store.commands import Command
@@ -97,7 +97,9 @@ class RedisConnection:
     @property
     def report(self) -> ServerReport:
         """What the server that was looked at last said of itself; its warnings are those of all nodes."""
-        reports = list(self._factory.reports.values())
+        known = self._factory.reports
+        serving = [known[name] for node in self.routes.nodes() if (name := str(node.endpoint)) in known]
+        reports = serving or list(known.values())
         return reports[-1].with_warnings(tuple(dict.fromkeys(text for one in reports for text in one.warnings)))
 
     async def pipeline(self, commands: Sequence[Command], *, durable: bool = False) -> list[Any]:
@@ -238,7 +240,8 @@ def _revived(revive: Callable[[], str]) -> Resolve:
         try:
             url = await asyncio.to_thread(revive)
         except LashError as error:
-            raise NotSentError(error.message) from None
+            final = error if isinstance(error, StoreRefusedError | SettingsError) else None
+            raise NotSentError(error.message, final) from None
         return parse_url(url).endpoints[0]
 
     return resolve

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from lash_core.errors import SettingsError
 from lash_core.redis_store.address import Credentials, Endpoint, ServerAddress
 from lash_core.redis_store.commands import pack_commands
-from lash_core.redis_store.redis_errors import connect_reason, connect_refusal
+from lash_core.redis_store.redis_errors import connect_reason, connect_refusal, unreachable
 from lash_core.redis_store.wire import NotSentError, ReplyLostError, Wire
 from lash_core.settings import StoreSettings
 
@@ -38,6 +38,7 @@ class Dialer:
         self._seconds = settings.connect_timeout_ms / 1_000
         self._provider = credential_provider
         self._wires: set[Wire] = set()
+        self._closed = False
         self._tls = _tls_context(address, insecure=settings.insecure_tls) if address.tls else None
 
     async def dial(
@@ -50,16 +51,24 @@ class Dialer:
         """Connect and introduce ourselves.
 
         Raises:
-            NotSentError: with ``refusal`` when another attempt cannot help (password, certificate, version).
+            NotSentError: with ``refusal`` when another attempt cannot help (password, certificate, version, closed).
         """
+        self.check_open()
         return await self._dial(endpoint, await self._credentials(), self._address.db, on_push, on_lost)
+
+    def check_open(self) -> None:
+        """Raises: NotSentError, with ``refusal``, after ``close``: nobody shall wait for what will never be."""
+        if self._closed:
+            closed = unreachable(self._address.where, "the connection was closed by this process")
+            raise NotSentError(closed.message, closed)
 
     async def dial_sentinel(self, endpoint: Endpoint) -> Wire:
         """Connect to a sentinel: own credentials, no database. Raises: NotSentError."""
         return await self._dial(endpoint, self._address.sentinel_credentials, 0, None, None)
 
     async def close(self) -> None:
-        """End every connection made here and wait until the operating system has closed them."""
+        """End every connection made here, and wait until the operating system has closed them. Makes no more."""
+        self._closed = True
         wires = list(self._wires)
         for wire in wires:
             wire.close()

@@ -88,8 +88,9 @@ class Node:
     async def connect(self) -> Wire:
         """The shared connection, made anew when it has ended. Raises: NotSentError."""
         async with self._connecting:
+            self._dialer.check_open()
             if self._closed:
-                raise NotSentError("the connection was closed by this process")
+                raise NotSentError(f"{self.endpoint} has left the deployment")
             if self._shared is not None and self._shared.is_open:
                 return self._shared
             self._drop_idle()
