@@ -31,7 +31,9 @@ _NO_BOUND = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Candidate:
+    """A row that looked prunable, with the registration it had then."""
+
     process_id: str
     registration_hash: str
 
@@ -111,16 +113,16 @@ class ProcessPrune(ProcessGrants):
         process_ids: Sequence[str],
         cutoff_ms: int,
         filter: ProcessFilter | None,
-    ) -> list[_Candidate]:
+    ) -> list[Candidate]:
         """Rows that look prunable; the script decides."""
         controls = [keys.control(process_id) for process_id in process_ids]
         facts = await self._context.connection.read(
             [Command(control, ("HMGET", control, "st", "ua", "ca", "dg")) for control in controls]
         )
-        found: list[_Candidate] = []
+        found: list[Candidate] = []
         for process_id, (status, updated, created, registration_hash) in zip(process_ids, facts, strict=True):
             if status not in (None, "r") and int(updated or created) < cutoff_ms:
-                found.append(_Candidate(process_id, registration_hash))
+                found.append(Candidate(process_id, registration_hash))
         if filter is None or not found:
             return found
         rows = await self._rows.read_rows([candidate.process_id for candidate in found])
@@ -131,7 +133,7 @@ class ProcessPrune(ProcessGrants):
         ]
 
     async def _prune(
-        self, keys: PartitionKeys, candidates: Sequence[_Candidate], cutoff_ms: int, bound: int
+        self, keys: PartitionKeys, candidates: Sequence[Candidate], cutoff_ms: int, bound: int
     ) -> list[int]:
         """Prune in one script; returns the events removed of each row that went."""
         script_keys = [keys.changes, keys.meta, keys.owners, keys.leases, keys.marks, keys.outbox]
@@ -154,7 +156,7 @@ class ProcessPrune(ProcessGrants):
                 await self.carry_out([entry])
         return removed
 
-    async def _woken_sessions(self, keys: PartitionKeys, candidates: Sequence[_Candidate]) -> list[str | None]:
+    async def _woken_sessions(self, keys: PartitionKeys, candidates: Sequence[Candidate]) -> list[str | None]:
         """The session that each row wakes, for its note there."""
         texts = [keys.registration(candidate.process_id) for candidate in candidates]
         found: list[str | None] = []

@@ -11,6 +11,7 @@ from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.lease import Acquired, ProcessLease
 from lash_core.model.reports import PruneReport
 from lash_core.model.scope import SessionScope
+from lash_core.redis_store import process_prune
 from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
@@ -62,6 +63,7 @@ async def test_nothing_of_a_row_is_left(stores: RedisStores) -> None:
         await stores.context.connection.execute(head, "HSET", head, "f", "v")
         await registry.grant_handle(SessionScope(session_id=own), wanted.id, ProcessHandleDescriptor())
     await ended(stores, wanted.id)
+    await lease_of(stores, wanted.id)
 
     assert PruneReport(pruned_processes=1, pruned_events=2) == await prune_all(stores)
 
@@ -100,13 +102,15 @@ async def test_a_lease_of_the_pruned_life_is_refused_in_the_next(stores: RedisSt
     old = await lease_of(stores, wanted.id)
     await prune_all(stores)
     await stores.process_registry.register_process(wanted)
-    new = await lease_of(stores, wanted.id)
+    note = ProcessEventAppendRequest(event_type="note", payload=1)
 
+    assert None is await stores.process_registry.get_process_lease(wanted.id)
+    with pytest.raises(LeaseLostError):
+        await stores.process_registry.append_event(wanted.id, note, lease=old)
+    new = await lease_of(stores, wanted.id)
     assert new.fencing_token > old.fencing_token
     with pytest.raises(LeaseLostError):
-        await stores.process_registry.append_event(
-            wanted.id, ProcessEventAppendRequest(event_type="note", payload=1), lease=old
-        )
+        await stores.process_registry.append_event(wanted.id, note, lease=old)
 
 
 async def test_a_limit_bounds_one_call(stores: RedisStores) -> None:
@@ -148,3 +152,22 @@ async def test_a_full_server_can_finish_and_shrink() -> None:
             assert [] == await entries(stores)
             await stores.context.connection.execute("", "CONFIG", "SET", "maxmemory", "0")
             await registry.register_process(registration())
+
+
+async def test_the_script_looks_again(stores: RedisStores) -> None:
+    """A row that changed between the look and the script stays: restarted, touched, or changed after the cursor."""
+    registry = stores.process_registry
+    wanted = registration()
+    await registry.register_process(wanted)
+    keys = stores.context.keyspace.of_process(wanted.id)
+    candidate = process_prune.Candidate(wanted.id, wanted.registration_hash)
+    far = await registry.server_time_ms() + FAR_MS
+
+    assert [] == await registry._prune(keys, [candidate], far, 2**53)
+    await ended(stores, wanted.id)
+    row = await registry.get_process(wanted.id)
+    assert row is not None
+    assert [] == await registry._prune(keys, [process_prune.Candidate(wanted.id, "other")], far, 2**53)
+    assert [] == await registry._prune(keys, [candidate], row.updated_at_ms, 2**53)
+    assert [] == await registry._prune(keys, [candidate], far, 1)
+    assert [1] == await registry._prune(keys, [candidate], row.updated_at_ms + 1, 2**53)
