@@ -20,9 +20,11 @@ def prompt_settings(invocation: Invocation) -> Settings:
     """The settings of a short command: it gives up early where a worker would go on trying. Raises: SettingsError."""
     settings = settings_of(invocation)
     store = settings.store
+    # A little less, so that the store's own error, which says more, comes before the general one.
+    bound_ms = GIVE_UP_MS - 500
     bounded = {
-        "connect_timeout_ms": min(store.connect_timeout_ms, GIVE_UP_MS),
-        "call_timeout_ms": min(store.call_timeout_ms, GIVE_UP_MS),
-        "retry_deadline_ms": min(store.retry_deadline_ms, GIVE_UP_MS),
+        "connect_timeout_ms": min(store.connect_timeout_ms, bound_ms),
+        "call_timeout_ms": min(store.call_timeout_ms, bound_ms),
+        "retry_deadline_ms": min(store.retry_deadline_ms, bound_ms),
     }
     return settings.model_copy(update={"store": store.model_copy(update=bounded)})

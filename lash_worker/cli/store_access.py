@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from lash_core.client import LashClient
 from lash_core.errors import StoreUnreachableError
+from lash_core.redis_store.redact import redact_url
 from lash_core.redis_store.stores import RedisStores
 from lash_core.store.client_stores import DeclaredKinds
 from lash_worker.cli.effective_settings import GIVE_UP_MS, prompt_settings
@@ -25,7 +26,13 @@ async def open_client(invocation: Invocation, app: DeclaredKinds | None = None) 
         async with asyncio.timeout(GIVE_UP_MS / 1_000):
             return await LashClient.connect(settings=settings, app=app)
     except TimeoutError as error:
-        raise StoreUnreachableError(f"the server gave no answer within {GIVE_UP_MS} ms", limit=GIVE_UP_MS) from error
+        raise no_answer(settings.redis_url or "the embedded server") from error
+
+
+def no_answer(url: str) -> StoreUnreachableError:
+    """The error of a server that was waited for long enough."""
+    where = redact_url(url)
+    return StoreUnreachableError(f"{where} could not be reached within {GIVE_UP_MS} ms", value=where, limit=GIVE_UP_MS)
 
 
 def with_client(

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from lash_core.client_connect import open_stores
-from lash_core.errors import StoreUnreachableError
 from lash_core.redis_store.embedded import resolve_url
 from lash_core.settings import Settings
 from lash_worker.app import App
@@ -18,6 +17,7 @@ from lash_worker.cli.apps import load_apps
 from lash_worker.cli.effective_settings import GIVE_UP_MS, settings_of
 from lash_worker.cli.invocation import Invocation, app_option, pass_invocation, shared_options
 from lash_worker.cli.logs import start_logging
+from lash_worker.cli.store_access import no_answer
 from lash_worker.cli.worker_options import worker_options, worker_settings
 from lash_worker.supervisor import run_worker
 from lash_worker.worker_settings import WorkerSettings
@@ -56,9 +56,7 @@ async def _run(settings: Settings, worker: WorkerSettings, apps: Sequence[App]) 
             async with asyncio.timeout(GIVE_UP_MS / 1_000):
                 stores = await open_stores(server, settings)
         except TimeoutError as error:
-            raise StoreUnreachableError(
-                f"the server gave no answer within {GIVE_UP_MS} ms", limit=GIVE_UP_MS
-            ) from error
+            raise no_answer(server.url) from error
         try:
             return await run_worker(worker, apps, stores)
         finally:
