@@ -46,7 +46,7 @@ class Figures:
 
 def memory(url: str) -> int:
     with redis.Redis.from_url(url) as client:
-        return int(client.info("memory")["used_memory"])  # pyright: ignore[reportIndexIssue, reportArgumentType]
+        return int(client.info("memory")["used_memory"])
 
 
 def cpu_seconds(pid: int) -> float:
@@ -134,7 +134,7 @@ async def measure_arq(url: str, total: int) -> Figures:
     try:
 
         async def left() -> int:
-            return int(client.zcard("arq:queue"))  # pyright: ignore[reportArgumentType]
+            return int(client.zcard("arq:queue"))
 
         drain, cpu = await drain_rate(left, worker, total)
         finished = (memory(url) - before) / total

@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def until(predicate: object, within_s: float = 30.0) -> None:
 @contextmanager
 def running(
     command: list[str] | str, environment: Mapping[str, str], cwd: Path = ROOT
-) -> Iterator[subprocess.Popen[str]]:
+) -> Generator[subprocess.Popen[str]]:
     """A command line as a process group of its own; killed at the end if it is still there."""
     process = subprocess.Popen(
         command,
