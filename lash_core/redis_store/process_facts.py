@@ -186,7 +186,7 @@ class ProcessFacts(ProcessRegistryBase):
             call = Call(script, keys, (process_id, *write.args, *args))
             reply: list[Any] = (await self._context.scripts.run([call], durable=True))[0]
             word, detail = reply[0], reply[1] if len(reply) > 1 else None
-            acknowledged = write.memory.acknowledged if write.memory is not None else 0
+            acknowledged = int(write.args[2] or 0)
             fault = lease_answer(process_id, word, detail, acknowledged=acknowledged)
             if fault is not None:
                 raise fault
