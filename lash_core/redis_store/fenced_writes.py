@@ -26,7 +26,7 @@ LEASES_REMEMBERED_MAX = 20_000
 class LeaseMemory:
     """What this client knows about one lease: acknowledged fenced writes, marks already reported."""
 
-    acknowledged: int
+    acknowledged: int = 0
     cancel_marks: int = 0
     signal_marks: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -63,12 +63,11 @@ class FencedWrites:
         name = f"{lease.process_id}\n{lease.lease_token}"
         found = self._memories.get(name)
         if found is None:
-            found = self._memories[name] = LeaseMemory(lease.fenced_writes)
+            found = self._memories[name] = LeaseMemory()
             if len(self._memories) > LEASES_REMEMBERED_MAX:
                 self._memories.popitem(last=False)
         else:
             self._memories.move_to_end(name)
-        found.acknowledged = max(found.acknowledged, lease.fenced_writes)
         return found
 
     def acknowledged(self, lease: ProcessLease) -> int:
@@ -88,6 +87,6 @@ class FencedWrites:
             return
         memory = self.memory(lease)
         async with memory.lock:
-            yield FencedWrite(
-                (fence_argument(lease), lease.lease_token, str(memory.acknowledged), secrets.token_hex(8)), memory
-            )
+            acknowledged = max(memory.acknowledged, lease.fenced_writes)
+            args = (fence_argument(lease), lease.lease_token, str(acknowledged), secrets.token_hex(8))
+            yield FencedWrite(args, memory)

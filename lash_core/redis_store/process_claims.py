@@ -90,7 +90,7 @@ class ProcessClaims(ProcessLeases):
     ) -> tuple[ClaimedProcess, ...]:
         """Take up to ``limit`` due rows of ``queues``, each under its own attempt's incarnation, and read them.
 
-        Never takes more than ``limit``. Expired leases it meets are given back to their queues first. A row that this
+        Never takes more than ``limit``. Expired leases of these queues are given back to them first. A row that this
         release cannot read is given back as declined; when a read fails for another reason, the leases stay until they
         expire. A lost reply is asked for again under the same request id.
         """
@@ -130,9 +130,10 @@ class ProcessClaims(ProcessLeases):
         return picture
 
     async def _peek(self, picture: _Picture, queues: tuple[str, ...], targets: Sequence[int]) -> None:
-        """Look at the partitions in one pipeline; give expired leases back."""
+        """Look at the partitions in one pipeline; give expired leases of these queues back."""
         picture.peeked_at_ms = own_time_ms()
         expired = await self._look(picture, queues, targets, self._context.settings.limits.batch_max)
+        expired = self._of_queues(expired, queues)
         touched = sorted({keys.index for keys, _ in expired})
         if touched and await self._requeue(expired):
             await self._look(picture, queues, touched, 0)
@@ -230,17 +231,25 @@ class ProcessClaims(ProcessLeases):
         room = min(limit, self._context.settings.limits.batch_max)
         expired = await self._look(None, (), targets, room)
         if queues is not None:
-            wanted = set(queues)
-            expired = [
-                (keys, [item for item in items if parse_own(item[1], key=keys.owners).queue in wanted])
-                for keys, items in expired
-            ]
+            expired = self._of_queues(expired, queues)
         bounded: list[tuple[PartitionKeys, list[tuple[str, str]]]] = []
         for keys, items in expired:
-            if items and limit > 0:
+            if limit > 0:
                 bounded.append((keys, items[:limit]))
                 limit -= len(items[:limit])
         return await self._requeue(bounded)
+
+    def _of_queues(
+        self, expired: Sequence[tuple[PartitionKeys, list[tuple[str, str]]]], queues: Sequence[str]
+    ) -> list[tuple[PartitionKeys, list[tuple[str, str]]]]:
+        """Those of the expired leases whose rows belong to these queues."""
+        wanted = set(queues)
+        chosen: list[tuple[PartitionKeys, list[tuple[str, str]]]] = []
+        for keys, items in expired:
+            ours = [item for item in items if parse_own(item[1], key=keys.owners).queue in wanted]
+            if ours:
+                chosen.append((keys, ours))
+        return chosen
 
     async def _requeue(self, expired: Sequence[tuple[PartitionKeys, Sequence[tuple[str, str]]]]) -> int:
         calls: list[Call] = []

@@ -152,11 +152,13 @@ class ProcessLeases(ProcessOutbox):
         groups = self._by_partition([lease.process_id for lease in leases])
         calls: list[Call] = []
         for keys, group in groups:
+            script_keys = [keys.owners, keys.leases, keys.marks, keys.meta]
             args: list[str | int] = [lease_ttl_ms]
             for place in group:
                 lease = leases[place]
+                script_keys.append(keys.control(lease.process_id))
                 args += (lease.process_id, fence_argument(lease), lease.lease_token)
-            calls.append(Call("renew_process_leases", (keys.owners, keys.leases, keys.marks, keys.meta), tuple(args)))
+            calls.append(Call("renew_process_leases", tuple(script_keys), tuple(args)))
         outcomes: list[RenewOutcome | None] = [None] * len(leases)
         replies = await self._context.scripts.run(calls) if calls else []
         for (_, group), reply in zip(groups, replies, strict=True):
@@ -166,16 +168,16 @@ class ProcessLeases(ProcessOutbox):
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _renewed(self, lease: ProcessLease, expiry: int, word: str, *, take_marks: bool) -> RenewOutcome:
-        cancels, separator, signals = word.partition(";")
-        if not separator:
+        if ";" not in word:
             return Lost(process_id=lease.process_id, reason=word)
-        facts = {"expires_at_epoch_ms": expiry, "fenced_writes": self._writes.acknowledged(lease)}
+        cancels, signals, writes = map(int, word.split(";"))
+        facts = {"expires_at_epoch_ms": expiry, "fenced_writes": writes}
         renewed = fast_build(ProcessLease, {**lease.__dict__, **facts})
         cancelled = signalled = False
-        if take_marks and word != "0;0":
+        if take_marks and (cancels or signals):
             memory = self._writes.memory(lease)
-            cancelled, signalled = int(cancels) > memory.cancel_marks, int(signals) > memory.signal_marks
-            memory.cancel_marks, memory.signal_marks = int(cancels), int(signals)
+            cancelled, signalled = cancels > memory.cancel_marks, signals > memory.signal_marks
+            memory.cancel_marks, memory.signal_marks = cancels, signals
         return fast_build(
             Renewed,
             {"type": "renewed", "lease": renewed, "cancel_requested": cancelled, "signalled": signalled},

@@ -125,7 +125,7 @@ async def test_marks_outlive_a_lost_renewal(stores: RedisStores, monkeypatch: py
     (first,) = await registry.renew_process_leases([item.lease], TTL_MS)
     (second,) = await registry.renew_process_leases([item.lease], TTL_MS)
 
-    assert "1;0" == lost[0][1]
+    assert "1;0;0" == lost[0][1]
     assert isinstance(first, Renewed)
     assert isinstance(second, Renewed)
     assert (True, False) == (first.cancel_requested, second.cancel_requested)

@@ -5,9 +5,10 @@
 -- KEYS[2] leases  zset  process id -> expiry ms
 -- KEYS[3] marks   hash  process id -> cancels;signals since the claim
 -- KEYS[4] meta    hash  failover guard
+-- KEYS[5..] one a lease: control (hash)
 -- ARGV[1] ttl_ms  int
 -- ARGV[2..] three a lease: process id, fence, token
--- RETURNS expiry ms of the renewed ones, then a word a lease: its marks (0;0 = none) | expired | taken | released
+-- RETURNS expiry ms of the renewed ones, then a word a lease: cancels;signals;fenced writes | expired | taken | released | unknown
 -- INVARIANT an expired lease is not renewed, but in the grace after a failover, when nobody else may claim it.
 -- CLOCK Redis TIME.
 --- @include now
@@ -25,12 +26,15 @@ local reply = { expiry }
 for i = 1, count do
   local lives_until = expiries[i] and math.max(tonumber(expiries[i]), quiet)
   local fault = lease_fault(owned[i], lives_until, ARGV[3 * i], ARGV[3 * i + 1])
-  if fault then
+  local row = redis.call('HMGET', KEYS[4 + i], 'st', 'wn')
+  if not row[1] then
+    reply[i + 1] = 'unknown'
+  elseif fault then
     reply[i + 1] = fault
   else
     renewed[#renewed + 1] = expiry
     renewed[#renewed + 1] = ids[i]
-    reply[i + 1] = marks[i] or '0;0'
+    reply[i + 1] = (marks[i] or '0;0') .. ';' .. (row[2] or '0')
   end
 end
 if #renewed > 0 then redis.call('ZADD', KEYS[2], 'XX', unpack(renewed)) end
