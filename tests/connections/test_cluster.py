@@ -161,6 +161,21 @@ async def test_streams_of_all_nodes_are_read_without_waiting(cluster: ValkeyClus
     assert not reader.blocking
 
 
+async def test_a_promoted_replica_is_found(connect: Open):
+    """A master dies for good: its replica takes the slots, and calls that waited are done there."""
+    with ValkeyCluster(replicas=1) as cluster:
+        connection = await connect(cluster.url, PATIENT)
+        victim = cluster.masters[0]
+        key = next(key for key in KEYS if cluster.owner_of(_slot(connection, key)) is victim)
+        await connection.pipeline([Command(key, ("SET", key, "copied")), Command(key, ("WAIT", 1, 5_000))])
+
+        await asyncio.to_thread(victim.kill)
+
+        assert ["copied"] == await connection.read([Command(key, ("GET", key))])
+        assert "OK" == await connection.execute(key, "SET", key, "written")
+        assert victim.port not in {node.endpoint.port for node in connection.routes.nodes() if node.endpoint}
+
+
 def _slot(connection: RedisConnection, key: str) -> int:
     assert isinstance(connection.routes, ClusterRoutes)
     return connection.routes.slot_of(key)
