@@ -93,8 +93,8 @@ def check_readable(data_dir: Path, stamp: ServerStamp | None, binary: ServerBina
     from_redis = stamp.family == "redis" and binary.family == "valkey" and written[:2] <= _LAST_COMMON_REDIS
     if not (same_family or from_redis):
         raise StoreVersionError(
-            f"the data in {data_dir} was written by {stamp.name} ({stamp.binary}); {binary.name} ({binary.path}) cannot "
-            "read it: set LASH_REDIS_SERVER_BIN to the program that wrote it, or choose another LASH_DATA_DIR",
+            f"the data in {data_dir} was written by {stamp.name} ({stamp.binary}); {binary.name} ({binary.path}) "
+            "cannot read it: set LASH_REDIS_SERVER_BIN to the program that wrote it, or choose another LASH_DATA_DIR",
             field="LASH_DATA_DIR",
             value=version_text(binary.version),
             limit=stamp.name,
