@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         UnknownProcessError,
     )
 
+__version__: str
+
 __all__ = [
     "CorruptRecordError",
     "Failure",
@@ -56,6 +58,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        metadata = import_module("importlib.metadata")
+        try:
+            return metadata.version("lash")
+        except metadata.PackageNotFoundError:
+            return "0"  # run from a source tree that is not installed
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES.get(name, "lash_core.errors")), name)
