@@ -87,9 +87,8 @@ class FleetGauges(ProcessMaintenanceOperations):
 
     async def _leases_by_queue(self) -> dict[str, int]:
         counts: Counter[str] = Counter()
-        for keys in self._context.keyspace.partitions:
-            async for _, stored in self._each_lease(keys):
-                counts[stored.queue] += 1
+        async for _, _, stored in self._each_lease():
+            counts[stored.queue] += 1
         return dict(counts)
 
     async def _memory(self, rows: int) -> dict[str, int]:

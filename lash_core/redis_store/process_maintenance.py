@@ -88,13 +88,16 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
 
     async def lease_owners(self) -> tuple[LeaseOwnerIdentity, ...]:
         """Identities that hold leases now (worker incarnations), by owner and incarnation. Pages all leases."""
+        digests: dict[int, set[str]] = {}
+        async for keys, _, stored in self._each_lease():
+            digests.setdefault(keys.index, set()).add(stored.owner_digest)
+        commands: list[Command] = []
+        for index, named in digests.items():
+            identities = self._context.keyspace.partitions[index].identities
+            commands.append(Command(identities, ("HMGET", identities, *sorted(named))))
         found: dict[tuple[str, str], LeaseOwnerIdentity] = {}
-        for keys in self._context.keyspace.partitions:
-            digests = {stored.owner_digest async for _, stored in self._each_lease(keys)}
-            if not digests:
-                continue
-            command = Command(keys.identities, ("HMGET", keys.identities, *sorted(digests)))
-            for text in (await self._context.connection.read([command]))[0]:
+        for texts in await self._context.connection.read(commands) if commands else []:
+            for text in texts:
                 if text is not None:
                     owner = decode_identity(text)
                     found[owner.owner_id, owner.incarnation_id] = owner
@@ -103,17 +106,18 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
     async def leases_of_owner(self, owner: LeaseOwnerIdentity, limit: int) -> tuple[ProcessLease, ...]:
         """Leases held by any attempt of a worker incarnation, at most ``limit``; pages all partitions."""
         digest = owner_digest(owner)
+        held: dict[int, dict[str, StoredLease]] = {}
+        count = 0
+        async for keys, process_id, stored in self._each_lease():
+            if stored.owner_digest == digest and count < limit:
+                held.setdefault(keys.index, {})[process_id] = stored
+                count += 1
         leases: list[ProcessLease] = []
-        for keys in self._context.keyspace.partitions:
-            if len(leases) >= limit:
-                break
-            held = [pair async for pair in self._each_lease(keys) if pair[1].owner_digest == digest]
-            leases += await self._leases(keys, dict(held[: limit - len(leases)]), digest)
+        for index, found in held.items():
+            leases += await self._leases(self._context.keyspace.partitions[index], found, digest)
         return tuple(leases)
 
     async def _leases(self, keys: PartitionKeys, held: dict[str, StoredLease], digest: str) -> list[ProcessLease]:
-        if not held:
-            return []
         commands = [
             Command(keys.leases, ("ZMSCORE", keys.leases, *held)),
             Command(keys.identities, ("HGET", keys.identities, digest)),
@@ -126,17 +130,23 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
             if expiry is not None
         ]
 
-    async def _each_lease(self, keys: PartitionKeys) -> AsyncIterator[tuple[str, StoredLease]]:
-        """Every lease of a partition once."""
+    async def _each_lease(self) -> AsyncIterator[tuple[PartitionKeys, str, StoredLease]]:
+        """Every lease once, page by page of all partitions at a time."""
+        positions = dict.fromkeys(self._context.keyspace.partitions, "0")
         seen: set[str] = set()
-        position = "0"
-        while True:
-            # A scan ends by the server's promise: its cursor visits each slot a bounded number of times.
-            command = Command(keys.owners, ("HSCAN", keys.owners, position, "COUNT", LEASE_PAGE))
-            position, flat = (await self._context.connection.read([command]))[0]
-            for process_id, value in zip(flat[::2], flat[1::2], strict=True):
-                if process_id not in seen:
-                    seen.add(process_id)
-                    yield process_id, parse_own(value, key=keys.owners)
-            if str(position) == "0":
-                return
+        # A scan ends by the server's promise: its cursor visits each slot a bounded number of times.
+        while positions:
+            commands = [
+                Command(keys.owners, ("HSCAN", keys.owners, position, "COUNT", LEASE_PAGE))
+                for keys, position in positions.items()
+            ]
+            pages = await self._context.connection.read(commands)
+            following: dict[PartitionKeys, str] = {}
+            for keys, (position, flat) in zip(positions, pages, strict=True):
+                if str(position) != "0":
+                    following[keys] = position
+                for process_id, value in zip(flat[::2], flat[1::2], strict=True):
+                    if process_id not in seen:
+                        seen.add(process_id)
+                        yield keys, process_id, parse_own(value, key=keys.owners)
+            positions = following
