@@ -1,0 +1,116 @@
+"""Every error of lash, sorted by what the caller may conclude.
+
+``NotDoneError``: nothing was written. ``OutcomeUnknownError``: maybe written; repeat the same request or read back.
+``CorruptRecordError``: what the store holds cannot be decoded. ``SettingsError``: a setting is missing or wrong.
+
+Answers that a caller branches on (``Acquired | Busy``, ``Renewed | Lost``) are return types and not errors.
+The substrings quoted in ``docs/contracts/processes.md`` are API: callers match on them.
+"""
+
+from __future__ import annotations
+
+from lash_core.errors.base import (
+    CorruptRecordError,
+    InvalidArgumentError,
+    InvalidJsonError,
+    LashError,
+    LimitExceededError,
+    NewerRecordError,
+    NotDoneError,
+    Outcome,
+    OutcomeUnknownError,
+    SettingsError,
+    UnknownKindError,
+    UnknownSignalError,
+)
+from lash_core.errors.process import (
+    AlreadyTerminalError,
+    CompletionAuthorityError,
+    ExternalRefConflictError,
+    HandleNotGrantedError,
+    HandoverConflictError,
+    InvalidCursorError,
+    InvalidFilterError,
+    InvalidPayloadError,
+    InvalidRegistrationError,
+    LeaseLostError,
+    MissingEnvironmentError,
+    NotAvailableError,
+    PluginSessionError,
+    RegistrationConflictError,
+    ReplayKeyConflictError,
+    ReplayKeyRequiredError,
+    SelectorError,
+    StoreBehindError,
+    TerminalProcessError,
+    UndeclaredEventTypeError,
+    UnknownProcessError,
+    WorkerBoundaryError,
+)
+from lash_core.errors.results import (
+    Failure,
+    ProcessAbandoned,
+    ProcessCancelled,
+    ProcessFailed,
+    RuntimeFailure,
+)
+from lash_core.errors.store import (
+    ClaimsPausedError,
+    StoreAuthError,
+    StoreFullError,
+    StoreLayoutError,
+    StoreReadOnlyError,
+    StoreRefusedError,
+    StoreUnreachableError,
+    StoreVersionError,
+)
+
+__all__ = [
+    "AlreadyTerminalError",
+    "ClaimsPausedError",
+    "CompletionAuthorityError",
+    "CorruptRecordError",
+    "ExternalRefConflictError",
+    "Failure",
+    "HandleNotGrantedError",
+    "HandoverConflictError",
+    "InvalidArgumentError",
+    "InvalidCursorError",
+    "InvalidFilterError",
+    "InvalidJsonError",
+    "InvalidPayloadError",
+    "InvalidRegistrationError",
+    "LashError",
+    "LeaseLostError",
+    "LimitExceededError",
+    "MissingEnvironmentError",
+    "NewerRecordError",
+    "NotAvailableError",
+    "NotDoneError",
+    "Outcome",
+    "OutcomeUnknownError",
+    "PluginSessionError",
+    "ProcessAbandoned",
+    "ProcessCancelled",
+    "ProcessFailed",
+    "RegistrationConflictError",
+    "ReplayKeyConflictError",
+    "ReplayKeyRequiredError",
+    "RuntimeFailure",
+    "SelectorError",
+    "SettingsError",
+    "StoreAuthError",
+    "StoreBehindError",
+    "StoreFullError",
+    "StoreLayoutError",
+    "StoreReadOnlyError",
+    "StoreRefusedError",
+    "StoreUnreachableError",
+    "StoreVersionError",
+    "TerminalProcessError",
+    "UndeclaredEventTypeError",
+    "UnknownKindError",
+    "UnknownProcessError",
+    "UnknownSignalError",
+    "WorkerBoundaryError",
+]

@@ -1,0 +1,64 @@
+"""What a process function raises, and what waiting for a process raises."""
+
+from __future__ import annotations
+
+from lash_core.errors.base import LashError
+
+
+class RuntimeFailure(LashError):
+    """A runtime or effect-controller error: ``code: message`` (contract 0, error model)."""
+
+    def __init__(self, code: str, message: str, *, raw: object = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.detail = message
+        self.raw = raw
+
+
+class Failure(LashError):
+    """Raise it in a process function to end the process as failed with these facts.
+
+    Args:
+        class_: one of ``lash_core.model.ToolFailureClass``'s values.
+        code: snake_case word.
+        message: text for people.
+        raw: any JSON value, or None.
+    """
+
+    def __init__(self, class_: str, code: str, message: str, raw: object = None) -> None:
+        super().__init__(message)
+        self.class_ = class_
+        self.code = code
+        self.raw = raw
+
+
+class ProcessFailed(LashError):
+    """``handle.result()`` of a failed process."""
+
+    def __init__(
+        self, class_: str, code: str, message: str, raw: object = None, *, process_id: str | None = None
+    ) -> None:
+        super().__init__(message, process_id=process_id)
+        self.class_ = class_
+        self.code = code
+        self.raw = raw
+
+
+class ProcessCancelled(LashError):
+    """``handle.result()`` of a cancelled process; the message is the reason."""
+
+    code = "process_cancelled"
+
+    def __init__(self, message: str, raw: object = None, *, process_id: str | None = None) -> None:
+        super().__init__(message, process_id=process_id)
+        self.raw = raw
+
+
+class ProcessAbandoned(LashError):
+    """``handle.result()`` of an abandoned process; carries the evidence."""
+
+    code = "process_abandoned"
+
+    def __init__(self, message: str, evidence: object = None, *, process_id: str | None = None) -> None:
+        super().__init__(message, process_id=process_id)
+        self.evidence = evidence
