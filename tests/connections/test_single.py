@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 import time
 from pathlib import Path
@@ -18,11 +17,12 @@ from lash_core.errors import (
     StoreAuthError,
     StoreFullError,
     StoreReadOnlyError,
+    StoreRefusedError,
     StoreUnreachableError,
 )
 from lash_core.redis_store.commands import Command
 from lash_core.settings import StoreSettings
-from lash_core.testing.servers import FaultProxy, ValkeyServer, free_port
+from lash_core.testing.servers import TlsProxy, ValkeyServer, free_port
 from lash_core.testing.waiting import eventually
 from tests.connections.conftest import SHORT, Open
 
@@ -242,9 +242,9 @@ async def test_tls_verifies_certificate_and_host_name(server: ValkeyServer, conn
     authority, stranger = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     stranger.cert_pem.write_to_path(str(tmp_path / "other-ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with FaultProxy(server.socket, tls=context) as proxy:
+    identity = tmp_path / "server.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(identity))
+    with TlsProxy(server.socket, certificate=identity, key=identity) as proxy:
         trusted = await connect(f"{proxy.url}?ssl_ca_certs={tmp_path}/ca.pem")
         assert "PONG" == await trusted.execute("k", "PING")
 
@@ -253,7 +253,7 @@ async def test_tls_verifies_certificate_and_host_name(server: ValkeyServer, conn
             f"{proxy.url}?ssl_ca_certs={tmp_path}/other-ca.pem",
             f"{proxy.url}?ssl_ca_certs={tmp_path}/ca.pem".replace("localhost", "127.0.0.1"),
         ):
-            with pytest.raises(Exception, match="certificate was not accepted"):
+            with pytest.raises(StoreRefusedError, match="certificate was not accepted"):
                 await connect(url)
 
         insecure = await connect(proxy.url, SHORT.model_copy(update={"insecure_tls": True}))
