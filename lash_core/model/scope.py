@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lash_core.model.base import Model
 from lash_core.model.ids import check_id
@@ -127,6 +127,18 @@ class ProcessProvenance(Model):
     originator: AnyOriginator = Field(default_factory=HostOriginator, kw_only=False)
     caused_by: CausalRef | None = None
     host_profile_id: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _originator_of_owner_scope(cls, data: Any) -> Any:
+        # The older form names the owner scope; it is the originator's session scope (contract, decision 1).
+        if not isinstance(data, dict) or "owner_scope" not in data:
+            return data
+        facts = {name: value for name, value in data.items() if name != "owner_scope"}
+        scope = SessionScope.model_validate(data["owner_scope"])
+        if not scope.is_empty:
+            facts.setdefault("originator", SessionOriginator(scope=scope))
+        return facts
 
     @classmethod
     def for_session(cls, scope: SessionScope, *, host_profile_id: str = "") -> ProcessProvenance:

@@ -18,7 +18,14 @@ from lash_core.model.limits import Limits
 from lash_core.model.process_handle import parse_process_handle, process_handle_json, process_handle_summary
 from lash_core.model.process_input import ProcessIdentity
 from lash_core.model.record import new_record
-from lash_core.model.scope import AnyOriginator, CausalRef, HostOriginator, ProcessOriginator, SessionScope
+from lash_core.model.scope import (
+    AnyOriginator,
+    CausalRef,
+    HostOriginator,
+    ProcessOriginator,
+    ProcessProvenance,
+    SessionScope,
+)
 from lash_core.model.wake_draft import ProcessWakeDraft
 from tests.model.registrations import engine
 from tests.model.strategies import json_values, texts
@@ -50,6 +57,16 @@ def test_originators_decode_their_old_form() -> None:
     assert {"type": "session", "scope": {"session_id": "s"}} == ProcessOriginator.session(
         SessionScope("s")
     ).to_json_value()
+
+
+def test_provenance_reads_its_older_form() -> None:
+    """An owner scope is the originator's session; an empty one means the host."""
+    older = ProcessProvenance.model_validate({"owner_scope": {"session_id": "s"}, "host_profile_id": "h"})
+
+    assert ProcessProvenance.for_session(SessionScope("s"), host_profile_id="h") == older
+    assert SessionScope("s") == older.owner_scope
+    assert ProcessProvenance() == ProcessProvenance.model_validate({"owner_scope": {"session_id": ""}})
+    assert ProcessProvenance().owner_scope.is_empty
 
 
 @given(st.dictionaries(texts, json_values, max_size=3))
