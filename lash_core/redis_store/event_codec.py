@@ -11,11 +11,11 @@ import json
 from lash_core.errors import CorruptRecordError, LashError
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.event import ProcessEvent, ProcessEventAppendRequest
+from lash_core.model.fast_build import fast_build
 from lash_core.model.ids import check_replay_key
 from lash_core.model.materialize import NO_SEMANTICS, materialize
 from lash_core.model.record import AnyProcessStatus, terminal_status
 from lash_core.model.registration import ProcessRegistration
-from lash_core.redis_store.fast_build import fast_build
 
 REPLAY_FIELD_BYTES_MAX = 40
 """Longer replay keys are stored as a hash: one field over 64 bytes would cost the control hash its compact form."""

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from lash_core.errors import CorruptRecordError
 from lash_core.model.canonical_json import canonical_json
+from lash_core.model.fast_build import fast_build
 from lash_core.model.lease import LEASE_SCHEMA_VERSION, ProcessLease
 from lash_core.model.owner import LeaseOwnerIdentity
-from lash_core.redis_store.fast_build import fast_build
 
 
 @dataclass(frozen=True, slots=True)

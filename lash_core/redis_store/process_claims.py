@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import CorruptRecordError, InvalidArgumentError, LashError
+from lash_core.model.fast_build import fast_build
 from lash_core.model.ids import check_lease_ttl, check_queue
 from lash_core.model.lease import ClaimedProcess, ProcessLease, ReleaseReason
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.record import ProcessRecord
-from lash_core.redis_store.fast_build import fast_build
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import (
     StoredLease,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lash_core.errors import ClaimsPausedError, LeaseLostError, UnknownProcessError
+from lash_core.model.fast_build import fast_build
 from lash_core.model.ids import check_lease_ttl
 from lash_core.model.lease import (
     Acquired,
@@ -23,7 +24,6 @@ from lash_core.model.lease import (
 )
 from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
 from lash_core.redis_store.commands import Command
-from lash_core.redis_store.fast_build import fast_build
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import (
     attempt_of,

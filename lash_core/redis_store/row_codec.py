@@ -25,12 +25,12 @@ from lash_core.model.facts import (
     SignalWait,
     WaitState,
 )
+from lash_core.model.fast_build import fast_build
 from lash_core.model.owner import LeaseOwnerIdentity, LocalProcessLiveness, OpaqueLiveness
 from lash_core.model.process_input import AnyProcessInput, EngineInput, ProcessIdentity, default_identity
 from lash_core.model.record import RUNNING, AnyProcessStatus, ProcessRecord
 from lash_core.model.registration import HASH_VERSION, ProcessRegistration, RetryPolicy
 from lash_core.model.scope import HostOriginator, ProcessProvenance, SessionScope
-from lash_core.redis_store.fast_build import fast_build
 
 RECORD_VERSION = 1
 """Version of rows that this release writes; it reads this one and the one before."""
