@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import pytest
 
 from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.redis_store.stores import RedisStores
 from lash_core.testing.conformance.stores import ConformanceStores
+from lash_core.testing.servers import DebianRedis, ValkeyCluster, ValkeyServer
 
 BACKENDS = ("memory", "valkey", "cluster", "debian-redis")
 
@@ -20,11 +20,10 @@ BACKENDS = ("memory", "valkey", "cluster", "debian-redis")
 @contextmanager
 def open_server(backend: str) -> Generator[str]:
     """The URL of a private server of that kind, ended on exit; skips where the machine has none."""
-    servers: Any = importlib.import_module("lash_core.testing.servers")
     if backend == "debian-redis" and shutil.which("redis-server") is None:
         pytest.skip("NOT TESTED on Redis 7.0: no redis-server on PATH (apt-get install redis-server)")
-    factory = {"valkey": "ValkeyServer", "cluster": "ValkeyCluster", "debian-redis": "DebianRedis"}[backend]
-    with getattr(servers, factory)() as server:
+    factory = {"valkey": ValkeyServer, "cluster": ValkeyCluster, "debian-redis": DebianRedis}[backend]
+    with factory() as server:
         yield server.url
 
 
@@ -35,6 +34,5 @@ async def open_stores(backend: str, url: str, namespace: str) -> AsyncGenerator[
         async with InMemoryStores(VirtualClock()) as stores:
             yield stores
         return
-    module: Any = importlib.import_module("lash_core.redis_store.stores")
-    async with module.RedisStores.connect(url, namespace=namespace, test_clock=True) as stores:
+    async with RedisStores.connect(url, namespace=namespace, test_clock=True) as stores:
         yield stores

@@ -14,13 +14,15 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
+from lash_core.redis_store.stores import RedisStores
 from tests.conformance.backends import open_stores
+from tests.conformance.layout_invariants import broken_invariants
 from tests.conformance.paired_stores import PairedStores
 from tests.conformance.registry_machine import RegistryMachine
 
 # About 20 s on two slow cores over a real server; walks over memory cost a tenth.
-WALKS = int(__import__("os").environ.get("WALKS", 90))
-STEPS = 50
+WALKS = int(os.environ.get("LASH_TEST_WALKS") or 40)
+STEPS = 40
 
 
 @pytest.mark.timeout(300)
@@ -53,5 +55,7 @@ def test_random_walks_agree_with_the_in_memory_registry(backend: str, server_url
                 pair = PairedStores(left, right, loop)
 
             run_state_machine_as_test(hypothesis.seed(seed)(Machine), settings=settings)
+            if isinstance(right, RedisStores):
+                assert [] == loop.run_until_complete(broken_invariants(right))
         finally:
             loop.run_until_complete(stack.aclose())

@@ -25,6 +25,7 @@ async def the_row_is_free_at_once(stores: ConformanceStores) -> None:
     await stores.process_registry.complete_process_lease(ProcessLeaseCompletion.from_lease(lease))
 
     assert None is await stores.process_registry.get_process_lease(record.id)
+    assert () == await stores.process_registry.leases_of_owner(lease.owner, 10)
     (item,) = await claim_ready(stores, record.queue)
     assert item.lease.fencing_token > lease.fencing_token
     assert (1, 0) == (item.record.attempt, item.record.deaths)

@@ -44,6 +44,7 @@ async def writes_the_end_and_releases(stores: ConformanceStores) -> None:
         assert f"process:{record.id}:terminal:process.{state}" == event.replay_key
         assert event.occurred_at_ms == ended.updated_at_ms
         assert None is await stores.process_registry.get_process_lease(record.id)
+        assert () == await stores.process_registry.leases_of_owner(lease.owner, 10)
         assert () == await claim_ready(stores, record.queue)
         assert await in_feed(stores, end, record.id)
         assert ended == await current(stores, record.id)
