@@ -52,8 +52,13 @@ class ProcessOutbox(ProcessRegistryBase):
             raise failure
         return done
 
-    async def carry_out(self, entries: Sequence[OutboxEntry]) -> None:
+    async def carry_out(self, entries: Sequence[OutboxEntry], *, required: bool = True) -> None:
         """Carry out steps that this client's own script has just written.
+
+        Args:
+            entries: the steps.
+            required: the caller promises that they are done when it returns; else a failure is logged and left to
+                ``deliver_outbox``.
 
         Raises:
             OutcomeUnknownError: the store went away in between; the steps are recorded and will be carried out.
@@ -61,7 +66,10 @@ class ProcessOutbox(ProcessRegistryBase):
         try:
             for entry in entries:
                 await self._carry_out(entry)
-        except (StoreUnreachableError, StoreRefusedError) as error:
+        except (StoreUnreachableError, StoreRefusedError, OutcomeUnknownError) as error:
+            if not required:
+                logger.warning("outbox steps are left for later", extra={"action": "carry_out", "error": error.code})
+                return
             raise OutcomeUnknownError(
                 f"recorded; what remains in other partitions is carried out by the outbox ({error.message})",
                 process_id=error.process_id,

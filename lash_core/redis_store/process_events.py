@@ -89,7 +89,8 @@ class ProcessEvents(ProcessOutbox):
             else:
                 raise still_stale(process_id)
         if appended.entries:
-            await self.carry_out(appended.entries)
+            # The event is stored, and its wake with it: where the session's partition is away the outbox delivers.
+            await self.carry_out(appended.entries, required=False)
         return appended
 
     async def events_after(self, process_id: str, sequence: int) -> tuple[ProcessEvent, ...]:

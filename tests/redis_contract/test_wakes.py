@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from lash_core.errors import OutcomeUnknownError
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.scope import SessionScope
 from lash_core.redis_store import wake_delivery
@@ -61,10 +60,9 @@ async def test_a_wake_cut_off_from_its_event_is_delivered_by_the_outbox_once(
     scope = await existing_session(stores)
     record = await stores.process_registry.register_process(registration(wake_target=scope))
     with Cut(monkeypatch, "deliver_wake"):
-        try:
-            await stores.process_registry.append_event(record.id, WAKE)
-        except OutcomeUnknownError:
-            assert [] == await queued(stores, scope)
+        result = await stores.process_registry.append_event(record.id, WAKE)
+    assert 1 == result.event.sequence
+    assert [] == await queued(stores, scope)
     (entry,) = await entries(stores)
 
     await deliver(stores)
