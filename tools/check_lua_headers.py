@@ -1,34 +1,43 @@
-"""Fail when a script's header lies: KEYS, ARGV and RETURNS are compared with the body (docs/adr, STYLE of scripts)."""
+"""Fail when a script's header lies: KEYS, ARGV and RETURNS are compared with the body."""
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "lash_core" / "redis_store" / "lua"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-_SLOT = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\.\.|\+)?[^\]]*\]\s+\S+", re.MULTILINE)
-_USED = re.compile(r"\b(KEYS|ARGV)\[(\d+)\]")
+from tools.lua_headers import FOLDER, Script
 
 
 def faults_of(path: Path) -> list[str]:
     """What is wrong with one script's header."""
-    text = path.read_text()
-    header = "\n".join(line for line in text.splitlines() if line.startswith("--"))
-    body = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    script = Script.read(path)
     faults: list[str] = []
-    first = next((line for line in text.splitlines() if not line.startswith("#!")), "")
-    if not first.startswith(f"-- {path.stem}: "):
-        faults.append(f"the first line must be '-- {path.stem}: <sentence>'")
-    for word in ("RETURNS", "INVARIANT", "CLOCK"):
-        if f"-- {word}" not in header:
-            faults.append(f"no {word} line")
-    named = {(kind, int(number)) for kind, number, _ in _SLOT.findall(header)}
-    used = {(kind, int(number)) for kind, number in _USED.findall(body)}
-    faults += [f"{kind}[{number}] is used but not in the header" for kind, number in sorted(used - named)]
-    if not any(kind == "KEYS" for kind, _ in named):
-        faults.append("no KEYS line")
+    if not script.header.startswith(f"-- {script.name}: "):
+        faults.append(f"the header must start with '-- {script.name}: <sentence>'")
+    faults += [f"no {word} line" for word in ("RETURNS", "INVARIANT", "CLOCK") if f"-- {word} " not in script.header]
+    for kind in ("KEYS", "ARGV"):
+        highest, open_ended = script.declared(kind)
+        numbered = script.numbered(kind)
+        if numbered != set(range(1, highest + (0 if open_ended else 1))):
+            faults.append(f"{kind} slots of the header have a hole")
+        if not open_ended:
+            faults += [
+                f"{kind}[{slot}] is used but not in the header" for slot in sorted(script.used(kind)) if slot > highest
+            ]
+    faults += [
+        f"ARGV[{slot}] is in the header but not used" for slot in sorted(script.numbered("ARGV") - script.used("ARGV"))
+    ]
+    text = script.body + script.included
+    for words in script.promised:
+        if not any(f"'{word}{end}" in text for word in words for end in "' "):
+            faults.append(f"RETURNS names {' or '.join(sorted(words))}, which the body never answers")
+    unnamed = sorted(word for word in script.returned_words if word not in script.returns.split())
+    faults += [f"the body answers {word}, which RETURNS does not name" for word in unnamed]
+    reads_clock = "now_ms" in text or "now_us" in text
+    if reads_clock == ("-- CLOCK not used" in script.header):
+        faults.append("CLOCK does not say whether the clock is read")
     return faults
 
 

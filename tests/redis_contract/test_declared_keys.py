@@ -24,7 +24,7 @@ from lash_core.store.session_store import RuntimeCommit
 from lash_core.testing.conformance.process_registry import cases
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.declared_keys import PROLOGUE, checked_scripts
-from tests.redis_contract.lua_headers import all_scripts
+from tools.lua_headers import all_scripts
 
 ELSEWHERE: dict[str, str] = {}
 """Scripts that the registry's suite and this folder do not run → the test that runs them wrapped."""
