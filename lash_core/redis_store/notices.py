@@ -97,13 +97,16 @@ class RedisProcessNotices:
             for channel in self._subscribed - self._wanted.keys():
                 await self._subscriptions.unsubscribe(channel)
                 self._subscribed.discard(channel)
-            for channel in self._wanted.keys() - self._subscribed:
-                await self._subscriptions.subscribe(channel, self._hear)
-                self._subscribed.add(channel)
+            # Together: an owner is watched in every partition, and each channel is a round trip.
+            await asyncio.gather(*(self._subscribe(channel) for channel in self._wanted.keys() - self._subscribed))
         except LashError:
             # Claims and renewals find everything; only promptness is lost while channels cannot be had.
             self._resync()
             await asyncio.sleep(REFUSED_PAUSE_MS / 1_000)
+
+    async def _subscribe(self, channel: str) -> None:
+        await self._subscriptions.subscribe(channel, self._hear)
+        self._subscribed.add(channel)
 
     def _hear(self, channel: str, message: str) -> None:
         kind, _, process_id = message.partition(" ")
