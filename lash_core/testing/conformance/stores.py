@@ -50,4 +50,4 @@ async def elapse(stores: ConformanceStores, ms: int) -> None:
 
 async def short_ttl_ms(stores: ConformanceStores) -> int:
     """A lease TTL that a case can outlive; long where the clock can be moved, for slow machines."""
-    return 60_000 if await can_advance(stores) else 600
+    return 60_000 if await can_advance(stores) else 1_500

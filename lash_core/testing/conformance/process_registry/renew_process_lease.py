@@ -48,8 +48,8 @@ async def renewed_leases_outlive_their_first_expiry(stores: ConformanceStores) -
     ttl_ms = await short_ttl_ms(stores)
     lease = await claimed(stores, record.id, ttl_ms=ttl_ms)
 
-    for _ in range(3):
-        await elapse(stores, ttl_ms // 2)
+    for _ in range(4):
+        await elapse(stores, ttl_ms // 3)
         lease = await stores.process_registry.renew_process_lease(lease, ttl_ms)
 
     held = await stores.process_registry.get_process_lease(record.id)
