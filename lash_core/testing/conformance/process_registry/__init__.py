@@ -55,6 +55,7 @@ from lash_core.testing.conformance.process_registry import (
     reclaim_process_lease,
     record_first_started,
     register_process,
+    register_process_checks,
     register_processes,
     release_process_leases,
     renew_process_lease,
@@ -75,6 +76,7 @@ Case = Callable[[ConformanceStores], Awaitable[None]]
 _MODULES: tuple[ModuleType, ...] = (
     durability_tier,
     register_process,
+    register_process_checks,
     register_processes,
     set_external_ref,
     grant_handle,

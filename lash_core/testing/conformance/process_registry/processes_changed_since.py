@@ -49,6 +49,7 @@ async def the_cursor_goes_on_where_it_stopped(stores: ConformanceStores) -> None
     """Pages of one row each see every row once; after the last page the cursor stays."""
     end = await feed_end(stores)
     wanted = [registration() for _ in range(12)]
+    ids = {item.id for item in wanted}
     await stores.process_registry.register_processes(wanted)
     found: list[str] = []
     cursor = end
@@ -58,10 +59,10 @@ async def the_cursor_goes_on_where_it_stopped(stores: ConformanceStores) -> None
         if not changes.records:
             assert cursor == changes.cursor
             break
-        found.extend(row.id for row in changes.records)
+        found.extend(row.id for row in changes.records if row.id in ids)
         cursor = changes.cursor
 
-    assert sorted(item.id for item in wanted) == sorted(found)
+    assert sorted(ids) == sorted(found)
 
 
 async def limit_zero_answers_nothing(stores: ConformanceStores) -> None:
