@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,9 @@ from lash_worker.worker import DurableProcessWorker
 from lash_worker.worker_settings import WorkerSettings
 from lash_worker.worker_stores import WorkerStores, config_from_apps, manifests_of
 
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Garbage collection of a worker process. Rows come and go by the hundred; with Python's own thresholds a third of the
+CPU of small processes went into looking at objects that live as long as the worker (``benchmarks/bench_quick.py``)."""
 ANNOUNCE_SECONDS = 1.0
 """A drain does not wait longer for a store that is away."""
 
@@ -242,6 +246,9 @@ async def run_worker(settings: WorkerSettings, apps: Sequence[App], stores: Work
 
     for number in signals:
         loop.add_signal_handler(number, on_signal)
+    gc.set_threshold(*GC_THRESHOLDS)
+    # What is imported by now stays: the collector need not look at it again.
+    gc.freeze()
     try:
         return await supervisor.run()
     finally:
