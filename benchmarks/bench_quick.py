@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import redis
-from lash_core.client import LashClient
-from lash_core.testing.servers import ValkeyServer
 from rich.console import Console
 from rich.table import Table
+
+from lash_core.client import LashClient
+from lash_core.testing.servers import ValkeyServer
 
 HERE = Path(__file__).resolve().parent
 ARQ_VENV = HERE.parent / ".venv" / "arq"

@@ -18,10 +18,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from lash_core.redis_store.stores import RedisStores
-
 from benchmarks.soak_app import app
 from lash_core.client import LashClient
+from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 

@@ -98,7 +98,7 @@ class PartitionKeys:
         return f"{self.tag}:wk:{process_id}"
 
     def grant_scopes(self, process_id: str) -> str:
-        """Hash scope id → grant JSON, in the process's partition: the truth about grants; the session side follows it."""
+        """Hash scope id → grant JSON, in the partition of the process: the truth; the session side follows it."""
         return f"{self.tag}:g:{process_id}"
 
     def promises(self, process_id: str) -> str:

@@ -80,7 +80,9 @@ def connect(server: ValkeyServer, role: Role | None) -> AbstractAsyncContextMana
 
 @pytest.fixture
 async def admin(guarded: ValkeyServer) -> AsyncGenerator[RedisStores]:
-    """The administrator: gives the roles their password and reads the server's ACL log."""
+    """The administrator of an empty server: gives the roles their password and reads the server's ACL log."""
+    with guarded.client() as client:
+        client.flushall()
     async with connect(guarded, None) as stores:
         for role in ROLES:
             await stores.context.connection.execute("", "ACL", "SETUSER", f"lash-{role}", ">secret")
