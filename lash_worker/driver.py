@@ -155,7 +155,7 @@ class ProcessWorkDriver:
         if not self._accepting:
             return 0
         started = 0
-        await self.context.registry.requeue_expired_leases(CLAIM_BATCH_MAX, self.context.settings.queues)
+        await self.context.registry.requeue_expired_leases(CLAIM_BATCH_MAX)
         while self.slots.free:
             asked, got = await self.claim()
             started += got
