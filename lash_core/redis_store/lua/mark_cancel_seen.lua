@@ -13,28 +13,21 @@
 -- CLOCK Redis TIME.
 --- @include now
 --- @include fence
+--- @include fenced_fact
 local row = redis.call('HMGET', KEYS[1], 'st', 'wn', 'cs', 'cr', 'wl')
 local writes = tonumber(row[2] or '0')
 if not row[1] then
   return { 'unknown' }
 end
-if string.match(row[5] or '', '^%x+') == ARGV[5] then
-  return { 'again', writes }
-end
-local own, expiry = redis.call('HGET', KEYS[2], ARGV[1]), redis.call('ZSCORE', KEYS[3], ARGV[1])
-local fault = lease_fault(own, expiry, ARGV[2], ARGV[3])
-if fault then
-  return { 'lost', fault }
-end
-if writes < tonumber(ARGV[4]) then
-  return { 'behind', writes }
-end
+if is_repeat(row[5]) then return { 'again', writes } end
+local refused = fact_fault(writes)
+if refused then return refused end
 if row[3] then
   return { 'again', writes }
 end
 if not row[4] then
   return { 'none', writes }
 end
-writes = writes + 1
-redis.call('HSET', KEYS[1], 'wn', writes, 'wl', ARGV[5] .. ';0', 'cs', F(now_ms))
+writes = count_fact(writes)
+redis.call('HSET', KEYS[1], 'cs', F(now_ms))
 return { 'seen', writes }

@@ -16,6 +16,7 @@
 -- CLOCK Redis TIME.
 --- @include now
 --- @include fence
+--- @include fenced_fact
 local row = redis.call('HMGET', KEYS[1], 'st', 'wn')
 local writes = tonumber(row[2] or '0')
 if not row[1] then
@@ -25,23 +26,12 @@ local kept = redis.call('HGET', KEYS[4], ARGV[6])
 if kept == ARGV[7] then
   return { 'again', writes }
 end
-if ARGV[3] ~= '' then
-  local own, expiry = redis.call('HGET', KEYS[2], ARGV[1]), redis.call('ZSCORE', KEYS[3], ARGV[1])
-  local fault = lease_fault(own, expiry, ARGV[2], ARGV[3])
-  if fault then
-    return { 'lost', fault }
-  end
-  if writes < tonumber(ARGV[4]) then
-    return { 'behind', writes }
-  end
-end
+local refused = fact_fault(writes)
+if refused then return refused end
 if kept then
   return { 'conflict' }
 end
-if ARGV[3] ~= '' then
-  writes = writes + 1
-  redis.call('HSET', KEYS[1], 'wn', writes, 'wl', ARGV[5] .. ';0')
-end
+writes = count_fact(writes)
 redis.call('HSET', KEYS[4], ARGV[6], ARGV[7])
 for _, ordinal in ipairs(redis.call('HKEYS', KEYS[4])) do
   if tonumber(ordinal) < tonumber(ARGV[6]) - 1 then

@@ -17,6 +17,7 @@
 --- @include now
 --- @include bump_change
 --- @include fence
+--- @include fenced_fact
 local row = redis.call('HMGET', KEYS[1], 'st', 'fo', 'wn', 'fi', 'ft')
 local writes = tonumber(row[3] or '0')
 if not row[1] then
@@ -26,23 +27,12 @@ end
 if row[2] == ARGV[7] and row[4] == ARGV[9] and row[5] == ARGV[11] then
   return { 'again', writes }
 end
-if ARGV[3] ~= '' then
-  local own, expiry = redis.call('HGET', KEYS[2], ARGV[1]), redis.call('ZSCORE', KEYS[3], ARGV[1])
-  local fault = lease_fault(own, expiry, ARGV[2], ARGV[3])
-  if fault then
-    return { 'lost', fault }
-  end
-  if writes < tonumber(ARGV[4]) then
-    return { 'behind', writes }
-  end
-end
+local refused = fact_fault(writes)
+if refused then return refused end
 if row[2] then
   return { 'again', writes }
 end
-if ARGV[3] ~= '' then
-  writes = writes + 1
-  redis.call('HSET', KEYS[1], 'wn', writes, 'wl', ARGV[5] .. ';0')
-end
+writes = count_fact(writes)
 redis.call('HSET', KEYS[1], 'ua', F(now_ms), unpack(ARGV, 6))
 bump_change(KEYS[5], KEYS[4], ARGV[1])
 return { 'recorded', writes }

@@ -17,31 +17,19 @@
 --- @include now
 --- @include bump_change
 --- @include fence
+--- @include fenced_fact
 local row = redis.call('HMGET', KEYS[1], 'st', 'wn', 'wl')
 local writes = tonumber(row[2] or '0')
 if not row[1] then
   return { 'unknown' }
 end
-if ARGV[3] ~= '' then
-  if string.match(row[3] or '', '^%x+') == ARGV[5] then
-    return { 'again', writes }
-  end
-  local own, expiry = redis.call('HGET', KEYS[2], ARGV[1]), redis.call('ZSCORE', KEYS[3], ARGV[1])
-  local fault = lease_fault(own, expiry, ARGV[2], ARGV[3])
-  if fault then
-    return { 'lost', fault }
-  end
-  if writes < tonumber(ARGV[4]) then
-    return { 'behind', writes }
-  end
-end
+if is_repeat(row[3]) then return { 'again', writes } end
+local refused = fact_fault(writes)
+if refused then return refused end
 if row[1] ~= 'r' then
   return { 'terminal' }
 end
-if ARGV[3] ~= '' then
-  writes = writes + 1
-  redis.call('HSET', KEYS[1], 'wn', writes, 'wl', ARGV[5] .. ';0')
-end
+writes = count_fact(writes)
 redis.call('HSET', KEYS[1], 'wt', ARGV[6], 'ua', F(now_ms))
 bump_change(KEYS[5], KEYS[4], ARGV[1])
 return { 'set', writes }
