@@ -163,7 +163,7 @@ def report(lash: Figures, arq: Figures, total: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--total", type=int, default=20_000)
-    parser.add_argument("--concurrency", type=int, default=200)
+    parser.add_argument("--concurrency", type=int, default=400)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with ValkeyServer() as server:
