@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from lash_core.redis_store.embedded import ResolvedServer
 from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import Settings, StoreSettings
+
+_log = logging.getLogger("lash.store")
 
 
 async def open_stores(
@@ -14,11 +17,19 @@ async def open_stores(
 ) -> RedisStores:
     """Connect to the server; the caller closes the stores and then the server.
 
+    What is doubtful about the server is logged: as warnings when a restart of it would lose everything.
+
     Raises:
         StoreUnreachableError, StoreRefusedError, SettingsError.
     """
     store = store_settings(server, settings, namespace)
-    return await RedisStores.connect(server.url, store.namespace, store, credential_provider=credential_provider)
+    stores = await RedisStores.connect(server.url, store.namespace, store, credential_provider=credential_provider)
+    report = stores.context.connection.report
+    # A program that set up no logging still has warnings on stderr; the milder ones are for the logs of a worker.
+    level = logging.WARNING if report.keeps_nothing else logging.INFO
+    for warning in report.warnings:
+        _log.log(level, "%s", warning)
+    return stores
 
 
 def store_settings(server: ResolvedServer, settings: Settings, namespace: str | None = None) -> StoreSettings:

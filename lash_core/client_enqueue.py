@@ -137,7 +137,7 @@ class StartPlan:
         self._manifest = manifest
         self._limits = limits
         self._external = manifest.disposition is RecoveryDisposition.EXTERNALLY_OWNED
-        timeout_ms = options.get("timeout_ms")
+        queue, timeout_ms = options.get("queue"), options.get("timeout_ms")
         self._shared: dict[str, Any] = {
             "identity": ProcessIdentity(kind=manifest.kind, label=options.get("label")),
             "disposition": manifest.disposition,
@@ -145,7 +145,7 @@ class StartPlan:
             "provenance": ProcessProvenance(originator=HostOriginator(scope=options.get("scope") or None)),
             "env_ref": None if self._external else EMPTY_ENV_REF,
             "wake_target": options.get("wake_target"),
-            "queue": check_queue(options.get("queue") or manifest.queue),
+            "queue": check_queue(manifest.queue if queue is None else queue),
             "due_at_ms": options.get("at_ms"),
             "delay_ms": options.get("delay_ms"),
             "timeout_ms": manifest.timeout_ms if timeout_ms is None else timeout_ms,
@@ -197,9 +197,10 @@ def check_params(manifest: KindManifest, params: Any) -> None:
         return
     fault = schema_fault(manifest.params_schema, params)
     if fault is not None:
-        path, reason = fault
         raise InvalidArgumentError(
-            f"params of kind `{manifest.kind}` do not match: params{path}: {reason}", field=f"params{path}"
+            f"params of kind `{manifest.kind}` do not match: params{fault.path}: {fault.reason}",
+            field=f"params{fault.path}",
+            value=fault.value if isinstance(fault.value, str | int | float) else None,
         )
 
 

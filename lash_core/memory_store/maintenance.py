@@ -58,6 +58,10 @@ class MaintenanceOperations(RegistryPart):
                 server_time_ms=now_ms,
             )
 
+    def store_warnings(self) -> tuple[str, ...]:
+        """Empty."""
+        return ()
+
     async def grace_until_ms(self) -> int | None:
         """None: nothing can be promoted."""
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -29,21 +29,28 @@ def check_payload(event_type: ProcessEventType, payload: Any, *, process_id: str
         return
     fault = schema_fault(event_type.payload_schema, payload)
     if fault is not None:
-        path, reason = fault
-        raise InvalidPayloadError(event_type.name, reason, process_id=process_id, field="payload" + path)
+        raise InvalidPayloadError(event_type.name, fault.reason, process_id=process_id, field="payload" + fault.path)
 
 
-def schema_fault(schema: Any, value: Any) -> tuple[str, str] | None:
-    """The first fault of ``value`` as (path, reason), or None when it fits."""
+class SchemaFault(NamedTuple):
+    """Where a value does not fit its schema, why, and what stands there."""
+
+    path: str
+    reason: str
+    value: Any = None
+
+
+def schema_fault(schema: Any, value: Any) -> SchemaFault | None:
+    """The first fault of ``value``, or None when it fits."""
     validator = _validator(canonical_json(schema))
     try:
         error = next(validator.iter_errors(value), None)
     except (Unresolvable, RecursionError) as failure:
-        return "", f"the schema cannot be applied: {type(failure).__name__}"
+        return SchemaFault("", f"the schema cannot be applied: {type(failure).__name__}")
     if error is None:
         return None
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    return path, error.message[:300]
+    return SchemaFault(path, error.message[:300], error.instance)
 
 
 def check_schema(schema: Any, *, field: str) -> None:

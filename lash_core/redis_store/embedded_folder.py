@@ -25,7 +25,8 @@ def prepare_folder(data_dir: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         ignore = folder / ".gitignore"
-        if not ignore.exists():
+        # Only in a folder that is lash's from the start: in one with other files it would hide those from git.
+        if not any(folder.iterdir()):
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(

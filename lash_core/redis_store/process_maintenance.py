@@ -31,6 +31,10 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
         """Partitions of the namespace."""
         return len(self._context.keyspace.partitions)
 
+    def store_warnings(self) -> tuple[str, ...]:
+        """What the servers' settings leave to be wished, as of the last connect (DESIGN 3.4)."""
+        return self._context.connection.report.warnings
+
     def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
         """The position that none of these is behind, compared per partition; None for none.
 

@@ -61,6 +61,11 @@ class ServerReport:
         """For people: ``Valkey 9.1.2``."""
         return f"{self.server.capitalize()} {self.version}"
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """True when it is known that a restart of the server loses everything."""
+        return not self.aof and self.snapshots is False
+
     def with_warnings(self, warnings: tuple[str, ...]) -> ServerReport:
         """A copy with these warnings."""
         return replace(self, warnings=warnings)
@@ -179,7 +184,7 @@ def _with_warnings(report: ServerReport, where: str) -> ServerReport:
             f"{where}: maxmemory-policy is {report.eviction}; lash's keys never expire, so nothing of it is "
             "evicted, but noeviction says so"
         )
-    if not report.aof and report.snapshots is False:
+    if report.keeps_nothing:
         warnings.append(f"{where} has no persistence at all: a restart of the server loses every process")
     elif not report.aof and report.snapshots is None:
         warnings.append(f"{where} keeps no append-only file, and whether it makes snapshots is unknown")

@@ -40,6 +40,10 @@ class ProcessMaintenance(Protocol):
         """Partitions of the namespace; 1 in memory."""
         ...
 
+    def store_warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the store as it is now, as sentences for people; empty in memory."""
+        ...
+
     def use_process_table(self, table: ProcessTable) -> None:
         """Prove deaths of this host's processes with ``table`` from now on; a worker brings its own.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 import click
 from rich.text import Text
 
 from lash_core.client import LashClient
+from lash_core.errors import StoreRefusedError
 from lash_core.redis_store.layout import read_layout
 from lash_worker.cli.doctor_checks import DoctorFacts, Finding, examine
 from lash_worker.cli.exit_codes import DONE, FAILED
@@ -44,9 +46,17 @@ def _row(finding: Finding) -> tuple[Text, ...]:
     return cell(finding.state, _STYLES[finding.state]), cell(finding.name), cell(finding.text)
 
 
+async def _probe(check_writable: Callable[[], Awaitable[float]]) -> tuple[list[float], str | None]:
+    """Round trips of writes, or why the server takes none; what can be read is then still worth a report."""
+    try:
+        return [await check_writable() for _ in range(_PROBES)], None
+    except StoreRefusedError as error:
+        return [], error.message
+
+
 async def _read(lash: LashClient) -> DoctorFacts:
     stores, registry = redis_stores(lash), lash.stores.process_registry
-    round_trips_ms = [await registry.check_writable() for _ in range(_PROBES)]
+    round_trips_ms, write_fault = await _probe(registry.check_writable)
     layout, fleet, workers, projectors = await asyncio.gather(
         read_layout(stores.context.connection, stores.context.keyspace.namespace),
         registry.fleet_facts(),
@@ -60,5 +70,6 @@ async def _read(lash: LashClient) -> DoctorFacts:
         workers=workers,
         projectors={name: seen_ms for name, (_, seen_ms) in projectors.items()},
         round_trips_ms=round_trips_ms,
+        write_fault=write_fault,
         own_time_ms=time.time_ns() // 1_000_000,
     )

@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DoctorFacts:
-    """Everything that was read. Times are ms; ``round_trips_ms`` are of small writes."""
+    """Everything that was read. Times are ms; ``round_trips_ms`` are of small writes, empty with a ``write_fault``."""
 
     report: ServerReport
     layout: Layout | None
@@ -52,6 +52,7 @@ class DoctorFacts:
     projectors: Mapping[str, int]
     round_trips_ms: Sequence[float]
     own_time_ms: int
+    write_fault: str | None = None
 
 
 def examine(facts: DoctorFacts) -> tuple[Finding, ...]:
@@ -60,7 +61,7 @@ def examine(facts: DoctorFacts) -> tuple[Finding, ...]:
         Finding("server", "ok", f"{facts.report.name}, {facts.report.role}, {_deployment(facts.report)}"),
         *_persistence(facts.report),
         _layout(facts.layout),
-        _latency(facts.round_trips_ms),
+        _latency(facts),
         _clock(facts),
         _grace(facts.fleet),
         _workers(facts),
@@ -92,9 +93,11 @@ def _layout(layout: Layout | None) -> Finding:
     return Finding("layout", "ok", text)
 
 
-def _latency(round_trips_ms: Sequence[float]) -> Finding:
-    middle, worst = median(round_trips_ms), max(round_trips_ms)
-    text = f"write round trip {middle:.1f} ms, worst of {len(round_trips_ms)} {worst:.1f} ms"
+def _latency(facts: DoctorFacts) -> Finding:
+    if facts.write_fault is not None:
+        return Finding("writes", "fail", facts.write_fault)
+    middle, worst = median(facts.round_trips_ms), max(facts.round_trips_ms)
+    text = f"write round trip {middle:.1f} ms, worst of {len(facts.round_trips_ms)} {worst:.1f} ms"
     return Finding("latency", "ok" if middle <= LATENCY_MS else "warn", text)
 
 

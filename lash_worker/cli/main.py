@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 
 import click
 
@@ -62,8 +63,13 @@ def run(args: Sequence[str]) -> int:
     except click.Abort:
         return 130
     except Exception as error:  # noqa: BLE001 - what is not an error of the user's is raised again by report()
-        return import_module(f"{_HERE}.exit_codes").report(error, as_json="--json" in args)
+        return import_module(f"{_HERE}.exit_codes").report(error, as_json=_wants_json(args))
     return code if isinstance(code, int) else 0
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    """Whether a program reads stderr: it asked for JSON, or for log lines in JSON."""
+    return "--json" in args or "--log-format=json" in args or ("--log-format", "json") in pairwise(args)
 
 
 def main() -> None:

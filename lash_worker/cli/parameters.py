@@ -62,13 +62,23 @@ class JsonText(click.ParamType[Any]):
 
 
 def parse_json(text: str) -> Any:
-    """One JSON value; NaN and infinities are not JSON. Raises: ValueError saying where."""
+    """One JSON value; NaN, infinities and a key twice are not JSON. Raises: ValueError saying where."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        # Python would keep the last one without a word.
+        names = [name for name, _ in pairs]
+        twice = next(name for name in made if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:80]!r} appears twice in one object")
+    return made
 
 
 def _refuse_constant(name: str) -> Any:

@@ -71,6 +71,8 @@ def test_enqueue_with_a_contradicting_disposition(lash: Lash) -> None:
         (("--id", "a#b"), "invalid_registration", "id"),
         (("--payload", "{not json"), "usage", "payload"),
         (("--payload", "[NaN]"), "usage", "payload"),
+        (("--payload", '{"a": 1, "a": 2}'), "usage", "payload"),
+        (("--queue", ""), "invalid_argument", "queue"),
         (("--queue", "no spaces"), "invalid_argument", "queue"),
         (("--delay", "soon"), "usage", "delay_ms"),
         (("--disposition", "maybe"), "invalid_argument", "disposition"),
@@ -100,12 +102,12 @@ def test_a_payload_over_the_limit_names_the_limit(lash: Lash, tmp_path: Path) ->
 
 
 def test_a_payload_that_does_not_match_names_the_path(lash: Lash) -> None:
-    """The manifest of the directory is enough."""
+    """The manifest of the directory is enough; what stands there is told."""
     know_reports(lash)
 
     ended = lash("enqueue", "report.build", "--payload", '{"month": 10}', "--json")
 
-    assert (2, "params.month") == (ended.code, ended.error["field"])
+    assert (2, "params.month", 10) == (ended.code, ended.error["field"], ended.error["value"])
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(lash: Lash) -> None:
@@ -156,7 +158,10 @@ def test_cancel_by_filter_asks_first(lash: Lash, monkeypatch: pytest.MonkeyPatch
         lash.ok("enqueue", "k", "--id", f"p{n}", *K)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
 
-    assert 130 == lash("cancel", "--kind", "k").code
+    unanswered = lash("cancel", "--kind", "k", "--json")
+    assert (2, "usage") == (unanswered.code, unanswered.error["code"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert 1 == lash("cancel", "--kind", "k").code
     assert {"count": 3} == lash.ok("process", "ls", "--status", "running", "--count", "--json").json
     assert 3 == len(lash.ok("cancel", "--kind", "k", "--yes", "--json").lines)
     assert {"count": 3} == lash.ok("process", "ls", "--status", "cancelled", "--count", "--json").json
@@ -206,7 +211,9 @@ def test_get_has_the_documented_fields(lash: Lash) -> None:
     names = "id kind label queue status waiting disposition attempt lease created_at_ms updated_at_ms output handovers"
     assert not set(names.split()) - row.keys()
     assert {"owner_id", "incarnation_id", "fencing_token", "expires_at_ms"} == row["lease"].keys()
-    assert "worker-1" in lash.ok("process", "get", "p").out
+    page = lash.ok("process", "get", "p").out
+    assert "worker-1" in page
+    assert "1 (running)" in page
     assert 3 == lash("process", "get", "nobody", "--json").code
 
 
@@ -223,6 +230,7 @@ def test_result_has_an_exit_code_for_each_end(lash: Lash) -> None:
     assert (0, {"type": "success", "value": {"n": 1}}) == (good.code, good.json)
     assert (1, "failure", "execution") == (bad.code, bad.json["type"], bad.json["class"])
     assert (7, "timeout") == (late.code, late.error["code"])
+    assert late.error["message"].endswith("is still running")
     assert 7 == lash("process", "result", "late", "--wait", "--timeout", "0.1").code
     assert "ValueError: no" in lash("process", "result", "bad").err
     assert {"n": 1} == lash("process", "result", "good").json
@@ -283,7 +291,7 @@ def test_abandon_is_recorded(lash: Lash) -> None:
     assert 1 == lash("process", "abandon", "done", "--reason", "r", "--json").code
 
 
-def test_prune_deletes_what_ended_and_stops_at_projectors(lash: Lash) -> None:
+def test_prune_deletes_what_ended_and_stops_at_projectors(lash: Lash, monkeypatch: pytest.MonkeyPatch) -> None:
     """Running ones stay; a projector that has not read a row keeps it."""
     lash.ok("process", "changes", "--name", "slow", "--json")
     for n in range(3):
@@ -291,6 +299,9 @@ def test_prune_deletes_what_ended_and_stops_at_projectors(lash: Lash) -> None:
         end(lash, f"p{n}", ProcessAwaitOutput.success())
     lash.ok("enqueue", "k", "--id", "runs", *K)
     prune = ("process", "prune", "--older-than", "0s", "--yes", "--json")
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "--yes" in lash("process", "prune", "--older-than", "0s").err
 
     assert 0 == lash.ok(*prune).json["pruned_processes"]
     lash.ok("process", "changes", "--name", "slow", "--json")

@@ -70,12 +70,46 @@ def test_a_password_on_the_command_line_is_refused(locked: ValkeyServer) -> None
 
 
 def test_a_full_server_refuses_a_start() -> None:
-    """Exit code 5; nothing was written."""
-    with ValkeyServer(arguments=("--maxmemory", "1")) as server:
-        ended = lash(*ENQUEUE, LASH_REDIS_URL=server.url)
+    """Exit code 5; nothing was written. The doctor still reports, and says what is wrong."""
+    with ValkeyServer() as server:
+        assert 0 == lash(*ENQUEUE, LASH_REDIS_URL=server.url).returncode
+        with server.client() as client:
+            before = client.dbsize()
+            client.config_set("maxmemory", 1)
+            ended = lash(*ENQUEUE[:-2], "q", "--json", LASH_REDIS_URL=server.url)
 
-        assert 5 == ended.returncode, ended
-        assert "store_full" == error_of(ended)["code"]
+            assert (5, "store_full") == (ended.returncode, error_of(ended)["code"])
+            assert before == client.dbsize()
+        examined = lash("doctor", "--json", LASH_REDIS_URL=server.url)
+
+        assert 1 == examined.returncode, examined
+        checks = {check["name"]: check for check in json.loads(examined.stdout)["checks"]}
+        assert "fail" == checks["writes"]["state"]
+        assert "out of memory" in checks["writes"]["text"]
+
+
+def test_a_server_without_persistence_is_warned_of() -> None:
+    """On stderr, by every command; the level `fsync` refuses it."""
+    with ValkeyServer(arguments=("--appendonly", "no")) as server:
+        ended = lash(*ENQUEUE, LASH_REDIS_URL=server.url)
+        refused = lash(*ENQUEUE, LASH_REDIS_URL=server.url, LASH_DURABILITY="fsync")
+
+        assert (0, "created") == (ended.returncode, json.loads(ended.stdout)["status"])
+        assert "no persistence at all" in ended.stderr
+        assert (5, "appendonly", "yes") == (
+            refused.returncode,
+            error_of(refused)["field"],
+            error_of(refused)["limit"],
+        )
+
+
+def test_a_worker_with_json_logs_ends_with_a_json_error(locked: ValkeyServer) -> None:
+    """Who reads its log lines reads why it did not start."""
+    line = ("worker", "run", "--app", "tests.cli.good_app:app", "--log-format", "json")
+    ended = lash(*line, LASH_REDIS_URL=with_password(locked, "wrongpass"))
+
+    assert (5, "store_auth") == (ended.returncode, error_of(ended)["code"])
+    assert all(json.loads(text) for text in ended.stderr.splitlines())
 
 
 def test_an_evicting_server_is_refused() -> None:

@@ -57,6 +57,15 @@ def test_a_server_is_started_and_its_data_outlives_it(use: Use, data_dir: Path):
     assert "*\n" == (data_dir / ".gitignore").read_text()
 
 
+def test_a_folder_with_other_files_is_not_hidden_from_git(use: Use, tmp_path: Path):
+    """Only a folder that is lash's from the start gets the file that ignores everything."""
+    (tmp_path / "mine.txt").write_text("x")
+
+    use(tmp_path)
+
+    assert not (tmp_path / ".gitignore").exists()
+
+
 def test_the_stamp_says_who_wrote_the_data(use: Use, data_dir: Path):
     """Family, version, program, socket and process."""
     server = use()
