@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from lash_core.errors import InvalidArgumentError, LashError, PluginSessionError
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
 
 _log = logging.getLogger("lash.process")
+
+
+class _RunLog(logging.LoggerAdapter[logging.Logger]):
+    """Adds the run's facts to the ``extra`` of a call; the standard adapter would drop that."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        return msg, kwargs
 
 
 class ProcessContext:
@@ -76,12 +85,12 @@ class ProcessContext:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger whose records carry ``process_id``, ``fence`` and ``owner``."""
+        """A logger whose records carry ``process_id``, ``fence`` and ``owner`` beside the ``extra`` of the call."""
         if self._log is None:
             lease = self._run.context.run_lease
             owner = "" if lease is None else lease.lease.owner.owner_id
             facts = {"process_id": self.process_id, "fence": self.fence, "owner": owner}
-            self._log = logging.LoggerAdapter(_log, facts)
+            self._log = _RunLog(_log, facts)
         return self._log
 
     @property

@@ -30,6 +30,23 @@ STATUS_STYLES = {
 }
 
 
+def confirm(question: str) -> None:
+    """Ask a person before something that cannot be taken back.
+
+    Raises:
+        click.UsageError: nobody is there to answer. click.ClickException: the answer was no.
+    """
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise click.UsageError("nobody is there to answer; say --yes to go on without asking") from None
+    if not agreed:
+        raise click.ClickException("nothing was done")
+
+
 def print_json(value: Any) -> None:
     """One line of JSON on stdout, flushed so that a reader of a stream sees it at once."""
     click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from lash_core.client import LashClient, ListOptions
 from lash_core.model.receipts import CancelReceipt
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
-from lash_worker.cli.output import cell, console, print_json
+from lash_worker.cli.output import cell, confirm, console, print_json
 from lash_worker.cli.store_access import with_client
 
 _AT_ONCE = 64
@@ -47,7 +47,7 @@ def cancel(invocation: Invocation, ids: tuple[str, ...], *, as_json: bool, yes: 
     async def work(lash: LashClient) -> list[CancelReceipt]:
         chosen = list(ids) if ids else await _matching(lash, facets)
         if by_filter and chosen and not yes:
-            click.confirm(f"Cancel {len(chosen)} running processes?", abort=True, err=True)
+            confirm(f"Cancel {len(chosen)} running processes?")
         receipts: list[CancelReceipt] = []
         with Progress(console=console(stderr=True), transient=True, disable=as_json or len(chosen) < 2) as progress:
             task = progress.add_task("cancel", total=len(chosen))

@@ -89,6 +89,12 @@ def process_json(record: ProcessRecord, lease: ProcessLease | None, audit: tuple
     }
 
 
+def _attempt(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> str:
+    """The row counts attempts that ended; a person wants to hear of the one that goes on."""
+    is_held = lease is not None and lease.is_live(now_ms)
+    return f"{record.attempt + 1} (running)" if is_held else str(record.attempt)
+
+
 def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> list[tuple[str, Text]]:
     pairs = [
         ("id", cell(record.id)),
@@ -97,7 +103,7 @@ def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> li
         ("queue", cell(record.queue)),
         ("status", status_cell(record.status.state)),
         ("disposition", cell(record.disposition.value)),
-        ("attempt", cell(record.attempt)),
+        ("attempt", cell(_attempt(record, lease, now_ms))),
         ("created", when(record.created_at_ms, now_ms)),
         ("updated", when(record.updated_at_ms, now_ms)),
     ]

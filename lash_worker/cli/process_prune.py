@@ -10,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from lash_core.client import LashClient, ListOptions, list_filter
 from lash_core.model.reports import PruneReport
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
-from lash_worker.cli.output import cell, console, print_json
+from lash_worker.cli.output import cell, confirm, console, print_json
 from lash_worker.cli.parameters import DURATION
 from lash_worker.cli.store_access import with_client
 
@@ -33,7 +33,7 @@ _ENDED = ("any", "completed", "failed", "cancelled", "abandoned")
 def prune(invocation: Invocation, *, age_ms: int, yes: bool, as_json: bool, **given: Any) -> None:
     """Delete processes that ended long ago, with their events. Never running ones, never past a projector's cursor."""
     if not yes:
-        click.confirm("Delete ended processes and their events for good?", abort=True, err=True)
+        confirm("Delete ended processes and their events for good?")
     facets: ListOptions = {
         "status": given["status"],
         "kind": given["kind"],

@@ -68,7 +68,7 @@ async def attempt_process(run: ProcessRun, context: WorkerContext, worker: RunsP
     except (GiveBackError, LeaseLostError, StoreBehindError, asyncio.CancelledError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a run raises is its outcome
-        _log.warning("process %s failed to run: %s", run.process_id, error, extra={"process_id": run.process_id})
+        _log.warning("process %s failed to run: %s", run.process_id, error, extra=run.held.log_fields)
         output = ProcessAwaitOutput.failure("execution", "process_recovery_failed", str(error))
     finally:
         if timer is not None:
@@ -106,6 +106,6 @@ async def _with_patience(run: ProcessRun, context: WorkerContext, step: Callable
                 raise LeaseLostError(run.process_id, run.held.lost_reason) from error
             if now >= give_up_at_ms or run.held.at_risk:
                 raise GiveBackError(str(error)) from error
-            _log.warning("process %s waits for the store: %s", run.process_id, error)
+            _log.warning("process %s waits for the store: %s", run.process_id, error, extra=run.held.log_fields)
         await asyncio.sleep(delay_ms / 1_000)
         delay_ms = min(delay_ms * 2, RETRY_DELAY_MAX_MS)

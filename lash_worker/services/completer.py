@@ -154,7 +154,7 @@ class Completer(Service):
                     "process %s: its outcome cannot be written: %s",
                     item.held.process_id,
                     error,
-                    extra={"process_id": item.held.process_id},
+                    extra=item.held.log_fields,
                 )
                 item.on_done(item, "stuck", "stuck")
         return False

@@ -11,7 +11,13 @@ from functools import partial
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError, LeaseLostError, StoreBehindError
-from lash_core.model.await_output import AbandonEvidence, AbandonWriter, AnyAwaitOutput, ProcessAwaitOutput
+from lash_core.model.await_output import (
+    AbandonEvidence,
+    AbandonWriter,
+    AnyAwaitOutput,
+    FailureOutput,
+    ProcessAwaitOutput,
+)
 from lash_core.model.completion import POISON_CODE
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import CancelRequest, ProcessStarted
@@ -256,7 +262,8 @@ class Executor:
         run.settled = True
         started = None
         if run.started and run.record.first_started is None:
-            facts = {"owner": self._context.identity, "started_at_ms": self._context.clock.now_ms()}
+            ran_ms = max(0, int(own_time_ms() - run.started_at_ms))
+            facts = {"owner": self._context.identity, "started_at_ms": self._context.clock.now_ms() - ran_ms}
             started = fast_build(ProcessStarted, facts)
         self._completer.submit(Completion(run.held, output, started, partial(self._completed, run)))
 
@@ -265,6 +272,10 @@ class Executor:
             case "written":
                 outcome = completion.output.state
                 self._context.metrics.of_kind(run.record.identity.kind).finished[outcome].inc()
+                if isinstance(completion.output, FailureOutput):
+                    failure = completion.output
+                    text = f"{failure.class_.value} / {failure.code}: {failure.message}"
+                    _log.warning("process %s failed: %s", run.process_id, text, extra=run.held.log_fields)
             case "lost":
                 if reason != "deadline":
                     self._context.metrics.fenced_refused.inc()
@@ -295,7 +306,7 @@ class Executor:
             "process %s: lease lost (%s); its result is dropped",
             run.process_id,
             reason,
-            extra={"process_id": run.process_id, "fence": run.held.lease.fencing_token, "reason": reason},
+            extra={**run.held.log_fields, "reason": reason},
         )
         # Tell code in a thread, which no task cancel can reach.
         run.cancellation.cancel("lease lost")
@@ -320,7 +331,7 @@ class Executor:
         try:
             await self._context.registry.mark_cancel_seen(run.held.require())
         except (LashError, OSError) as error:
-            _log.info("cancel receipt of %s was not written: %s", run.process_id, error)
+            _log.info("cancel receipt of %s was not written: %s", run.process_id, error, extra=run.held.log_fields)
         else:
             self._context.metrics.fenced_cancels_seen.inc()
 

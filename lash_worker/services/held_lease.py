@@ -58,6 +58,12 @@ class HeldLease:
         return self._lease
 
     @property
+    def log_fields(self) -> dict[str, object]:
+        """What every log line about this run carries as fields."""
+        lease = self._lease
+        return {"process_id": self.process_id, "fence": lease.fencing_token, "owner": lease.owner.owner_id}
+
+    @property
     def lost(self) -> bool:
         """True once the lease is lost or its local deadline has passed: write nothing any more."""
         if self._reason is None and own_time_ms() >= self.deadline_ms:

@@ -81,7 +81,10 @@ class Takeover(Service):
         await self._tidy_directory(owner)
         if taken:
             _log.info(
-                "took %d processes over from %s, which is dead", taken, owner.owner_id, extra={"owner": owner.owner_id}
+                "took %d processes over from %s, which is dead",
+                taken,
+                owner.owner_id,
+                extra={"dead_owner": owner.owner_id},
             )
 
     async def _reclaim(self, lease: ProcessLease, owner: LeaseOwnerIdentity, proved_at_ms: float) -> bool:

@@ -237,7 +237,7 @@ async def test_a_row_carries_its_facts_into_the_context() -> None:
             version=ctx.app_version,
             key=ctx.idempotency_key("charge"),
             other=ctx.idempotency_key("refund"),
-            extra=ctx.log.extra,
+            extra=ctx.log.process("m", {"extra": {"step": 2, "fence": "not the run's"}})[1]["extra"],
         )
 
     with Bench(local) as bench:
@@ -255,7 +255,7 @@ async def test_a_row_carries_its_facts_into_the_context() -> None:
         first["labels"],
         first["version"],
     )
-    assert {"process_id": "p", "fence": fence, "owner": "worker"} == first["extra"]
+    assert {"process_id": "p", "fence": fence, "owner": "worker", "step": 2} == first["extra"]
     assert first["key"] == facts["key"] != facts["other"]
     assert 0 == facts["fence"]
 

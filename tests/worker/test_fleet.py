@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from lash_core.errors import OutcomeUnknownError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import (
@@ -43,6 +45,29 @@ async def test_every_process_ends_once_and_the_slots_bound_the_runs() -> None:
         await eventually(lambda: rig.driver.slots.free == 5)
         assert {} == rig.driver.executor.runs
         assert 0 == rig.driver.keeper.count
+
+
+async def test_a_failure_is_logged_with_the_facts_of_its_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Process id, fence and owner are fields of their own; the start is when the run began and not when it ended."""
+
+    async def body(run: ProcessRun) -> AnyAwaitOutput:
+        await asyncio.sleep(0.1)
+        return ProcessAwaitOutput.failure("execution", "process_failed", "ValueError: no")
+
+    async with running(InMemoryStores(), body) as rig:
+        await rig.put(registration("p"))
+        await rig.output_of("p", FailureOutput)
+        await eventually(lambda: bool(caplog.records))
+        record = await rig.registry.get_process("p")
+
+    line = caplog.records[-1]
+    assert "process p failed: execution / process_failed: ValueError: no" == line.getMessage()
+    assert "p" == vars(line)["process_id"]
+    assert vars(line)["fence"] > 0
+    assert vars(line)["owner"]
+    assert record is not None
+    assert record.first_started is not None
+    assert record.first_started.started_at_ms <= record.updated_at_ms - 50
 
 
 async def test_cancel_fires_the_token_of_a_running_process_with_its_reason() -> None:
