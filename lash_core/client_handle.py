@@ -88,7 +88,8 @@ class ProcessHandle:
                     raise TimeoutError  # noqa: TRY301 - one place gives the error its text
                 output = (await self._registry.await_terminal(self.process_id)).await_output
         except TimeoutError as error:
-            raise TimeoutError(f"process `{self.process_id}` is still running after {timeout} s") from error
+            waited = f" after {timeout:g} s" if timeout else ""
+            raise TimeoutError(f"process `{self.process_id}` is still running{waited}") from error
         if output is None:
             raise RuntimeError(f"process `{self.process_id}` was reported terminal without an outcome")
         return output
