@@ -132,6 +132,9 @@ class Wire(asyncio.Protocol):
         """
         if self._closed or self._transport is None:
             raise NotSentError(self._reason)
+        if self._transport.is_closing():
+            # A send has failed and connection_lost is on its way: asyncio would drop the bytes.
+            raise NotSentError("the connection is closing")
         deadline = self._loop.time() + seconds
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._queue.append(_Batch(future, count, deadline, raw=raw))
