@@ -25,12 +25,15 @@ if TYPE_CHECKING:
         UnknownKindError,
         UnknownProcessError,
     )
+    from lash_core.memory_store.stores import InMemoryStores
+    from lash_core.redis_store.stores import RedisStores
 
 __version__: str
 
 __all__ = [
     "CorruptRecordError",
     "Failure",
+    "InMemoryStores",
     "InvalidArgumentError",
     "LashClient",
     "LashError",
@@ -40,6 +43,7 @@ __all__ = [
     "ProcessCancelled",
     "ProcessFailed",
     "ProcessHandle",
+    "RedisStores",
     "RegistrationConflictError",
     "SettingsError",
     "StoreUnreachableError",
@@ -50,6 +54,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "InMemoryStores": "lash_core.memory_store.stores",
+    "RedisStores": "lash_core.redis_store.stores",
     "LashClient": "lash_core.client",
     "ProcessHandle": "lash_core.client_handle",
     "SyncLashClient": "lash_core.client_sync",

@@ -58,6 +58,11 @@ class EnqueuedItem:
     handle: ProcessHandle | None = None
     error: LashError | None = None
 
+    @property
+    def id(self) -> str:
+        """The process id, under the name that rows and receipts have it."""
+        return self.process_id
+
 
 class Connecting:
     """A connection in the making: ``await`` it for a client to close yourself, or use it in ``async with``."""

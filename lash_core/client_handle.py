@@ -59,6 +59,11 @@ class ProcessHandle:
     def __repr__(self) -> str:
         return f"ProcessHandle({self.process_id!r}, created={self.created})"
 
+    @property
+    def id(self) -> str:
+        """The process id, under the name that rows and receipts have it."""
+        return self.process_id
+
     async def record(self) -> ProcessRecord:
         """The row now. Raises: UnknownProcessError."""
         record = await self._registry.get_process(self.process_id)

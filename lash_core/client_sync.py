@@ -74,6 +74,11 @@ class SyncProcessHandle:
         return self._handle.process_id
 
     @property
+    def id(self) -> str:
+        """The process id, under the name that rows and receipts have it."""
+        return self._handle.process_id
+
+    @property
     def created(self) -> bool | None:
         """True when this call started the process, False when it was there, None when it was only named."""
         return self._handle.created

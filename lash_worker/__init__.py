@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lash_core.runtime.process_context import ProcessContext
+    from lash_core.runtime.tools import ToolContext
     from lash_worker.app import App, load_app
     from lash_worker.driver import ProcessWorkDriver
     from lash_worker.worker import DurableProcessWorker
@@ -16,7 +18,9 @@ __all__ = [
     "App",
     "DurableProcessWorker",
     "DurableProcessWorkerConfig",
+    "ProcessContext",
     "ProcessWorkDriver",
+    "ToolContext",
     "WorkerSettings",
     "load_app",
 ]
@@ -25,7 +29,9 @@ _HOMES = {
     "App": "lash_worker.app",
     "DurableProcessWorker": "lash_worker.worker",
     "DurableProcessWorkerConfig": "lash_worker.worker_config",
+    "ProcessContext": "lash_core.runtime.process_context",
     "ProcessWorkDriver": "lash_worker.driver",
+    "ToolContext": "lash_core.runtime.tools",
     "WorkerSettings": "lash_worker.worker_settings",
     "load_app": "lash_worker.app",
 }

@@ -18,6 +18,7 @@ from lash_core.memory_store.waits import WaitOperations
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
+from lash_core.store.contract_names import ContractNames
 from lash_core.store.session_store import SessionStoreFactory
 
 
@@ -33,6 +34,7 @@ class MemoryProcessRegistry(
     FactOperations,
     RetentionOperations,
     MaintenanceOperations,
+    ContractNames,
 ):
     """``ProcessRegistry`` and ``ProcessMaintenance`` in memory; lost with the OS process.
 

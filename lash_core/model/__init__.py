@@ -8,6 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Not when first used: importing the module of that name would put the module where the function belongs.
+from lash_core.model.canonical_json import canonical_json
+
 if TYPE_CHECKING:
     from lash_core.model.audit import *
     from lash_core.model.await_event import *

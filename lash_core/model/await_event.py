@@ -123,6 +123,16 @@ class Resolution(Model):
         """With an error."""
         return cls(type="err", code=code, message=message)
 
+    @classmethod
+    def timeout(cls) -> Resolution:
+        """Nobody resolved it in time."""
+        return cls(type="timeout")
+
+    @classmethod
+    def cancelled(cls) -> Resolution:
+        """Nobody is to resolve it any more."""
+        return cls(type="cancelled")
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
@@ -51,6 +51,13 @@ class AbandonEvidence(Model):
 class ProcessAwaitOutput(Model):
     """Base of the four outcomes; also their factory: ``ProcessAwaitOutput.success(value)``."""
 
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """As every model; of the base itself, the outcome that the tag ``type`` says."""
+        if cls is ProcessAwaitOutput:
+            return cast("Self", _OUTPUT.validate_python(obj, **options))
+        return super().model_validate(obj, **options)
+
     @property
     def state(self) -> Literal["completed", "failed", "cancelled", "abandoned"]:
         """The terminal state this outcome projects to."""
@@ -90,8 +97,8 @@ class Success(ProcessAwaitOutput):
     """Completed."""
 
     type: Literal["success"] = "success"
-    value: JsonValue = None
-    control: JsonValue = None
+    value: JsonValue = Field(default=None, kw_only=False)
+    control: JsonValue = Field(default=None, kw_only=False)
 
     @property
     def state(self) -> Literal["completed"]:
@@ -103,11 +110,13 @@ class FailureOutput(ProcessAwaitOutput):
     """Failed."""
 
     type: Literal["failure"] = "failure"
-    class_: ToolFailureClass = Field(validation_alias=AliasChoices("class", "class_"), serialization_alias="class")
-    code: str
-    message: str
-    raw: JsonValue = None
-    control: JsonValue = None
+    class_: ToolFailureClass = Field(
+        validation_alias=AliasChoices("class", "class_"), serialization_alias="class", kw_only=False
+    )
+    code: str = Field(kw_only=False)
+    message: str = Field(kw_only=False)
+    raw: JsonValue = Field(default=None, kw_only=False)
+    control: JsonValue = Field(default=None, kw_only=False)
 
     @property
     def state(self) -> Literal["failed"]:
@@ -119,9 +128,9 @@ class CancelledOutput(ProcessAwaitOutput):
     """Cancelled."""
 
     type: Literal["cancelled"] = "cancelled"
-    message: str = ""
-    raw: JsonValue = None
-    control: JsonValue = None
+    message: str = Field(default="", kw_only=False)
+    raw: JsonValue = Field(default=None, kw_only=False)
+    control: JsonValue = Field(default=None, kw_only=False)
 
     @property
     def state(self) -> Literal["cancelled"]:
@@ -133,8 +142,8 @@ class AbandonedOutput(ProcessAwaitOutput):
     """Abandoned."""
 
     type: Literal["abandoned"] = "abandoned"
-    evidence: AbandonEvidence
-    control: JsonValue = None
+    evidence: AbandonEvidence = Field(kw_only=False)
+    control: JsonValue = Field(default=None, kw_only=False)
 
     @property
     def state(self) -> Literal["abandoned"]:

@@ -49,7 +49,9 @@ def _named_arguments(model: type[BaseModel], args: tuple[Any, ...], named: dict[
 class Model(_PositionalModel):
     """A frozen record. Unknown fields are refused, so that a misspelled name is an error and not a loss."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="constants"
+    )
 
     def to_json_value(self) -> dict[str, Any]:
         """The record as a JSON object: aliases as names, absent optional fields left out."""

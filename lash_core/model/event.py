@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.base import JsonValue, Model
@@ -29,6 +29,16 @@ class ProcessEventAppendRequest(Model):
     replay: Replay | None = None
     wake_target_scope: SessionScope | None = None
     requested_by: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replay_of_key(cls, data: Any) -> Any:
+        # The builder's ``with_replay_key`` as an argument: ``replay_key="k"``.
+        if not isinstance(data, dict) or "replay_key" not in data:
+            return data
+        facts: dict[str, Any] = {name: value for name, value in data.items() if name != "replay_key"}
+        facts.setdefault("replay", None if data["replay_key"] is None else {"key": data["replay_key"]})
+        return facts
 
     @property
     def replay_key(self) -> str | None:

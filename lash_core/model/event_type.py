@@ -33,8 +33,8 @@ TERMINAL_EVENT_TYPES: dict[TerminalState, str] = {
 class TerminalSemantics(Model):
     """This event ends the process in ``state``; ``await_output`` selects its outcome."""
 
-    state: TerminalState
-    await_output: AnySelector | None = None
+    state: TerminalState = Field(kw_only=False)
+    await_output: AnySelector | None = Field(default=None, kw_only=False)
 
 
 class EventIdentityDedupe(Model):
@@ -47,14 +47,14 @@ class SelectorDedupe(Model):
     """Dedupe by a selected value, stringified."""
 
     type: Literal["selector"] = "selector"
-    selector: AnySelector
+    selector: AnySelector = Field(kw_only=False)
 
 
 class ConstDedupe(Model):
     """Dedupe by a fixed text."""
 
     type: Literal["const"] = "const"
-    value: str
+    value: str = Field(kw_only=False)
 
 
 AnyDedupe = Annotated[EventIdentityDedupe | SelectorDedupe | ConstDedupe, Field(discriminator="type")]
@@ -71,8 +71,8 @@ class WakeSemantics(Model):
 class ProcessEventSemantics(Model):
     """What an event means beyond being recorded."""
 
-    terminal: TerminalSemantics | None = None
-    wake: WakeSemantics | None = None
+    terminal: TerminalSemantics | None = Field(default=None, kw_only=False)
+    wake: WakeSemantics | None = Field(default=None, kw_only=False)
 
     @property
     def is_plain(self) -> bool:

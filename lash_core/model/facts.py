@@ -35,10 +35,10 @@ class SignalWait(Model):
     """Waiting for the ``ordinal``-th signal of a name; ``key`` is ``process:<pid>:signal.<name>:<ordinal>``."""
 
     type: Literal["signal"] = "signal"
-    name: str
-    event_type: str
-    key: str
-    ordinal: int = Field(ge=1)
+    name: str = Field(kw_only=False)
+    event_type: str = Field(kw_only=False)
+    key: str = Field(kw_only=False)
+    ordinal: int = Field(ge=1, kw_only=False)
 
     @classmethod
     def of(cls, process_id: str, name: str, ordinal: int) -> SignalWait:

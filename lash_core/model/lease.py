@@ -61,14 +61,14 @@ class Acquired(Model):
     """The lease is the caller's."""
 
     type: Literal["acquired"] = "acquired"
-    lease: ProcessLease
+    lease: ProcessLease = Field(kw_only=False)
 
 
 class Busy(Model):
     """Somebody else holds it."""
 
     type: Literal["busy"] = "busy"
-    holder: ProcessLease
+    holder: ProcessLease = Field(kw_only=False)
 
 
 ClaimOutcome = Acquired | Busy

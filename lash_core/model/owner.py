@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lash_core.model.base import Model
 
@@ -16,14 +16,24 @@ class OpaqueLiveness(Model):
 
 
 class LocalProcessLiveness(Model):
-    """An OS process of a host; every part is needed for a proof of death."""
+    """An OS process of a host; every part is needed for a proof of death, so one that misses a part is opaque."""
 
     type: Literal["local_process"] = "local_process"
-    host_id: str
-    boot_id: str
-    pid_namespace: str
-    pid: int
-    process_start: int
+    host_id: str = ""
+    boot_id: str = ""
+    pid_namespace: str = ""
+    pid: int = 0
+    process_start: int = -1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_missing(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+    @property
+    def is_complete(self) -> bool:
+        """True when no part is missing."""
+        return bool(self.host_id and self.boot_id and self.pid_namespace) and self.pid > 0 and self.process_start >= 0
 
 
 AnyLiveness = Annotated[OpaqueLiveness | LocalProcessLiveness, Field(discriminator="type")]
@@ -68,6 +78,8 @@ def is_provably_dead(owner: LeaseOwnerIdentity, claimant: LeaseOwnerIdentity, ta
     """True when both are processes of one boot and one pid namespace of one host and the owner's pid is gone."""
     theirs, ours = owner.liveness, claimant.liveness
     if not isinstance(theirs, LocalProcessLiveness) or not isinstance(ours, LocalProcessLiveness):
+        return False
+    if not theirs.is_complete or not ours.is_complete:
         return False
     same_place = (
         theirs.host_id == ours.host_id and theirs.boot_id == ours.boot_id and theirs.pid_namespace == ours.pid_namespace

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from lash_core.model.base import JsonValue, Model
 
@@ -22,6 +22,13 @@ class PreparedToolCall(Model):
 
 class ProcessInput(Model):
     """Base of the four inputs; also their factory: ``ProcessInput.engine("report.build", {...})``."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """As every model; of the base itself, the input that the tag ``type`` says."""
+        if cls is ProcessInput:
+            return cast("Self", _INPUT.validate_python(obj, **options))
+        return super().model_validate(obj, **options)
 
     @staticmethod
     def tool_call(call: PreparedToolCall) -> ToolCallInput:
@@ -78,6 +85,8 @@ class ExternalInput(ProcessInput):
 
 
 AnyProcessInput = Annotated[ToolCallInput | EngineInput | SessionTurnInput | ExternalInput, Field(discriminator="type")]
+
+_INPUT: TypeAdapter[AnyProcessInput] = TypeAdapter(AnyProcessInput)
 
 
 class ProcessIdentity(Model):

@@ -27,28 +27,28 @@ class Completed(Model):
     """Ended with a value."""
 
     state: Literal["completed"] = "completed"
-    await_output: AnyAwaitOutput
+    await_output: AnyAwaitOutput = Field(kw_only=False)
 
 
 class Failed(Model):
     """Ended with a failure."""
 
     state: Literal["failed"] = "failed"
-    await_output: AnyAwaitOutput
+    await_output: AnyAwaitOutput = Field(kw_only=False)
 
 
 class Cancelled(Model):
     """Ended by a cancel request."""
 
     state: Literal["cancelled"] = "cancelled"
-    await_output: AnyAwaitOutput
+    await_output: AnyAwaitOutput = Field(kw_only=False)
 
 
 class Abandoned(Model):
     """Ended without an observed outcome."""
 
     state: Literal["abandoned"] = "abandoned"
-    await_output: AnyAwaitOutput
+    await_output: AnyAwaitOutput = Field(kw_only=False)
 
 
 AnyProcessStatus = Annotated[Running | Completed | Failed | Cancelled | Abandoned, Field(discriminator="state")]

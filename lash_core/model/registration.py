@@ -124,6 +124,8 @@ class ProcessRegistration(Model):
         """A copy with a captured execution environment."""
         return self.model_copy(update={"env_ref": env_ref})
 
+    with_execution_env_ref = with_env_ref
+
     def with_wake_target(self, scope: SessionScope | None) -> Self:
         """A copy whose wakes go to ``scope``."""
         return self.model_copy(update={"wake_target": scope})

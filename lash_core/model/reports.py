@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import Field
 
 from lash_core.model.base import JsonValue, Model
@@ -37,6 +39,13 @@ class ProcessPage(Model):
 
     items: tuple[ProcessRecord, ...]
     next_cursor: str | None = None
+
+    def __iter__(self) -> Iterator[ProcessRecord]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The rows of this page, not pydantic's pairs of fields: a page is read like a list."""
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 class PruneReport(Model):
@@ -102,3 +111,8 @@ class CompletionAuthority(Model):
     def label(self) -> str:
         """``external-owner``, ``workflow-key`` or ``reconciled-abandon``."""
         return self.type.replace("_", "-")
+
+
+# The contract's name of this authority is also the name of its field: on the class the name makes one, on an instance
+# (whose fields come before what the class has under that name) it is the key.
+type.__setattr__(CompletionAuthority, "workflow_key", CompletionAuthority.for_workflow_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from lash_core.model.base import Model
 from lash_core.model.ids import check_id
@@ -97,7 +97,9 @@ class ProcessOriginator:
 class CausalRef(Model):
     """What caused a process: the ``kind`` and the ids that kind names (contract 1.1)."""
 
-    kind: Literal["turn", "effect", "tool_call", "process", "process_event", "trigger_occurrence", "session_node"]
+    kind: Literal["turn", "effect", "tool_call", "process", "process_event", "trigger_occurrence", "session_node"] = (
+        Field(validation_alias=AliasChoices("kind", "type"))
+    )
     session_id: str | None = None
     turn_id: str | None = None
     effect_id: str | None = None
@@ -119,6 +121,23 @@ class CausalRef(Model):
     def process_event(cls, process_id: str, sequence: int) -> CausalRef:
         """Caused by one event of a process."""
         return cls(kind="process_event", process_id=process_id, sequence=sequence)
+
+    @classmethod
+    def trigger_occurrence(
+        cls,
+        occurrence_id: str,
+        subscription_id: str | None = None,
+        incarnation: int | None = None,
+        revision: int | None = None,
+    ) -> CausalRef:
+        """Caused by one occurrence of a trigger."""
+        return cls(
+            kind="trigger_occurrence",
+            occurrence_id=occurrence_id,
+            subscription_id=subscription_id,
+            incarnation=incarnation,
+            revision=revision,
+        )
 
 
 class ProcessProvenance(Model):

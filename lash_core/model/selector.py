@@ -22,29 +22,29 @@ class PointerSelector(Model):
     """The value at a JSON pointer (RFC 6901); one that does not match is an error."""
 
     type: Literal["pointer"] = "pointer"
-    pointer: str
+    pointer: str = Field(kw_only=False)
 
 
 class ConstSelector(Model):
     """A fixed value."""
 
     type: Literal["const"] = "const"
-    value: JsonValue = None
+    value: JsonValue = Field(default=None, kw_only=False)
 
 
 class TemplateSelector(Model):
     """Text in which each ``{name}`` is replaced by the stringified field."""
 
     type: Literal["template"] = "template"
-    template: str
-    fields: dict[str, AnySelector] = Field(default_factory=dict)
+    template: str = Field(kw_only=False)
+    fields: dict[str, AnySelector] = Field(default_factory=dict, kw_only=False)
 
 
 class PresentSelector(Model):
     """True when the pointer matches."""
 
     type: Literal["present"] = "present"
-    pointer: str
+    pointer: str = Field(kw_only=False)
 
 
 AnySelector = Annotated[

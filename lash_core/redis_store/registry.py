@@ -13,6 +13,7 @@ from lash_core.redis_store.process_prune import ProcessPrune
 from lash_core.redis_store.process_reads import ProcessReads
 from lash_core.redis_store.process_start import ProcessStart
 from lash_core.redis_store.process_waits import ProcessWaits
+from lash_core.store.contract_names import ContractNames
 from lash_core.store.process_notices import ProcessNotices
 
 
@@ -26,6 +27,7 @@ class RedisProcessRegistry(
     ProcessListing,
     ProcessWaits,
     FleetGauges,
+    ContractNames,
 ):
     """``ProcessRegistry`` and ``ProcessMaintenance`` over Redis; each part is a file of its own."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from lash_core.model.await_output import AbandonEvidence, ProcessAwaitOutput
+from lash_core.model.await_output import AbandonEvidence, CancelledOutput, FailureOutput, Success
 from lash_core.model.base import positional_fields
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.environment import ProcessExecutionEnvSpec
@@ -26,12 +26,16 @@ from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.process_input import EngineInput, PreparedToolCall, ProcessIdentity, ProcessInput
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import ProcessProvenance, SessionScope
+from lash_core.model.selector import PayloadSelector, PointerSelector, TemplateSelector
 
 ORDER: dict[type[BaseModel], tuple[str, ...]] = {
     AbandonEvidence: ("writer", "owner", "epoch_ms"),
     AbandonRequest: ("requested_by", "requested_at_ms", "reason"),
+    CancelledOutput: ("message", "raw", "control"),
     EngineInput: ("kind", "payload"),
+    FailureOutput: ("class_", "code", "message", "raw", "control"),
     LeaseOwnerIdentity: ("owner_id", "incarnation_id", "liveness"),
+    PointerSelector: ("pointer",),
     PreparedToolCall: ("call_id", "tool_id", "tool_name", "args"),
     ProcessEventAppendRequest: ("event_type", "payload"),
     ProcessEventType: ("name", "payload_schema", "semantics"),
@@ -45,6 +49,9 @@ ORDER: dict[type[BaseModel], tuple[str, ...]] = {
     ProcessStarted: ("owner", "started_at_ms"),
     ReleaseReason: ("kind", "due_in_ms"),
     SessionScope: ("session_id", "agent_frame_id"),
+    SignalWait: ("name", "event_type", "key", "ordinal"),
+    Success: ("value", "control"),
+    TemplateSelector: ("template", "fields"),
     WaitState: ("since_ms", "kind"),
 }
 
@@ -78,7 +85,7 @@ def test_too_many_or_twice_is_an_error() -> None:
     with pytest.raises(TypeError, match="'session_id' by position and by name"):
         SessionScope("s", **twice)
     with pytest.raises(TypeError, match="at most 0 positional"):
-        type(ProcessAwaitOutput.success())(*none_at_all)
+        PayloadSelector(*none_at_all)
 
 
 def test_positional_values_are_validated() -> None:
@@ -127,12 +134,14 @@ def test_records_are_frozen() -> None:
 def test_request_builders_return_copies() -> None:
     """The original stays as it was."""
     plain = ProcessEventAppendRequest("note", {"n": 1})
+    key: Any = {"replay_key": "k"}
 
     built = plain.with_replay_key("k").with_wake_target_scope(SessionScope("s")).with_payload(2)
 
     assert (None, None, {"n": 1}) == (plain.replay_key, plain.wake_target_scope, plain.payload)
     assert ("k", SessionScope("s"), 2) == (built.replay_key, built.wake_target_scope, built.payload)
     assert None is plain.with_replay_key("").replay_key
+    assert plain.with_replay_key("k") == ProcessEventAppendRequest("note", {"n": 1}, **key)
 
 
 def test_waits_are_built_from_their_facts() -> None:
