@@ -9,7 +9,7 @@ from lash_core.errors import RuntimeFailure, WorkerBoundaryError
 from lash_core.model.disposition import DurabilityTier, RecoveryDisposition
 from lash_core.model.process_input import EngineInput, ExternalInput, ToolCallInput
 from lash_core.model.registration import ProcessRegistration
-from lash_core.runtime.host_config import RuntimeHostConfig
+from lash_core.runtime.host_config import HasDurabilityTier, RuntimeHostConfig
 from lash_core.runtime.runtime_errors import DurableStoreFacet, durable_store_required, missing_process_execution_id
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.session_store import SessionStoreFactory
@@ -64,9 +64,9 @@ def check_before_run(registration: ProcessRegistration, parts: BoundaryParts) ->
             f"process `{registration.id}` was created for host profile `{theirs}` but this worker is `{ours}`",
             process_id=registration.id,
         )
-    if parts.runtime_host.control.effect_host.durability_tier() is DurabilityTier.DURABLE:
+    if parts.runtime_host.control.effect_host.durability_tier() == DurabilityTier.DURABLE:
         for facet, tier in _facets(parts):
-            if tier is not DurabilityTier.DURABLE:
+            if tier != DurabilityTier.DURABLE:
                 raise refused(durable_store_required(facet), registration)
 
 
@@ -94,11 +94,17 @@ def is_external(registration: ProcessRegistration) -> bool:
 
 
 def _facets(parts: BoundaryParts) -> Iterator[tuple[DurableStoreFacet, DurabilityTier]]:
+    # Decision 19: what is not configured is skipped, except the four that every worker needs.
     durability = parts.runtime_host.durability
-    yield DurableStoreFacet.ATTACHMENT_STORE, durability.attachment_store.durability_tier()
-    yield DurableStoreFacet.ARTIFACT_STORE, durability.artifact_store.durability_tier()
-    yield DurableStoreFacet.PROCESS_ENV_STORE, durability.process_env_store.durability_tier()
-    yield DurableStoreFacet.SESSION_STORE, parts.session_store_factory.durability_tier()
-    yield DurableStoreFacet.PROCESS_REGISTRY, parts.process_registry.durability_tier()
+    yield DurableStoreFacet.ATTACHMENT_STORE, _tier(durability.attachment_store)
+    yield DurableStoreFacet.ARTIFACT_STORE, _tier(durability.artifact_store)
+    if durability.process_env_store is not None:
+        yield DurableStoreFacet.PROCESS_ENV_STORE, _tier(durability.process_env_store)
+    yield DurableStoreFacet.SESSION_STORE, _tier(parts.session_store_factory)
+    yield DurableStoreFacet.PROCESS_REGISTRY, _tier(parts.process_registry)
     if durability.trigger_store is not None:
-        yield DurableStoreFacet.TRIGGER_STORE, durability.trigger_store.durability_tier()
+        yield DurableStoreFacet.TRIGGER_STORE, _tier(durability.trigger_store)
+
+
+def _tier(store: HasDurabilityTier | None) -> DurabilityTier:
+    return DurabilityTier.INLINE if store is None else store.durability_tier()

@@ -31,11 +31,11 @@ class RuntimeControl:
 
 @dataclass(slots=True)
 class RuntimeDurability:
-    """The stores beside registry and sessions. ``trigger_store`` None = not configured."""
+    """The stores beside registry and sessions. ``process_env_store`` or ``trigger_store`` None = not configured."""
 
     attachment_store: AttachmentStore
     artifact_store: ArtifactStore
-    process_env_store: ProcessExecutionEnvStore
+    process_env_store: ProcessExecutionEnvStore | None
     trigger_store: HasDurabilityTier | None = None
 
 

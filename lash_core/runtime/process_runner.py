@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from lash_core.errors import (
     LashError,
     LeaseLostError,
+    MissingEnvironmentError,
     OutcomeUnknownError,
     PluginSessionError,
     StoreBehindError,
@@ -152,9 +153,14 @@ class ProcessRunner:
         """Decision 1: the captured environment in a session of its own, else the originator's session."""
         parts = self._parts
         if registration.env_ref is not None:
-            spec = await load_process_execution_env(
-                parts.runtime_host.durability.process_env_store, registration.env_ref
-            )
+            env_store = parts.runtime_host.durability.process_env_store
+            if env_store is None:
+                raise MissingEnvironmentError(
+                    f"missing process execution env `{registration.env_ref}`: this host has no environment store",
+                    field="env_ref",
+                    value=registration.env_ref,
+                )
+            spec = await load_process_execution_env(env_store, registration.env_ref)
             session_id = process_env_session_id(registration.id)
             policy = _captured_policy(spec.policy, registration.env_ref) or parts.session_policy
         else:

@@ -253,3 +253,22 @@ def test_configurations_are_built_alike_and_copied_with_changes() -> None:
     changed = plain.with_residency(Residency.ACTIVE_PATH_ONLY).with_session_policy(cast("Any", plain.session_policy))
     assert (Residency.KEEP_ALL, Residency.ACTIVE_PATH_ONLY) == (plain.residency, changed.residency)
     assert DurableProcessWorker.from_shared_config(plain).config is plain
+
+
+async def test_what_is_not_configured_is_skipped_but_for_four() -> None:
+    """Decision 19: a host without an environment store is a whole host; one without attachments is not."""
+    without = worker()
+    without.config.runtime_host.durability.process_env_store = None
+
+    assert Success(value={"metadata": {"label": "x"}}) == await without.run_process(external())
+
+    without.config.runtime_host.durability.attachment_store = cast("Any", None)
+    assert str(durable_store_required(DurableStoreFacet.ATTACHMENT_STORE)) == await refusal(without, external())
+
+
+async def test_a_run_that_builds_no_runtime_needs_no_environment_store() -> None:
+    """Runs that never ask for a runtime do not need one (decision 15)."""
+    bare = worker(host=RuntimeHostConfig.in_memory())
+    bare.config.runtime_host.durability.process_env_store = None
+
+    assert Success(value=7) == await bare.run_process(echo())
