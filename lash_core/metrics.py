@@ -95,7 +95,7 @@ class WorkerMetrics:
             "redis_roundtrip_seconds", "Round trip of the readiness probe and of renewals.", _FAST_BUCKETS
         )
         self.redis_errors = self._counter("redis_errors", "Failed calls to the store, as a loop saw them.")
-        self.loop_lag = self._gauge("event_loop_lag_seconds", "How late the main loop's last tick was.")
+        self.loop_lag = self._gauge("event_loop_lag_seconds", "The worst delay of the main loop in the last 15 s.")
         self.service_crashes = self._counter("service_crashes", "Loops that crashed and were restarted.", "service")
 
     def of_kind(self, kind: str) -> KindMetrics:

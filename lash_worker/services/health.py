@@ -20,6 +20,8 @@ GRACE_EVERY = 5
 """Probes between two looks for a grace: it reads every partition."""
 PROBE_AGE_MAX_MS = 5_000.0
 DEAD_LOOP_MS = 60_000.0
+PEAK_MS = 15_000.0
+"""How long the gauge keeps the worst lag: a usual scrape interval, so that no scrape misses a block."""
 
 
 class LoopLag(Service):
@@ -29,8 +31,16 @@ class LoopLag(Service):
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         super().__init__(metrics.service_crashed)
-        self._metrics = metrics
         self._due_ms = own_time_ms() + TICK_MS
+        self._peak_ms = 0.0
+        self._peak_until_ms = 0.0
+        metrics.loop_lag.set_function(lambda: self.worst_ms / 1_000)
+
+    @property
+    def worst_ms(self) -> float:
+        """The worst lag of the last ``PEAK_MS``, the block that goes on now included."""
+        peak_ms = self._peak_ms if own_time_ms() < self._peak_until_ms else 0.0
+        return max(peak_ms, self.lag_ms)
 
     @property
     def lag_ms(self) -> float:
@@ -42,7 +52,9 @@ class LoopLag(Service):
         while not self.is_stopping:
             self._due_ms = own_time_ms() + TICK_MS
             await self.pause(TICK_MS)
-            self._metrics.loop_lag.set(self.lag_ms / 1_000)
+            lag_ms = self.lag_ms
+            if lag_ms >= self._peak_ms or own_time_ms() >= self._peak_until_ms:
+                self._peak_ms, self._peak_until_ms = lag_ms, own_time_ms() + PEAK_MS
 
 
 class StoreProbe(Service):

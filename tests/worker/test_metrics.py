@@ -9,45 +9,64 @@ from lash_core.model.manifest import WorkerEntry
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.store.process_maintenance import FleetFacts
 
-WORKER_NAMES = {
-    "lash_processes_claimed",
-    "lash_processes_finished",
-    "lash_processes_declined",
-    "lash_process_run_seconds",
-    "lash_process_queue_seconds",
-    "lash_slots",
-    "lash_leases_held",
-    "lash_lease_renewals",
-    "lash_lease_margin_seconds",
-    "lash_leases_lost",
-    "lash_takeovers",
-    "lash_takeover_seconds",
-    "lash_fenced_writes",
-    "lash_cancel_latency_seconds",
-    "lash_timer_lateness_seconds",
-    "lash_effects",
-    "lash_redis_roundtrip_seconds",
-    "lash_redis_errors",
-    "lash_event_loop_lag_seconds",
+WORKER_SERIES = {
+    "lash_processes_claimed_total": ("counter", {"kind"}),
+    "lash_processes_finished_total": ("counter", {"kind", "outcome"}),
+    "lash_processes_declined_total": ("counter", {"kind"}),
+    "lash_process_run_seconds": ("histogram", set()),
+    "lash_process_queue_seconds": ("histogram", set()),
+    "lash_slots": ("gauge", {"state"}),
+    "lash_leases_held": ("gauge", set()),
+    "lash_lease_renewals_total": ("counter", {"result"}),
+    "lash_lease_margin_seconds": ("gauge", set()),
+    "lash_leases_lost_total": ("counter", {"reason"}),
+    "lash_takeovers_total": ("counter", {"evidence"}),
+    "lash_takeover_seconds": ("histogram", set()),
+    "lash_fenced_writes_total": ("counter", {"verb"}),
+    "lash_fenced_writes_refused_total": ("counter", set()),
+    "lash_cancel_latency_seconds": ("histogram", set()),
+    "lash_timer_lateness_seconds": ("histogram", set()),
+    "lash_effects_total": ("counter", {"kind", "source"}),
+    "lash_redis_roundtrip_seconds": ("histogram", set()),
+    "lash_redis_errors_total": ("counter", set()),
+    "lash_event_loop_lag_seconds": ("gauge", set()),
+    "lash_service_crashes_total": ("counter", {"service"}),
 }
-FLEET_NAMES = {
-    "lash_fleet_up",
-    "lash_processes",
-    "lash_ready",
-    "lash_oldest_ready_seconds",
-    "lash_leases",
-    "lash_workers",
-    "lash_busy_or_ready",
-    "lash_outbox_depth",
-    "lash_redis_memory_bytes",
+FLEET_SERIES = {
+    "lash_fleet_up": ("gauge", set()),
+    "lash_processes": ("gauge", {"state"}),
+    "lash_ready": ("gauge", {"queue"}),
+    "lash_delayed": ("gauge", {"queue"}),
+    "lash_oldest_ready_seconds": ("gauge", {"queue"}),
+    "lash_leases": ("gauge", set()),
+    "lash_workers": ("gauge", {"state"}),
+    "lash_busy_or_ready": ("gauge", {"queue"}),
+    "lash_outbox_depth": ("gauge", set()),
+    "lash_redis_memory_bytes": ("gauge", {"family"}),
+    "lash_failover_grace_seconds": ("gauge", set()),
 }
 
 
-def test_worker_has_every_metric_of_the_design() -> None:
-    """People write alerts on these names."""
-    names = {metric.name for metric in WorkerMetrics().registry.collect()}
+def series(registry: CollectorRegistry) -> dict[str, tuple[str, set[str]]]:
+    """Every series that a scraper sees, under the name it sees: type and labels (a histogram's ``le`` left out)."""
+    seen: dict[str, tuple[str, set[str]]] = {}
+    for family in registry.collect():
+        if family.name.startswith("lash_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            seen[name] = (family.type, labels)
+    return seen
 
-    assert set() == WORKER_NAMES - names
+
+def test_worker_has_every_metric_of_the_design_and_no_other() -> None:
+    """People write alerts on these names, types and labels; none of the labels is an id."""
+    metrics = WorkerMetrics(["known"])
+    metrics.of_kind("known")
+    metrics.effects.labels(kind="tool_attempt", source="run")
+    metrics.leases_lost.labels(reason="deadline")
+    metrics.service_crashed("claimer")
+
+    assert WORKER_SERIES == series(metrics.registry)
 
 
 def test_kind_is_a_label_only_when_a_manifest_names_it() -> None:
@@ -68,6 +87,7 @@ def test_fleet_collector_shows_every_gauge_of_the_design() -> None:
     facts = FleetFacts(
         processes={"running": 3},
         ready={"default": 2},
+        delayed={"default": 1},
         oldest_ready_ms={"default": 1_500},
         leases=1,
         leases_by_queue={"default": 1, "slow": 4},
@@ -77,7 +97,7 @@ def test_fleet_collector_shows_every_gauge_of_the_design() -> None:
     registry = CollectorRegistry()
     registry.register(FleetCollector(lambda: FleetSnapshot(facts, (worker,))))
 
-    assert set() == FLEET_NAMES - {metric.name for metric in registry.collect()}
+    assert FLEET_SERIES == series(registry)
     assert 1.0 == registry.get_sample_value("lash_fleet_up")
     assert 3.0 == registry.get_sample_value("lash_busy_or_ready", {"queue": "default"})
     assert 4.0 == registry.get_sample_value("lash_busy_or_ready", {"queue": "slow"})

@@ -17,7 +17,7 @@ from lash_core.metrics import WorkerMetrics
 from lash_core.model.reports import ChangeCursor
 from lash_core.testing.waiting import eventually
 from lash_worker.services.health import Health, LoopLag, StoreProbe
-from lash_worker.services.metrics_server import Answer, MetricsServer
+from lash_worker.services.metrics_server import Answer, MetricsServer, metrics_page
 from lash_worker.services.reaper import Reaper
 from lash_worker.services.service import Service
 from tests.worker.rig import Rig, registration, running, succeed
@@ -79,8 +79,14 @@ def get(url: str) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
+def loop_lag(page: bytes) -> float:
+    return next(
+        float(line.split()[1]) for line in page.splitlines() if line.startswith(b"lash_event_loop_lag_seconds ")
+    )
+
+
 async def test_readiness_is_served_while_the_loop_is_blocked() -> None:
-    """The thread answers, and what it says is that the loop is late."""
+    """The thread answers that the loop is late; the metric says so now and at the next scrape."""
     metrics = WorkerMetrics()
     lag = LoopLag(metrics)
     health = Health(lag, {"store": lambda: None}, dict)
@@ -89,17 +95,23 @@ async def test_readiness_is_served_while_the_loop_is_blocked() -> None:
         state = health.readiness()
         return Answer.as_json(state, 200 if state["ready"] else 503)
 
-    server = MetricsServer({"/readyz": readyz})
+    server = MetricsServer({"/readyz": readyz, "/metrics": metrics_page(metrics.registry)})
     await lag.start()
     await server.start()
     assert server.url is not None
     assert 200 == (await asyncio.to_thread(get, f"{server.url}/readyz"))[0]
 
-    asked = asyncio.get_running_loop().run_in_executor(None, lambda: (time.sleep(2.5), get(f"{server.url}/readyz"))[1])
+    def ask() -> tuple[tuple[int, bytes], float]:
+        time.sleep(2.5)
+        return get(f"{server.url}/readyz"), loop_lag(get(f"{server.url}/metrics")[1])
+
+    asked = asyncio.get_running_loop().run_in_executor(None, ask)
     time.sleep(3.5)
-    status, body = await asked
+    (status, body), lag_while_blocked = await asked
     assert 503 == status
     assert "late" in json.loads(body)["checks"]["loop"]
+    assert lag_while_blocked > 2
+    assert loop_lag((await asyncio.to_thread(get, f"{server.url}/metrics"))[1]) > 2
     assert 404 == (await asyncio.to_thread(get, f"{server.url}/nothing"))[0]
     await lag.stop()
     await server.stop()
