@@ -1,0 +1,100 @@
+"""The README is true: its commands exist, its exit codes are those of the code, its ten lines work as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import click
+import pytest
+
+from lash_core.testing.waiting import eventually_sync
+from lash_worker.cli import exit_codes
+from lash_worker.cli.main import cli
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def command_at(words: list[str]) -> click.Command:
+    """The command that these words lead to. Raises: click.UsageError."""
+    command: click.Command = cli
+    for word in words:
+        assert isinstance(command, click.Group), words
+        found = command.get_command(click.Context(command), word)
+        assert found is not None, words
+        command = found
+    return command
+
+
+def test_every_command_that_is_named_exists() -> None:
+    """Also each of the alternatives in ``lash process a | b``."""
+    listed = README.split("## The command line")[1].split("Every view")[0]
+    names = re.findall(r"`lash ([^`]+)`", listed)
+
+    assert len(names) > 10
+    for name in names:
+        noun, *verbs = name.replace(" | ", " ").split()
+        for verb in [word for word in verbs if word.islower()] or [""]:
+            assert command_at([noun, verb] if verb else [noun])
+
+
+def test_every_option_in_a_command_block_exists() -> None:
+    """A line that is copied works."""
+    for line in "".join(blocks("sh")).splitlines():
+        words = line.partition("#")[0].split()
+        if words[:1] != ["lash"]:
+            continue
+        path = words[1:3] if isinstance(command_at(words[1:2]), click.Group) else words[1:2]
+        known = {name for option in command_at(path).params for name in option.opts}
+        assert set() == {word for word in words if word.startswith("--")} - known
+
+
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    """One row for each, in order."""
+    rows = re.findall(r"^\| (\d) \| ", README.split("| exit code |")[1], re.MULTILINE)
+
+    codes = sorted(value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int))
+    assert codes == [int(row) for row in rows]
+
+
+@pytest.mark.faults
+def test_the_ten_lines_work_as_printed(tmp_path: Path) -> None:
+    """The app, each command line and the client, in an empty folder without a server."""
+    app, client = blocks("python")[:2]
+    (tmp_path / "reports.py").write_text(app)
+    (tmp_path / "read.py").write_text(
+        f"import asyncio\nasync def main():\n{textwrap.indent(client, '    ')}\nasyncio.run(main())\n"
+    )
+    lines = [line.partition("#")[0].strip() for line in blocks("sh")[1].splitlines()]
+    dev, *others = [line for line in lines if line.startswith("lash ")]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LASH_")}
+    env = {**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def sh(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            line, check=False, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+        )
+
+    with subprocess.Popen(dev.split(), cwd=tmp_path, env=env, stderr=subprocess.DEVNULL) as running:
+        try:
+            eventually_sync(lambda: "report.build" in sh("lash kinds ls --json").stdout, within_ms=30_000)
+            ended = [sh(line) for line in [*others, "python read.py"]]
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.wait(30)
+
+    assert [0] * len(ended) == [one.returncode for one in ended], ended
+    enqueued, result, why, read = (one.stdout for one in ended)
+    assert "created r-10" in enqueued
+    assert '"month": "2026-10"' in result
+    assert "completed" in why
+    assert "{'attempt': 1, 'month': '2026-10'}" in read
