@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from lash_core.clock import own_time_ms
 from lash_core.errors import LashError
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.store.fleet_directory import FleetDirectory
@@ -17,6 +18,9 @@ WORKERS_PER_SECOND = 50
 """The whole fleet beats about this often a second: with many workers each one beats more rarely."""
 BEAT_MAX_MS = 10_000.0
 """A third of the time after which a silent worker is left out of the directory."""
+
+KINDS_MS = 30_000.0
+"""Manifests are published again that often: a server without persistence that restarted has forgotten them."""
 
 LEAVE_SECONDS = 2.0
 """A worker that ends does not wait longer for a store that is away."""
@@ -43,6 +47,7 @@ class DirectoryBeat(Service):
         self._make_entry = make_entry
         self._manifests = tuple(manifests)
         self._kinds_published = False
+        self._kinds_due_ms = 0.0
         self.on_drain: Callable[[], None] | None = None
         self.on_hints: Callable[[], None] | None = None
 
@@ -58,9 +63,10 @@ class DirectoryBeat(Service):
 
     async def beat(self) -> None:
         """Publish and read once. Raises: LashError."""
-        if not self._kinds_published:
+        if own_time_ms() >= self._kinds_due_ms:
             await self._directory.publish_kinds(self._manifests)
             self._kinds_published = True
+            self._kinds_due_ms = own_time_ms() + KINDS_MS
         drain = await self._directory.publish_worker(self._make_entry())
         if drain and self.on_drain is not None:
             self.on_drain()
