@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&]password=", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^@]*:[^@]+@|[?&][a-z0-9_]*(?:password|secret|token)=", re.IGNORECASE)
+"""Rather too wide: a password may hold a slash, and Sentinel has one of its own in the query."""
 
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 

@@ -173,3 +173,22 @@ def test_a_worker_without_an_app_or_with_wrong_timings_is_bad_usage(lash: Lash, 
     assert 2 == ended.code, ended
     if field is not None:
         assert field.replace("_", "-") in ended.err.replace("_", "-").lower()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:hunter2@h",
+        "redis://:hunter2@h/0",
+        "redis://u:hun/ter2@h",
+        "redis+sentinel://h1,h2/master/0?sentinel_password=hunter2",
+        "redis://h/0?password=hunter2",
+    ],
+)
+def test_a_password_in_any_part_of_an_option_is_refused(lash: Lash, url: str) -> None:
+    """Every user of the host could read it; nothing of it is repeated, nothing is connected to."""
+    ended = lash("--redis-url", url, "process", "ls", "--json")
+
+    assert (2, "redis_url") == (ended.code, ended.error["field"])
+    assert "LASH_REDIS_URL" in ended.error["message"]
+    assert "ter2" not in ended.err
