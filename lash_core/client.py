@@ -192,7 +192,7 @@ class LashClient:
 
         Args:
             kind: what a worker's app declares.
-            params: any JSON value or pydantic model; checked when the kind's schema is known.
+            params: any JSON value, pydantic model or dataclass; checked when the kind's schema is known.
             process_id: 1-200 bytes; a fresh one that sorts by time when absent.
             options: see ``EnqueueOptions``.
 

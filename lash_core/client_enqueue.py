@@ -8,9 +8,10 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any, TypedDict
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import InvalidArgumentError, UnknownKindError
@@ -27,6 +28,8 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import HostOriginator, ProcessProvenance, SessionScope
 from lash_core.store.client_stores import DeclaredKinds
 from lash_core.store.fleet_directory import FleetDirectory
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 MANIFEST_CACHE_MS = 30_000
 """How long a manifest from the directory is believed: a deploy is seen within half a minute, a burst asks once."""
@@ -51,6 +54,15 @@ class EnqueueOptions(TypedDict, total=False):
     timeout_ms: int | None
     wake_target: SessionScope | None
     scope: str | None
+
+
+def as_json(value: Any) -> Any:
+    """Params or a signal's payload as JSON: pydantic models and dataclasses as objects, anything else as it is."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _ANY.dump_python(value, mode="json", by_alias=True)
+    return value
 
 
 _OPTIONS = frozenset(EnqueueOptions.__annotations__)
@@ -161,7 +173,7 @@ class StartPlan:
             InvalidArgumentError: params that do not match the kind's schema, with their path.
             InvalidJsonError: params that are not JSON. LimitExceededError: params over the payload limit.
         """
-        payload = params.model_dump(mode="json", by_alias=True) if isinstance(params, BaseModel) else params
+        payload = as_json(params)
         size = _json_size(payload)
         if self._limits is not None:
             self._limits.check_payload_size(size, field="params", process_id=process_id)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from lash_core.client_enqueue import new_process_id, requester
+from lash_core.client_enqueue import as_json, new_process_id, requester
 from lash_core.errors import (
     InvalidArgumentError,
     ProcessAbandoned,
@@ -142,7 +142,7 @@ class ProcessHandle:
 
         Args:
             name: one that the kind declares.
-            payload: any JSON value that matches the signal's schema.
+            payload: any JSON value, pydantic model or dataclass that matches the signal's schema.
             signal_id: repeat a call with the same id to be sure; a fresh one by default.
 
         Raises:
@@ -154,7 +154,7 @@ class ProcessHandle:
         record = await self.record()
         if record.event_type(event_type) is None:
             raise _unknown_signal(record, name)
-        request = ProcessEventAppendRequest.signal(self.process_id, name, payload, signal_id=used_id)
+        request = ProcessEventAppendRequest.signal(self.process_id, name, as_json(payload), signal_id=used_id)
         if record.is_terminal and not await self._was_sent(request.replay_key):
             raise TerminalProcessError(
                 f"process `{self.process_id}` is {record.status.state}: nobody would hear signal `{name}`",

@@ -56,14 +56,16 @@ class HandleNotGrantedError(PluginSessionError):
 
     code = "handle_not_granted"
 
-    def __init__(self, process_id: str, scope_id: str) -> None:
+    def __init__(self, process_id: str, session_id: str, agent_frame_id: str | None = None) -> None:
+        frame = f" in frame `{agent_frame_id}`" if agent_frame_id else ""
         super().__init__(
-            f"process handle `{process_id}` is not granted to session `{scope_id}`",
-            field="scope_id",
-            value=scope_id,
+            f"process handle `{process_id}` is not granted to session `{session_id}`{frame}",
+            field="session_id",
+            value=session_id,
             process_id=process_id,
         )
-        self.scope_id = scope_id
+        self.session_id = session_id
+        self.agent_frame_id = agent_frame_id
 
 
 class ReplayKeyConflictError(PluginSessionError):

@@ -38,7 +38,7 @@ class GrantOperations(RegistryPart):
             grants = self._state.grants
             for process_id in process_ids:
                 if _key(source, process_id) not in grants or process_id not in self._state.rows:
-                    raise HandleNotGrantedError(process_id, source.scope_id)
+                    raise HandleNotGrantedError(process_id, source.session_id, source.agent_frame_id)
             for process_id in dict.fromkeys(process_ids):
                 grant = grants.pop(_key(source, process_id))
                 store_grant(self._state, target, process_id, grant.descriptor)

@@ -104,7 +104,7 @@ class ProcessGrants(ProcessOutbox):
         check_id(target.session_id, field="session_id", subject="session id")
         for process_id, held in zip(wanted, await self._held_by(source, wanted), strict=True):
             if not held:
-                raise HandleNotGrantedError(process_id, source.scope_id)
+                raise HandleNotGrantedError(process_id, source.session_id, source.agent_frame_id)
         entry = await self._take_handles(source, target, wanted)
         if entry is not None:
             await self.carry_out([entry])
@@ -119,7 +119,7 @@ class ProcessGrants(ProcessOutbox):
         call = Call("transfer_handles", (keys.session_grants(source.session_id), keys.outbox), args)
         word, detail = (await self._context.scripts.run([call], durable=True))[0]
         if word == "missing":
-            raise HandleNotGrantedError(detail, source.scope_id)
+            raise HandleNotGrantedError(detail, source.session_id, source.agent_frame_id)
         return await self._entry(keys.index, detail)
 
     async def list_handles(self, scope: SessionScope) -> tuple[tuple[ProcessHandleGrant, ProcessRecord], ...]:

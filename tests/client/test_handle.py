@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
+from pydantic import BaseModel
 
 from lash_core.client import LashClient
 from lash_core.errors import (
@@ -20,8 +22,22 @@ from lash_core.errors import (
 )
 from lash_core.model.await_output import AbandonEvidence, AbandonWriter, ProcessAwaitOutput
 from lash_core.model.event import ProcessEvent
+from lash_core.model.process_input import EngineInput
 from tests.client.app_stub import REPORT, StubApp, claim, finish
 from tests.client.conftest import AnyStores
+
+
+class Approval(BaseModel):
+    """Payload of a signal."""
+
+    by: str
+
+
+@dataclass
+class Month:
+    """Params, and a payload that any schema takes."""
+
+    month: str
 
 
 async def start(lash: LashClient, process_id: str = "p") -> None:
@@ -160,6 +176,19 @@ async def test_signals_are_recorded_once_per_signal_id(stores: AnyStores) -> Non
     assert other.sequence > first.sequence
     with pytest.raises(ReplayKeyConflictError):
         await handle.signal("approve", {"by": "someone else"}, signal_id="s1")
+
+
+async def test_models_and_dataclasses_are_payloads(stores: AnyStores) -> None:
+    """What declares a signal or params may be sent as it is; the event holds its JSON."""
+    lash = LashClient(stores, StubApp(REPORT))
+    handle = await lash.enqueue("report.build", Month("2026-10"), process_id="r-typed")
+
+    await handle.signal("approve", Approval(by="ops"))
+    await handle.signal("stop", Month("2026-11"))
+
+    assert EngineInput("report.build", {"month": "2026-10"}) == (await handle.record()).input
+    assert [{"by": "ops"}, {"month": "2026-11"}] == [event.payload async for event in handle.events()]
+    assert "r-typed" == handle.id
 
 
 async def test_signals_are_checked(stores: AnyStores) -> None:

@@ -44,12 +44,12 @@ async def an_existing_grant_at_the_target_is_overwritten(stores: ConformanceStor
 
 
 async def one_missing_grant_moves_nothing(stores: ConformanceStores) -> None:
-    """The error names the process and the session scope, and every grant stays where it was."""
+    """The error names the process and the session, and every grant stays where it was."""
     granted, missing = await registered(stores), await registered(stores)
     source, target = scope(), scope()
     await stores.process_registry.grant_handle(source, granted.id, JOB)
 
-    text = f"process handle `{missing.id}` is not granted to session `{source.scope_id}`"
+    text = f"process handle `{missing.id}` is not granted to session `{source.session_id}`"
     with refused(HandleNotGrantedError, text):
         await stores.process_registry.transfer_handles(source, target, [granted.id, missing.id])
 
