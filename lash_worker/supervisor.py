@@ -225,6 +225,7 @@ class Supervisor:
             "slots": {"free": self.driver.slots.free, "busy": self.driver.slots.taken},
             "leases": self.driver.keeper.count,
             "grace_until_ms": self.probe.grace_until_ms,
+            "warnings": list(self.probe.warnings),
         }
 
 

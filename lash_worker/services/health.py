@@ -18,7 +18,8 @@ LAG_MAX_MS = 2_000.0
 PROBE_MS = 1_000.0
 GRACE_EVERY = 5
 """Probes between two looks for a grace: it reads every partition."""
-PROBE_AGE_MAX_MS = 5_000.0
+PROBE_AGE_MAX_MS = 3_000.0
+"""Without an answer for that long the store counts as gone; a probe is asked every second."""
 DEAD_LOOP_MS = 60_000.0
 PEAK_MS = 15_000.0
 """How long the gauge keeps the worst lag: a usual scrape interval, so that no scrape misses a block."""
@@ -70,6 +71,7 @@ class StoreProbe(Service):
         self._error: str | None = None
         self._probes = 0
         self.grace_until_ms: int | None = None
+        self.warnings: tuple[str, ...] = ()
 
     @property
     def trouble(self) -> str | None:
@@ -94,6 +96,7 @@ class StoreProbe(Service):
             if self._probes % GRACE_EVERY == 0 or self._error is not None:
                 self.grace_until_ms = await self._maintenance.grace_until_ms()
             self._probes += 1
+            self.warnings = self._maintenance.store_warnings()
         except (LashError, OSError) as error:
             if self._error is None:
                 logging.getLogger(__name__).warning("the store cannot be written: %s", error)
