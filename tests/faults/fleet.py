@@ -86,9 +86,13 @@ class Fleet:
 
     async def _is_listed(self, name: str, pid: int) -> bool:
         worker = self.workers[name]
-        if worker.process.poll() is not None:
+        # Looked at before the directory is: a worker that was listed and died since is no failed start.
+        has_ended = worker.process.poll() is not None
+        if any(entry.pid == pid for entry in await self.stores.directory.list_workers()):
+            return True
+        if has_ended:
             raise AssertionError(f"{name} ended with {worker.process.returncode}: {worker.log}")
-        return any(entry.pid == pid for entry in await self.stores.directory.list_workers())
+        return False
 
     async def entry(self, name: str) -> WorkerEntry:
         """A worker's entry in the directory."""
