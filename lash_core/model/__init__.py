@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lash_core.model.limits import *
     from lash_core.model.manifest import *
     from lash_core.model.owner import *
+    from lash_core.model.payload_schema import *
     from lash_core.model.process_filter import *
     from lash_core.model.process_handle import *
     from lash_core.model.process_input import *
@@ -162,6 +163,7 @@ __all__ = [
     "RuntimeEffectOutcome",
     "RuntimeInvocation",
     "RuntimeScope",
+    "SchemaFault",
     "ScopeKind",
     "Selector",
     "SelectorDedupe",
@@ -237,6 +239,7 @@ _MODULES = (
     "tool_output",
     "tool_state",
     "wake_draft",
+    "payload_schema",  # last: it loads a validator that few programs need
 )
 
 
