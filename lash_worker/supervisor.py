@@ -13,6 +13,7 @@ from contextlib import suppress
 from lash_core.errors import LashError
 from lash_core.metrics import WorkerMetrics
 from lash_core.model.manifest import WorkerEntry
+from lash_core.model.owner import is_provably_dead
 from lash_worker.app import App
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
@@ -34,6 +35,8 @@ from lash_worker.worker_stores import WorkerStores, config_from_apps, manifests_
 GC_THRESHOLDS = (10_000, 20, 50)
 """Garbage collection of a worker process. Rows come and go by the hundred; with Python's own thresholds a third of the
 CPU of small processes went into looking at objects that live as long as the worker (``benchmarks/bench_quick.py``)."""
+NAMESAKE_SEEN_MS = 5_000
+"""A worker that was seen this long ago may be alive: workers beat every second or two."""
 ANNOUNCE_SECONDS = 1.0
 """A drain does not wait longer for a store that is away."""
 
@@ -61,6 +64,7 @@ class Supervisor:
             config_from_apps(apps, stores, settings=settings, identity=self.identity, metrics=self.metrics)
         )
         self.driver: ProcessWorkDriver = self.worker.driver
+        self._directory = stores.directory
         registry = stores.process_registry
         self.view = FleetView(self.identity, registry.partition_count())
         self.loop_lag = LoopLag(self.metrics)
@@ -95,6 +99,7 @@ class Supervisor:
         await self.loop_lag.start()
         await self.probe.start()
         await self.driver.start()
+        await self._warn_of_namesake()
         await self.beat.start()
         for service in (self.watcher, self.takeover, self.outbox, self.reaper, self.claimer):
             await service.start()
@@ -106,6 +111,23 @@ class Supervisor:
             self.server.url,
             extra={"owner": self.identity.owner_id, "kinds": sorted(manifest.kind for manifest in self._manifests)},
         )
+
+    async def _warn_of_namesake(self) -> None:
+        """Two live workers of one id are safe, but share one line of the directory and one drain request."""
+        if self.settings.worker_id is None:
+            return
+        with suppress(LashError, OSError):
+            for entry in await self._directory.list_workers(seen_within_ms=NAMESAKE_SEEN_MS):
+                if entry.worker_id == self.identity.owner_id and not is_provably_dead(
+                    entry.identity, self.identity, self.driver.context.process_table
+                ):
+                    _log.warning(
+                        "another worker is called %s (%s, pid %d); give each worker an id of its own",
+                        entry.worker_id,
+                        entry.host,
+                        entry.pid,
+                        extra={"owner": self.identity.owner_id},
+                    )
 
     def request_drain(self) -> None:
         """Finish what runs within ``drain_seconds``, hand the rest over, stop."""
@@ -150,7 +172,7 @@ class Supervisor:
             finished.cancel()
             await asyncio.gather(finished, return_exceptions=True)
             handed_over = await self.driver.drain(0)
-        _log.info("drained: %d processes handed over", handed_over)
+        _log.info("drained, handed over: %d", handed_over)
         return handed_over
 
     async def stop(self) -> None:
