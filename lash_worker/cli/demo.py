@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from lash_core.redis_store.embedded import ensure_embedded
-from lash_core.redis_store.stores import RedisStores
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lash_core.redis_store.embedded import ensure_embedded
+from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import EmbeddedSettings, StoreSettings
 from lash_worker.demo.fleet import DemoWorkers
 from lash_worker.demo.run import Demo, DemoOutcome, all_modules

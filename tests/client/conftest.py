@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from lash_core.redis_store.stores import RedisStores
 
 from lash_core.client import LashClient
 from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from lash_core.testing.servers import server_binary
 
+from lash_core.testing.servers import server_binary
 from tests.deploy.fleet_commands import ROOT, fetch, free_port, running, until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
