@@ -45,11 +45,19 @@ class Figures:
     pending_bytes: float
     finished_bytes: float
     worker_cpu_us: float
+    server_cpu_us: float
 
 
 def memory(url: str) -> int:
     with redis.Redis.from_url(url) as client:
         return int(client.info("memory")["used_memory"])
+
+
+def server_cpu_seconds(url: str) -> float:
+    """User and system time of the server so far."""
+    with redis.Redis.from_url(url) as client:
+        facts = client.info("cpu")
+    return float(facts["used_cpu_user"]) + float(facts["used_cpu_sys"])
 
 
 def cpu_seconds(pid: int) -> float:
@@ -59,19 +67,20 @@ def cpu_seconds(pid: int) -> float:
 
 
 async def drain_rate(
-    left: Callable[[], Awaitable[int]], worker: subprocess.Popen[bytes], total: int
-) -> tuple[float, float]:
-    """Finished a second, from the first finished row seen to the last, and the worker's CPU µs a row meanwhile."""
+    url: str, left: Callable[[], Awaitable[int]], worker: subprocess.Popen[bytes], total: int
+) -> tuple[float, float, float]:
+    """Finished a second, from the first finished row seen to the last; CPU µs a row of worker and server meanwhile."""
     deadline = time.perf_counter() + DRAIN_SECONDS_MAX
-    first: tuple[float, int, float] | None = None
+    first: tuple[float, int, float, float] | None = None
     while time.perf_counter() < deadline:
         remaining = await left()
         now = time.perf_counter()
         if first is None and remaining < total:
-            first = (now, remaining, cpu_seconds(worker.pid))
+            first = (now, remaining, cpu_seconds(worker.pid), server_cpu_seconds(url))
         if remaining == 0 and first is not None:
             done = first[1] or 1
-            return done / max(now - first[0], 1e-9), (cpu_seconds(worker.pid) - first[2]) / done * 1e6
+            worker_us = (cpu_seconds(worker.pid) - first[2]) / done * 1e6
+            return done / max(now - first[0], 1e-9), worker_us, (server_cpu_seconds(url) - first[3]) / done * 1e6
         if worker.poll() is not None:
             raise SystemExit(f"the worker ended with {worker.returncode}")
         await asyncio.sleep(POLL_SECONDS)
@@ -100,7 +109,7 @@ async def measure_lash(url: str, total: int, concurrency: int) -> Figures:
             async def left() -> int:
                 return total - await lash.count(status="completed")
 
-            drain, cpu = await drain_rate(left, worker, total)
+            drain, *cpu = await drain_rate(url, left, worker, total)
             finished = (memory(url) - before) / total
             taken: list[float] = []
             for n in range(LATENCY_SAMPLES):
@@ -111,7 +120,7 @@ async def measure_lash(url: str, total: int, concurrency: int) -> Figures:
         finally:
             worker.terminate()
             worker.wait(30)
-    return Figures(enqueue, drain, *latencies(taken), pending, finished, cpu)
+    return Figures(enqueue, drain, *latencies(taken), pending, finished, *cpu)
 
 
 def arq_python() -> str:
@@ -139,7 +148,7 @@ async def measure_arq(url: str, total: int) -> Figures:
         async def left() -> int:
             return int(client.zcard("arq:queue"))
 
-        drain, cpu = await drain_rate(left, worker, total)
+        drain, *cpu = await drain_rate(url, left, worker, total)
         finished = (memory(url) - before) / total
         seconds = run("latency", url, str(LATENCY_SAMPLES))["seconds"]
     finally:
@@ -147,7 +156,7 @@ async def measure_arq(url: str, total: int) -> Figures:
         worker.terminate()
         worker.wait(30)
     assert isinstance(seconds, list)
-    return Figures(enqueue, drain, *latencies(seconds), pending, finished, cpu)
+    return Figures(enqueue, drain, *latencies(seconds), pending, finished, *cpu)
 
 
 def report(lash: Figures, arq: Figures, total: int) -> None:
