@@ -20,7 +20,7 @@ class StoreSettings(Model):
     """How the stores talk to Redis.
 
     ``partitions`` None adopts the namespace's layout (64 when this client creates it); another number than the stored
-    one is an error. ``failover_grace_ms`` None follows the rule of DESIGN 3.3.5; 0 turns the guard off.
+    one is an error. ``failover_grace_ms`` None follows the rule of DESIGN 3.3 rule 5; 0 turns the guard off.
     """
 
     namespace: str = "lash"

@@ -107,7 +107,7 @@ class ProcessLeases(ProcessOutbox):
 
     @property
     def _grace(self) -> str:
-        """The failover guard's argument: blank = the rule of DESIGN 3.3.5."""
+        """The failover guard's argument: blank = the rule of DESIGN 3.3 rule 5."""
         grace = self._context.settings.failover_grace_ms
         return "" if grace is None else str(grace)
 

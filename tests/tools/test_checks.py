@@ -13,6 +13,8 @@ from tools.check_lua_headers import FOLDER, faults_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "claim_ready_processes.lua"
+PLACE = r"(\d+(?:\.\d+)*)(?:\s+rules?\s+(\d+(?:(?:,|\s+and|\s+to)\s+\d+)*))?"
+"""A section, maybe with rules of it: ``3.3 rules 4 to 6``."""
 
 
 @pytest.mark.parametrize(
@@ -52,4 +54,49 @@ def test_file_names_in_the_documents_exist() -> None:
             if not list(ROOT.glob(name.rstrip("/") + "*")):
                 missing.append(f"{document.name}: {name}")
 
+    assert [] == missing
+
+
+def places_of_design(text: str) -> set[str]:
+    """Headings, and the numbered rules below them, as a citation would name them."""
+    places: set[str] = set()
+    section = ""
+    for line in text.splitlines():
+        if heading := re.match(r"#{2,3} (\d+(?:\.\d+)*)\.? ", line):
+            section = heading[1]
+            places.add(section)
+        elif section and (rule := re.match(r"(\d+)\. ", line)):
+            places.add(f"{section} rule {rule[1]}")
+    return places
+
+
+def places_cited(text: str) -> set[str]:
+    """What the text cites of the design, one place each: a section, or a rule of it."""
+    flat = " ".join(text.split())
+    cited: set[str] = set()
+    listed = re.sub(r"\((?!\?)", "(?:", PLACE)
+    for citation in re.findall(rf"\bDESIGN ({listed}(?:(?:,| and) {listed})*)", flat):
+        for section, rules in re.findall(PLACE, citation):
+            cited.add(section)
+            numbers = [int(number) for number in re.findall(r"\d+", rules)]
+            if " to " in rules:
+                numbers = list(range(numbers[0], numbers[-1] + 1))
+            cited |= {f"{section} rule {number}" for number in numbers}
+    return cited
+
+
+def test_citations_of_the_design_exist() -> None:
+    """Every section and rule that a file cites stands in the design."""
+    there = places_of_design((ROOT / "docs" / "DESIGN.md").read_text())
+    missing: list[str] = []
+    for folder in ("lash_core", "lash_worker", "tests", "docs", "deploy"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                faults = places_cited(file.read_text(errors="replace")) - there
+                missing += [f"{file.relative_to(ROOT)}: {place}" for place in sorted(faults)]
+
+    assert {f"3.3 rule {number}" for number in range(1, 13)} <= there
+    assert {"1", "3.2", "3.3", "3.3 rule 4", "3.3 rule 5", "3.3 rule 6"} == places_cited(
+        "DESIGN 1, 3.2 and 3.3 rules 4 to 6, decision 9"
+    )
     assert [] == missing

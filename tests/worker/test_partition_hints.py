@@ -17,7 +17,7 @@ def test_every_partition_has_exactly_one_first_worker() -> None:
 
 
 def test_at_most_eight_workers_hear_a_partition() -> None:
-    """One stream has a bounded number of readers (DESIGN 3.3 rule 10)."""
+    """A channel has a bounded number of listeners (DESIGN 3.3 rule 10)."""
     heard = Counter(partition for me in WORKERS for partition in rank_partitions(me, WORKERS, 64).heard)
 
     assert dict.fromkeys(range(64), 8) == dict(heard)
