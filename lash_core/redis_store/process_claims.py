@@ -12,8 +12,9 @@ from lash_core.errors import CorruptRecordError, InvalidArgumentError, LashError
 from lash_core.model.fast_build import fast_build
 from lash_core.model.ids import check_lease_ttl, check_queue
 from lash_core.model.lease import ClaimedProcess, ProcessLease, ReleaseReason
-from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
 from lash_core.model.record import ProcessRecord
+from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import (
     StoredLease,
@@ -35,6 +36,9 @@ ROUNDS_MAX = 3
 PEEK_EVERY_MS = 1_000
 """How old the picture of the partitions may be while there is work: until then only partitions known to have due rows
 are asked."""
+
+QUEUE_SETS_MAX = 16
+"""Sets of queues a client keeps a picture for; a worker asks for one."""
 
 UNREADABLE_DELAY_MS = 30_000
 """Delay of a row that this release cannot read: a newer worker should take it."""
@@ -77,7 +81,9 @@ class _Claim:
 class ProcessClaims(ProcessLeases):
     """``claim_ready_processes`` and ``requeue_expired_leases``."""
 
-    _pictures: dict[tuple[str, ...], _Picture]
+    def __init__(self, context: RedisContext, process_table: ProcessTable | None = None) -> None:
+        super().__init__(context, process_table)
+        self._pictures: dict[tuple[str, ...], _Picture] = {}
 
     async def claim_ready_processes(
         self,
@@ -121,12 +127,11 @@ class ProcessClaims(ProcessLeases):
         return await self._read_claimed(leases)
 
     def _picture(self, queues: tuple[str, ...]) -> _Picture:
-        pictures = self.__dict__.setdefault("_pictures", {})
-        picture = pictures.get(queues)
+        picture = self._pictures.get(queues)
         if picture is None:
-            if len(pictures) >= 16:
-                pictures.clear()
-            picture = pictures[queues] = _Picture()
+            if len(self._pictures) >= QUEUE_SETS_MAX:
+                self._pictures.clear()
+            picture = self._pictures[queues] = _Picture()
         return picture
 
     async def _peek(self, picture: _Picture, queues: tuple[str, ...], targets: Sequence[int]) -> None:
