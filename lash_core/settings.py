@@ -51,10 +51,8 @@ class Settings(Model):
     redis_url: str | None = Field(default=None, repr=False)
     store: StoreSettings = Field(default_factory=StoreSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
-    signing_key: str | None = Field(default=None, repr=False)
     retention_hours: float | None = Field(default=None, gt=0)
     record_tracebacks: bool = False
-    park_after_ms: int = Field(default=5_000, ge=0)
 
 
 # One row a variable: name, path in Settings, kind.
@@ -77,10 +75,8 @@ ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_DATA_DIR", ("embedded", "data_dir"), "text"),
     ("LASH_REDIS_SERVER_BIN", ("embedded", "server_bin"), "text"),
     ("LASH_EMBEDDED_APPENDFSYNC", ("embedded", "appendfsync"), "text"),
-    ("LASH_SIGNING_KEY", ("signing_key",), "text"),
     ("LASH_RETENTION_HOURS", ("retention_hours",), "float"),
     ("LASH_RECORD_TRACEBACKS", ("record_tracebacks",), "bool"),
-    ("LASH_PARK_AFTER_MS", ("park_after_ms",), "int"),
 )
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 

@@ -101,7 +101,7 @@ class App:
             event_types: further types that ``ctx.emit`` may append.
             timeout_ms: a run that takes longer ends as failed, class and code ``timeout`` / ``process_timeout``.
             version: pins rows to a worker whose app has this version.
-            retry: retries of the whole process.
+            retry: recorded with each start; workers of this release do not retry whole processes yet.
 
         Raises:
             SettingsError: a name, queue, signal, timeout or disposition that is not legal; a kind declared twice; a

@@ -13,8 +13,6 @@ from lash_worker.cli.effective_settings import settings_of
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json, table
 
-_SECRET = {"LASH_SIGNING_KEY"}
-
 
 @click.group("config")
 def config() -> None:
@@ -45,13 +43,5 @@ def setting_rows(settings: Settings, options: dict[str, str]) -> list[tuple[str,
         for part in path:
             value = getattr(value, part)
         source = "option" if name in options else "environment" if os.environ.get(name, "").strip() else "default"
-        rows.append((name, _masked(name, value), source))
+        rows.append((name, redact_url(value) if isinstance(value, str) else value, source))
     return rows
-
-
-def _masked(name: str, value: Any) -> Any:
-    if value is None or not isinstance(value, str):
-        return value
-    if name in _SECRET:
-        return "***"
-    return redact_url(value)

@@ -91,13 +91,12 @@ def test_top_takes_one_look(lash: Lash) -> None:
 def test_config_masks_secrets(lash: Lash, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values, where they come from, and no password."""
     monkeypatch.setenv("LASH_REDIS_URL", "redis://u:hunter2@h:1/0")
-    monkeypatch.setenv("LASH_SIGNING_KEY", "hunter2")
 
     ended = lash.ok("config", "show", "--json", "--namespace", "mine")
 
     assert "hunter2" not in ended.out + lash.ok("config", "show").out
     assert {"value": "mine", "source": "option"} == ended.json["LASH_NAMESPACE"]
-    assert "environment" == ended.json["LASH_SIGNING_KEY"]["source"]
+    assert "environment" == ended.json["LASH_REDIS_URL"]["source"]
     monkeypatch.setenv("LASH_PARTITIONS", "many")
     wrong = lash("config", "show", "--json")
     assert (2, "LASH_PARTITIONS") == (wrong.code, wrong.error["field"])
