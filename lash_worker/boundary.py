@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lash_core.errors import RuntimeFailure, WorkerBoundaryError
 from lash_core.model.disposition import DurabilityTier, RecoveryDisposition
-from lash_core.model.process_input import EngineInput, ExternalInput, ToolCallInput
+from lash_core.model.process_input import EngineInput, ToolCallInput
 from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.host_config import HasDurabilityTier, RuntimeHostConfig
 from lash_core.runtime.runtime_errors import DurableStoreFacet, durable_store_required, missing_process_execution_id
@@ -86,11 +86,6 @@ def check_runnable(registration: ProcessRegistration) -> None:
         raise WorkerBoundaryError(
             f"process `{registration.id}` is missing a structured owner scope", process_id=registration.id
         )
-
-
-def is_external(registration: ProcessRegistration) -> bool:
-    """Work that lash does not do: a direct run answers its metadata (decision 2)."""
-    return isinstance(registration.input, ExternalInput)
 
 
 def _facets(parts: BoundaryParts) -> Iterator[tuple[DurableStoreFacet, DurabilityTier]]:

@@ -170,8 +170,3 @@ class ProcessProvenance(Model):
         if isinstance(self.originator, SessionOriginator):
             return self.originator.scope
         return SessionScope(session_id="")
-
-
-def scope_from_json(value: Any) -> SessionScope | None:
-    """Decode an optional scope."""
-    return None if value is None else SessionScope.model_validate(value)
