@@ -62,7 +62,10 @@ async def test_an_old_server_is_refused_by_name(info: str, shown: str, connect: 
 async def test_where_config_is_refused_info_has_to_do(connect: Open):
     """A managed service without CONFIG is used, and the report says what is unknown."""
     async with pretended_server(INFO.format(version="7.2.0", policy="noeviction", aof=1)) as url:
-        report = (await connect(url)).report
+        connection = await connect(url)
+        report = connection.report
+        # From Python 3.12 on a server waits for its connections when it is closed.
+        await connection.close()
 
     assert (None, None, True) == (report.appendfsync, report.snapshots, report.aof)
     assert "refuses CONFIG GET" in report.warnings[-1]
