@@ -20,11 +20,13 @@ from pathlib import Path
 from lash_core.errors import StoreUnreachableError
 
 START_SECONDS_MAX = 15.0
-"""A server starts in 0.06 s; loading gigabytes on a slow disk is answered with LOADING, which counts as started."""
+"""A server starts in 0.06 s. One that still loads its data after this time (LOADING) counts as started: clients wait."""
 
 STOP_SECONDS_MAX = 15.0
 """A server with a full write buffer flushes it before it ends; after this time it is killed."""
 
+_PING = b"PING\r\n"
+_ALIVE = (b"+PONG", b"-LOADING", b"-BUSY", b"-MASTERDOWN")
 _PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.005
 _LAUNCHER = """
@@ -111,17 +113,21 @@ def start_server(command: list[str], *, lock_fd: int, unix_socket: Path, log: Pa
     except OSError as error:
         raise StoreUnreachableError(f"the embedded server cannot be started: {error}") from None
     deadline = time.monotonic() + START_SECONDS_MAX
+    reply = b""
     while process.poll() is None and time.monotonic() < deadline:
-        if answers(unix_socket):
+        reply = ask(unix_socket, _PING)
+        if reply.startswith(b"+PONG"):
             return process
         time.sleep(_POLL_SECONDS)
+    if process.poll() is None and reply.startswith(_ALIVE):
+        return process
     stop_child(process)
     raise StoreUnreachableError(f"the embedded server did not start; the end of {log}:\n{_tail(log)}")
 
 
 def answers(unix_socket: Path) -> bool:
     """True when a server answers there, also one that still loads its data."""
-    return ask(unix_socket, b"PING\r\n").startswith((b"+PONG", b"-LOADING", b"-BUSY", b"-MASTERDOWN"))
+    return ask(unix_socket, _PING).startswith(_ALIVE)
 
 
 def ask(unix_socket: Path, request: bytes) -> bytes:
