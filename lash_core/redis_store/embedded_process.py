@@ -20,7 +20,7 @@ from pathlib import Path
 from lash_core.errors import StoreUnreachableError
 
 START_SECONDS_MAX = 15.0
-"""A server starts in 0.06 s. One that still loads its data after this time (LOADING) counts as started: clients wait."""
+"""A server starts in 0.06 s. One that still loads data after this time (LOADING) counts as started: clients wait."""
 
 STOP_SECONDS_MAX = 15.0
 """A server with a full write buffer flushes it before it ends; after this time it is killed."""
