@@ -1,4 +1,4 @@
-"""Errors of the process registry and the worker: one family (``docs/contracts/processes.md``, error model)."""
+"""Errors of the process registry and the worker: one family (contract 0)."""
 
 from __future__ import annotations
 

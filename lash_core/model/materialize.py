@@ -1,4 +1,4 @@
-"""What an event means: semantics materialized from its type and payload (contract 2.5 steps 3-8). Pure.
+"""What an event means: semantics materialized from its type and payload (contract 2.5, checks 4 to 6). Pure.
 
 The client computes this and hands a script the verdict; the scripts compare bytes and never decode a payload.
 """

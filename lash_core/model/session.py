@@ -1,4 +1,4 @@
-"""The small part of a session that processes need: policy, meta, relation (contract 1.4 of sessions)."""
+"""The small part of a session that processes need: policy, meta, relation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tool manifests and the tool state that a session keeps (contract 1.13 of sessions)."""
+"""Tool manifests and the tool state that a session keeps."""
 
 from __future__ import annotations
 

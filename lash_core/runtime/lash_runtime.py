@@ -1,6 +1,6 @@
 """A session at work, small: policy, plugins, tools, and their state in the session's store.
 
-Construction follows contract 2.7 of sessions as far as this state goes; the graph, frames and turns join here.
+The graph, frames and turns join here.
 """
 
 from __future__ import annotations

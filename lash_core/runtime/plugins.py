@@ -1,4 +1,4 @@
-"""Plugins: what a host adds to its sessions and workers — tools, state, engines (contract 2.14 of sessions)."""
+"""Plugins: what a host adds to its sessions and workers — tools, state, engines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The tools of a session: which exist, which are members, and what a stored state says about them.
 
-The live sources decide which tools exist; a stored state only says by id which of them are members (contract 2.13 of
-sessions).
+The live sources decide which tools exist; a stored state only says by id which of them are members.
 """
 
 from __future__ import annotations

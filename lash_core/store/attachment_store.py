@@ -1,4 +1,4 @@
-"""Attachments: small content-addressed blobs of sessions (contract 1.19 and 2.16 of sessions, the blob layer)."""
+"""Attachments: small content-addressed blobs of sessions."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "claim_ready_processes.lua"
 PLACE = r"(\d+(?:\.\d+)*)(?:\s+rules?\s+(\d+(?:(?:,|\s+and|\s+to)\s+\d+)*))?"
 """A section, maybe with rules of it: ``3.3 rules 4 to 6``."""
+NUMBERS = r"\d+(?:\.\d+)*(?:(?:, and|,| and| to) \d+(?:\.\d+)*)*"
+"""One number or several: ``2.5, 2.6 and 3.4``."""
 
 
 @pytest.mark.parametrize(
@@ -99,4 +101,51 @@ def test_citations_of_the_design_exist() -> None:
     assert {"1", "3.2", "3.3", "3.3 rule 4", "3.3 rule 5", "3.3 rule 6"} == places_cited(
         "DESIGN 1, 3.2 and 3.3 rules 4 to 6, decision 9"
     )
+    assert [] == missing
+
+
+def places_of_contract(text: str) -> set[str]:
+    """Numbers of the headings; one that says ``3.6 to 3.11`` stands for all of them."""
+    places: set[str] = set()
+    for first, last in re.findall(r"(?m)^#{2,3} (\d+(?:\.\d+)?)(?: to \d+\.(\d+))?(?= |$)", text):
+        section, _, number = first.partition(".")
+        places |= {f"{section}.{n}" for n in range(int(number), int(last) + 1)} if last else {first}
+    return places
+
+
+def numbers_cited(text: str, word: str) -> set[str]:
+    """The numbers after a word such as ``decisions 3, 9 and 16``; a heading is not a citation."""
+    cited: set[str] = set()
+    for paragraph in re.split(r"\n\s*\n", text):
+        flat = re.sub(r"\n[ \t]*(?:--|#(?!#))?[ \t]*", " ", f"\n{paragraph}")
+        for numbers in re.findall(rf"(?<!# )(?<!\w)(?i:{word}) ({NUMBERS})", flat):
+            cited |= set(re.findall(r"\d+(?:\.\d+)*", numbers))
+    return cited
+
+
+def test_citations_of_the_contract_exist() -> None:
+    """Every decision, section and hazard that a file cites stands in ``docs/contracts``."""
+    page = (ROOT / "docs" / "contracts" / "processes.md").read_text()
+    decisions = (ROOT / "docs" / "contracts" / "decisions.md").read_text()
+    there = {
+        r"decisions?": set(re.findall(r"(?m)^(\d+)\. ", decisions)),
+        r"(?:contracts?|docs/contracts/processes\.md`*)": places_of_contract(page),
+        r"hazards?": set(re.findall(r"(?m)^\| (\d+) \|", page.partition("## 6 Hazards")[2])),
+    }
+    missing: list[str] = []
+    for folder in ("lash_core", "lash_worker", "tests", "docs"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                text = file.read_text(errors="replace")
+                for word, known in there.items():
+                    missing += [
+                        f"{file.relative_to(ROOT)}: {word} {n}" for n in sorted(numbers_cited(text, word) - known)
+                    ]
+
+    assert {str(number) for number in range(1, 38)} == there[r"decisions?"]
+    assert {"3", "3.6", "3.11", "4.8"} <= places_of_contract(page)
+    assert {"3", "9", "16", "21"} == numbers_cited(
+        "decisions 3, 9\n    # and 16; hazard 2\n\nDecision 21.", r"decisions?"
+    )
+    assert set() == numbers_cited("## Decision\n64 by default", r"decisions?")
     assert [] == missing

@@ -1,4 +1,4 @@
-"""``append_event``: wakes (contract 1.9, 2.5 step 8, decision 5)."""
+"""``append_event``: wakes (contract 1.9, 2.5, decision 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``processes_changed_since``: contract 2.6, decision 22, guarantee 12 (the feed never skips)."""
+"""``processes_changed_since``: contract 2.6, decision 22; the feed never skips."""
 
 from __future__ import annotations
 
