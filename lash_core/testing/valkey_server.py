@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +25,8 @@ START_SECONDS_MAX = 15.0
 STOP_SECONDS_MAX = 10.0
 _STARTS_MAX = 5
 """A free port may be taken by somebody else before the server has it; the start is then tried with another."""
+_PORTS = range(12_000, 32_000)
+_PORT_DRAWS_MAX = 100
 
 
 def server_binary() -> Path:
@@ -39,10 +42,27 @@ def server_binary() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of this machine that nobody uses now.
+
+    Drawn from below the range from which the kernel gives ports to clients: between this look and the server's start
+    no connection of another test takes it.
+    """
+    for _ in range(_PORT_DRAWS_MAX):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no free port found among {_PORT_DRAWS_MAX} of {_PORTS}")
+
+
+def _with_another_bus_port(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    if "--cluster-port" not in arguments:
+        return arguments
+    place = arguments.index("--cluster-port") + 1
+    return (*arguments[:place], str(free_port()), *arguments[place + 1 :])
 
 
 class ValkeyServer:
@@ -100,6 +120,7 @@ class ValkeyServer:
             if "in use" not in self.log:
                 break
             self.port = 0
+            self.arguments = _with_another_bus_port(self.arguments)
         raise RuntimeError(f"the server did not start:\n{self.log[-2_000:]}")
 
     def kill(self) -> None:

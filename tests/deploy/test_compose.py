@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lash_core.testing.servers import server_binary
-from tests.deploy.fleet_commands import ROOT, fetch, free_port, running, until
+from lash_core.testing.servers import free_port, server_binary
+from tests.deploy.fleet_commands import ROOT, fetch, running, until
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 LASH = [sys.executable, "-m", "lash_worker.cli.main"]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.fleet_commands import ROOT, fetch, free_port, running, until
+from lash_core.testing.servers import free_port
+from tests.deploy.fleet_commands import ROOT, fetch, running, until
 
 
 def procfile() -> dict[str, str]:
