@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from lash_core.testing.waiting import eventually_sync
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,13 +27,9 @@ def fetch(url: str) -> tuple[int, str]:
         return 0, ""
 
 
-def until(predicate: object, within_s: float = 30.0) -> None:
-    """Wait until a predicate is true; fail after ``within_s``."""
-    assert callable(predicate)
-    deadline = time.monotonic() + within_s
-    while not predicate():
-        assert time.monotonic() < deadline, f"not true within {within_s} s"
-        time.sleep(0.02)
+def until(predicate: Callable[[], bool]) -> None:
+    """Wait until a predicate is true, as long as a start on a busy machine may take."""
+    eventually_sync(predicate, within_ms=30_000, every_ms=20)
 
 
 @contextmanager
