@@ -117,11 +117,14 @@ class ReleaseReason(Model):
     """Why a run gives its lease back before a terminal event, and when the row may be claimed again.
 
     ``due_in_ms``: None = at once; -1 = not before something happens (``+inf``). Declines do not count as attempts.
+    ``marks_seen``: of a parked run (``RunLook.marks_seen``): what happened after that look makes the row due at once;
+    None makes it due when anything happened since the claim.
     """
 
     kind: Literal["released", "parked", "yielded", "declined"] = Field(default="released", kw_only=False)
     due_in_ms: int | None = Field(default=None, ge=-1, kw_only=False)
     detail: str = ""
+    marks_seen: str | None = None
 
 
 class LeaseTimings:

@@ -69,8 +69,8 @@ class ProcessRecord(Model):
     """A row: the registration's facts, and what happened since.
 
     ``attempt`` counts leases that ended (0 = never claimed), ``deaths`` those in a row that ended by a death without
-    progress, ``last_sequence`` is the sequence of the newest event (0 = none), ``fenced_writes`` the number of
-    fenced writes accepted. Times are ms since the epoch by the store's clock.
+    progress, ``retries`` how often its retry policy ran it again, ``last_sequence`` is the sequence of the newest event
+    (0 = none), ``fenced_writes`` the number of fenced writes accepted. Times are ms since the epoch by the store's clock.
     """
 
     id: str
@@ -99,6 +99,7 @@ class ProcessRecord(Model):
     cancel_request: CancelRequest | None = None
     attempt: int = 0
     deaths: int = 0
+    retries: int = 0
     last_sequence: int = 0
     fenced_writes: int = 0
 

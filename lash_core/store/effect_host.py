@@ -9,6 +9,8 @@ from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcom
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.execution_scope import ExecutionScope
+from lash_core.model.facts import ProcessStarted
+from lash_core.model.lease import ProcessLease
 
 RuntimeEffectLocalExecutor = Callable[[RuntimeEffectEnvelope], Awaitable[RuntimeEffectOutcome]]
 """Does the effect in this program, once."""
@@ -104,6 +106,32 @@ class ScopedEffects(Protocol):
         ...
 
 
+class EffectRun(Protocol):
+    """What a journaling host asks of the run whose effects it journals; the worker's held run is one."""
+
+    @property
+    def process_id(self) -> str:
+        """The process that runs."""
+        ...
+
+    @property
+    def is_fresh(self) -> bool:
+        """True when no entry of its journal can exist: nobody ran or wrote to the row before."""
+        ...
+
+    def require(self) -> ProcessLease:
+        """The lease, for a fenced write. Raises: LeaseLostError once it is lost."""
+        ...
+
+    async def ready_for_effects(self) -> None:
+        """Return when a new effect may start: not while renewals are missing. Raises: LeaseLostError."""
+        ...
+
+    def unrecorded_start(self) -> ProcessStarted | None:
+        """The start fact as long as the row has none: it rides in the first fenced write (DESIGN 4)."""
+        ...
+
+
 @runtime_checkable
 class EffectHost(Protocol):
     """Makes scoped controllers."""
@@ -131,4 +159,13 @@ class EffectHost(Protocol):
         Raises:
             RuntimeFailure: ``missing_execution_scope_id``.
         """
+        ...
+
+
+@runtime_checkable
+class JournalingEffectHost(EffectHost, Protocol):
+    """A host whose process scopes are journaled under the run's own lease (decision 18)."""
+
+    def scoped_run(self, run: EffectRun) -> ScopedEffects:
+        """A controller for ``process(<pid>)`` that journals under the lease of ``run``."""
         ...

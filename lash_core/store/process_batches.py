@@ -37,6 +37,8 @@ class LeasedRelease:
 
     lease: ProcessLease
     reason: ReleaseReason
+    first_started: ProcessStarted | None = None
+    """Recorded in the same unit when the row has none; of parked runs."""
 
 
 @dataclass(frozen=True, slots=True)

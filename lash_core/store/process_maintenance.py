@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -60,6 +60,10 @@ class ProcessMaintenance(Protocol):
 
         Raises: InvalidCursorError.
         """
+        ...
+
+    def next_due_ms(self) -> Mapping[int, int]:
+        """Partition → earliest due time after now (server ms) as last learned from claims and notices: a hint."""
         ...
 
     async def deliver_outbox(self, *, min_age_ms: int, limit: int) -> int:

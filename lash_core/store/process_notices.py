@@ -8,16 +8,21 @@ from typing import Literal, Protocol
 
 from lash_core.model.owner import LeaseOwnerIdentity
 
-NoticeKind = Literal["ready", "cancel", "signal", "wake", "done", "resync"]
+NoticeKind = Literal["ready", "due", "cancel", "signal", "wake", "done", "resync"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessNotice:
-    """One hint. ``resync``: something may have been missed (first read, reconnect); read state instead."""
+    """One hint.
+
+    ``due``: a row of the partition becomes due at ``due_at_ms``, before every other. ``resync``: something may have
+    been missed (first read, reconnect); read state instead.
+    """
 
     kind: NoticeKind
     process_id: str = ""
     partition: int = -1
+    due_at_ms: int = 0
 
 
 class ProcessNotices(Protocol):
