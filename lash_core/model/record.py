@@ -70,7 +70,8 @@ class ProcessRecord(Model):
 
     ``attempt`` counts leases that ended (0 = never claimed), ``deaths`` those in a row that ended by a death without
     progress, ``retries`` how often its retry policy ran it again, ``last_sequence`` is the sequence of the newest event
-    (0 = none), ``fenced_writes`` the number of fenced writes accepted. Times are ms since the epoch by the store's clock.
+    (0 = none), ``fenced_writes`` the number of fenced writes accepted. Times are ms since the epoch by the store's
+    clock.
     """
 
     id: str
