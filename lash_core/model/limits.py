@@ -17,6 +17,12 @@ class Limits(Model):
     """Events of one process: a reader can still load the log at once."""
     log_bytes_max: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
     """Bytes of one process's log."""
+    journal_entries_max: int = Field(default=50_000, ge=10)
+    """Recorded effects of one scope: a run loads them all before its first effect, 50 000 in about 2 s."""
+    journal_bytes_max: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
+    """Bytes of one process's journal, outcomes in the blob store included."""
+    promises_max: int = Field(default=10_000, ge=10)
+    """Await-event promises of one process, session or runtime operation: a sweep takes them all in one script."""
     batch_max: int = Field(default=200, ge=1, le=1_000)
     """Items of one script call: 200 block the server for about 0.7 ms."""
     notices_max: int = Field(default=4_096, ge=64)

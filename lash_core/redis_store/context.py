@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lash_core.redis_store.connection import RedisConnection
+from lash_core.redis_store.fenced_writes import FencedWrites
 from lash_core.redis_store.keys import Keyspace
 from lash_core.redis_store.scripts import Scripts
 from lash_core.redis_store.server_checks import ServerReport
 from lash_core.settings import StoreSettings
+from lash_core.store.promise_store import SigningSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class RedisContext:
 
     Attributes:
         clock_offset: the test loader's clock is in use.
+        signing: secrets of await-event keys; None where this client's role may not read them.
+        writes: what this client knows of its leases; shared, for all writes of one lease go one at a time.
     """
 
     connection: RedisConnection
@@ -24,6 +28,8 @@ class RedisContext:
     keyspace: Keyspace
     settings: StoreSettings
     clock_offset: bool = False
+    signing: SigningSecrets | None = None
+    writes: FencedWrites = field(default_factory=FencedWrites)
 
     @property
     def report(self) -> ServerReport:

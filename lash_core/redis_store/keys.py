@@ -6,11 +6,15 @@ no id can name another id's key.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
 from redis.crc import key_slot
+
+from lash_core.model.canonical_json import canonical_json_bytes
+from lash_core.model.execution_scope import ExecutionScope
 
 SLOTS = 16_384
 PARTITIONS_DEFAULT = 64
@@ -48,6 +52,7 @@ class PartitionKeys:
     outbox: str
     identities: str
     meta: str
+    scopes: str
     clock_offset: str
 
     @classmethod
@@ -66,6 +71,7 @@ class PartitionKeys:
             outbox=f"{tag}:out",
             identities=f"{tag}:ow",
             meta=f"{tag}:meta",
+            scopes=f"{tag}:jx",
             clock_offset=f"{tag}:off",
         )
 
@@ -86,7 +92,7 @@ class PartitionKeys:
         return f"{self.tag}:e:{process_id}"
 
     def journal(self, process_id: str) -> str:
-        """Hash: the effect journal."""
+        """Hash: the effect journal of a process."""
         return f"{self.tag}:j:{process_id}"
 
     def handovers(self, process_id: str) -> str:
@@ -112,6 +118,18 @@ class PartitionKeys:
     def blobs(self, process_id: str) -> str:
         """Hash: outcomes over 16 KB."""
         return f"{self.tag}:b:{process_id}"
+
+    def scope_journal(self, scope_hash: str) -> str:
+        """Hash: the effect journal of a scope without a lease."""
+        return f"{self.tag}:jo:{scope_hash}"
+
+    def scope_promises(self, scope_hash: str) -> str:
+        """Hash: await-event promises of a scope that has neither a process nor a session. Also its channel."""
+        return f"{self.tag}:wo:{scope_hash}"
+
+    def session_promises(self, session_id: str) -> str:
+        """Hash: await-event promises of a session's scopes, in the session's partition. Also their channel."""
+        return f"{self.tag}:sw:{session_id}"
 
     def session_grants(self, session_id: str) -> str:
         r"""Hash ``<scope>\n<pid>`` → grant JSON, in the session's partition."""
@@ -162,9 +180,22 @@ class Keyspace:
                 return self.of_process(session_id[len(prefix) :])
         return self.partitions[zlib.crc32(session_id.encode()) % len(self.partitions)]
 
+    def of_scope(self, scope: ExecutionScope) -> PartitionKeys:
+        """The partition of a scope: its session's or process's, else by the CRC-32 of its hash."""
+        if scope.session_id is not None:
+            return self.of_session(scope.session_id)
+        if scope.kind == "process":
+            return self.of_process(scope.id)
+        return self.partitions[zlib.crc32(scope_hash(scope).encode()) % len(self.partitions)]
+
     def environment(self, digest_hex: str) -> str:
         """String: a content-addressed environment, artifact or small attachment; 256 tags."""
         return f"{{{self.namespace}:env:{digest_hex[:2]}}}:{digest_hex}"
+
+
+def scope_hash(scope: ExecutionScope) -> str:
+    """32 hex of SHA-256 over the scope's JSON: its name in keys."""
+    return hashlib.sha256(canonical_json_bytes(scope.to_json_value())).hexdigest()[:32]
 
 
 def layout_key(namespace: str) -> str:
@@ -193,7 +224,7 @@ def projectors_key(namespace: str) -> str:
 
 
 def secret_key(namespace: str) -> str:
-    """String: signing secret of await-event keys, outside ``{<ns>:*}:*``."""
+    """String: signing secrets of await-event keys, ``<current>`` or ``<current>;<previous>``; outside ``{<ns>:*}:*``."""
     return f"sec:{{{namespace}:dir}}"
 
 
