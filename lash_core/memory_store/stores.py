@@ -29,9 +29,9 @@ class InMemoryStores:
         self, clock: Clock | None = None, *, process_table: ProcessTable | None = None, limits: Limits | None = None
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.env_store = MemoryProcessEnvStore()
-        self.artifacts = MemoryArtifactStore()
-        self.attachments = MemoryAttachmentStore()
+        self.env_store = MemoryProcessEnvStore(self.clock)
+        self.artifacts = MemoryArtifactStore(self.clock)
+        self.attachments = MemoryAttachmentStore(self.clock)
         self.session_store_factory = MemorySessionStoreFactory(self.clock)
         self.effect_host = InlineEffectHost()
         self.process_registry = MemoryProcessRegistry(

@@ -20,7 +20,8 @@ ROLES: tuple[Role, ...] = ("observer", "worker", "enqueuer")
 _CONNECTION = "-@all +@connection -@admin -@dangerous +time +info"
 _CLUSTER = "+cluster|slots +cluster|shards +cluster|nodes +cluster|myid +asking +readonly"
 _READS = (
-    "+get +mget +exists +strlen +hget +hmget +hgetall +hexists +hlen +hkeys +hvals +hscan +lrange +llen +lindex +lpos "
+    "+get +mget +getrange "
+    "+exists +strlen +hget +hmget +hgetall +hexists +hlen +hkeys +hvals +hscan +lrange +llen +lindex +lpos "
     "+zrange +zrangebyscore +zscore +zmscore +zcard +zcount +zscan +zrandmember +xread +xrange +xrevrange +xlen "
     "+memory|usage"
 )

@@ -168,6 +168,7 @@ class Keyspace:
         self.namespace = namespace
         self.salts = salts
         self.partitions = tuple(PartitionKeys.of(namespace, index, salt) for index, salt in enumerate(salts))
+        self.content_tags = tuple(f"{{{namespace}:env:{number:02x}}}" for number in range(256))
 
     def of_process(self, process_id: str) -> PartitionKeys:
         """The partition of a process: by the CRC-32 of its whole id."""
@@ -191,6 +192,14 @@ class Keyspace:
     def environment(self, digest_hex: str) -> str:
         """String: a content-addressed environment, artifact or small attachment; 256 tags."""
         return f"{{{self.namespace}:env:{digest_hex[:2]}}}:{digest_hex}"
+
+    def content_index(self, tag: str) -> str:
+        """Zset ``<family letter>:<digest>`` → ms of the last put: what is stored under one of ``content_tags``."""
+        return f"{tag}:idx"
+
+    def content(self, digest_hex: str) -> tuple[str, str]:
+        """A blob and the index of its tag."""
+        return self.environment(digest_hex), self.content_index(f"{{{self.namespace}:env:{digest_hex[:2]}}}")
 
 
 def scope_hash(scope: ExecutionScope) -> str:

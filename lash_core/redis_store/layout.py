@@ -12,10 +12,12 @@ from lash_core.errors import CorruptRecordError, SettingsError, StoreLayoutError
 from lash_core.model.environment import EMPTY_ENV_REF, EMPTY_ENVIRONMENT
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.connection import RedisConnection
+from lash_core.redis_store.content import put_content_call
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import PARTITION_COUNTS, PARTITIONS_DEFAULT, Keyspace, layout_key, spread_salts
 from lash_core.redis_store.scripts import Call, Scripts
 from lash_core.settings import StoreSettings
+from lash_core.store.process_env_store import ENVIRONMENT_FAMILY
 
 LAYOUT_VERSION = 1
 """Shape of the keys. A client refuses a newer one."""
@@ -111,8 +113,9 @@ async def _make_layout(connection: RedisConnection, scripts: Scripts, settings: 
     """Write the layout unless somebody else was faster, then read what counts; and the empty environment."""
     namespace = settings.namespace
     salts = spread_salts(namespace, settings.partitions or PARTITIONS_DEFAULT)
-    environment = Keyspace(namespace, salts).environment(EMPTY_ENV_REF.rpartition(":")[2])
-    await scripts.run([Call("put_content", (environment,), (EMPTY_ENVIRONMENT.encode(),))], durable=True)
+    digest = EMPTY_ENV_REF.rpartition(":")[2]
+    environment = put_content_call(Keyspace(namespace, salts), ENVIRONMENT_FAMILY, digest, EMPTY_ENVIRONMENT.encode())
+    await scripts.run([environment], durable=True)
     args = (LAYOUT_VERSION, WRITE_VERSION, json.dumps(salts, separators=(",", ":")))
     await scripts.run([Call("create_layout", (layout_key(namespace),), args)], durable=True)
     layout = await read_layout(connection, namespace)

@@ -14,6 +14,7 @@ from lash_core.redis_store.attachment_store import RedisAttachmentStore
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.directory import RedisFleetDirectory
+from lash_core.redis_store.keys import clock_offset_key
 from lash_core.redis_store.layout import open_context
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.registry import RedisProcessRegistry
@@ -81,7 +82,9 @@ class RedisStores:
             raise InvalidArgumentError(
                 f"advance_clock: {ms} is negative; a clock only goes forward", field="ms", value=ms
             )
-        offsets = [keys.clock_offset for keys in self.context.keyspace.partitions]
+        keyspace = self.context.keyspace
+        offsets = [keys.clock_offset for keys in keyspace.partitions]
+        offsets += [clock_offset_key(f"{tag}:") for tag in keyspace.content_tags]
         await self.context.connection.pipeline([Command(key, ("INCRBY", key, ms * 1_000)) for key in offsets])
 
     async def open_sibling(self) -> RedisStores:

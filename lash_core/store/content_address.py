@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from lash_core.errors import CorruptRecordError, InvalidArgumentError
+from lash_core.errors import CorruptRecordError, InvalidArgumentError, InvalidCursorError, LimitExceededError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -31,11 +31,12 @@ def check_content(ref: str, family: str, data: bytes, *, size_max: int, field: s
     """Check what is about to be stored and return its digest.
 
     Raises:
-        InvalidArgumentError: the address is malformed, is not the data's, or the data is over ``size_max`` bytes.
+        InvalidArgumentError: the address is malformed or is not the data's.
+        LimitExceededError: the data is over ``size_max`` bytes.
     """
     digest = digest_of(ref, family, field=field)
     if len(data) > size_max:
-        raise InvalidArgumentError(
+        raise LimitExceededError(
             f"{family} has {len(data)} bytes; the limit is {size_max}", field=field, value=len(data), limit=size_max
         )
     if hashlib.sha256(data).hexdigest() != digest:
@@ -51,3 +52,16 @@ def is_content(data: bytes, digest: str) -> bool:
 def corrupt_content(key: str) -> CorruptRecordError:
     """Stored bytes that do not hash to their address."""
     return CorruptRecordError(f"the bytes at {key} do not hash to their address", key=key)
+
+
+def digest_after(cursor: str | None) -> str:
+    """The digest that a page of digests starts behind; empty for the first page.
+
+    Raises:
+        InvalidCursorError: not a digest.
+    """
+    if cursor is None:
+        return ""
+    if not _DIGEST.fullmatch(cursor):
+        raise InvalidCursorError(f"{cursor[:80]!r} is no cursor of this listing", field="cursor", value=cursor)
+    return cursor

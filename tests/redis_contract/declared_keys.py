@@ -18,7 +18,7 @@ for _, key in ipairs(KEYS) do lash_declared[key] = true end
 local lash_no_key = { TIME = true, INFO = true, SPUBLISH = true }
 local lash_all_keys = { DEL = true, EXISTS = true, UNLINK = true }
 local lash_one_key = {}
-for _, name in ipairs({ 'GET', 'SET', 'HGET', 'HMGET', 'HGETALL', 'HSET', 'HSETNX', 'HDEL', 'HEXISTS', 'HLEN', 'HKEYS',
+for _, name in ipairs({ 'GET', 'SET', 'GETRANGE', 'SETRANGE', 'HGET', 'HMGET', 'HGETALL', 'HSET', 'HSETNX', 'HDEL', 'HEXISTS', 'HLEN', 'HKEYS',
   'HVALS', 'HINCRBY', 'LINDEX', 'LLEN', 'LPOS', 'LRANGE', 'LREM', 'LTRIM', 'LSET', 'LPUSH', 'RPUSH', 'RPOP', 'LPOP',
   'SADD', 'SREM', 'SISMEMBER', 'SMEMBERS', 'SCARD', 'STRLEN', 'XADD', 'XDEL', 'XLEN', 'XRANGE', 'XTRIM', 'ZADD',
   'ZCARD', 'ZCOUNT',

@@ -79,6 +79,7 @@ async def _run_all(url: str, found: Traces) -> None:
                 await _run_directory(stores)
                 await _run_housekeeping(stores)
                 await _run_sessions(stores)
+                await _run_content(stores)
             found.expiring += await _expiring_keys(stores)
 
 
@@ -107,6 +108,12 @@ async def _run_sessions(stores: RedisStores) -> None:
     await stores.session_store_factory.delete_session("s")
     key = layout_key(stores.context.keyspace.namespace)
     await stores.context.scripts.run([Call("raise_write_version", (key,), (1,))])
+
+
+async def _run_content(stores: RedisStores) -> None:
+    kept = await stores.attachments.put(b"attachment")
+    await stores.attachments.touch(kept.attachment_id)
+    await stores.attachments.delete(kept.attachment_id)
 
 
 async def _expiring_keys(stores: RedisStores) -> list[str]:
