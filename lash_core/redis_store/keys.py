@@ -53,6 +53,7 @@ class PartitionKeys:
     identities: str
     meta: str
     scopes: str
+    sessions: str
     clock_offset: str
 
     @classmethod
@@ -72,6 +73,7 @@ class PartitionKeys:
             identities=f"{tag}:ow",
             meta=f"{tag}:meta",
             scopes=f"{tag}:jx",
+            sessions=f"{tag}:ses",
             clock_offset=f"{tag}:off",
         )
 
@@ -146,6 +148,10 @@ class PartitionKeys:
     def session_head(self, session_id: str) -> str:
         """Hash: a session's small state, in the session's partition."""
         return f"{self.tag}:sh:{session_id}"
+
+    def session_attachments(self, session_id: str) -> str:
+        """Hash digest → reference of an attachment, and ``last`` → the last turn that committed."""
+        return f"{self.tag}:at:{session_id}"
 
     def owner_channel(self, owner_digest: str) -> str:
         """Sharded channel on which a lease holder hears of cancels and signals."""
@@ -233,7 +239,7 @@ def projectors_key(namespace: str) -> str:
 
 
 def secret_key(namespace: str) -> str:
-    """String: signing secrets of await-event keys, ``<current>`` or ``<current>;<previous>``; outside ``{<ns>:*}:*``."""
+    """String: ``<current>`` or ``<current>;<previous>`` secret of await-event keys; outside ``{<ns>:*}:*``."""
     return f"sec:{{{namespace}:dir}}"
 
 

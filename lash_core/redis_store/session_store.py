@@ -46,8 +46,10 @@ class RedisSessionStoreFactory:
         encode_parts({"policy": request.policy})
         # The script puts the server's time between the two halves: callers never pass now.
         head, _, tail = encode_part("meta", meta_of(request, 0)).partition(f"{_CREATED_AT}0")
-        key = self._key(request.session_id)
-        call = Call("create_session", (key,), (head + _CREATED_AT, tail, encode_part("policy", request.policy)))
+        keys = self._context.keyspace.of_session(request.session_id)
+        names = (keys.session_head(request.session_id), keys.sessions)
+        policy = encode_part("policy", request.policy)
+        call = Call("create_session", names, (head + _CREATED_AT, tail, policy, request.session_id))
         await self._context.scripts.run([call], durable=True)
         return RedisSessionStore(self._context, request.session_id)
 
@@ -58,10 +60,18 @@ class RedisSessionStoreFactory:
         return RedisSessionStore(self._context, session_id) if there else None
 
     async def delete_session(self, session_id: str) -> None:
-        """Forget a session's head and the wakes that wait for it. Atomic, safe to repeat."""
+        """Forget a session's head, its references of attachments and the wakes that wait for it.
+
+        Atomic, safe to repeat.
+        """
         keys = self._context.keyspace.of_session(session_id)
-        names = (keys.session_head(session_id), keys.session_queue(session_id))
-        await self._context.scripts.run([Call("delete_session", names, ())], durable=True)
+        names = (
+            keys.session_head(session_id),
+            keys.session_queue(session_id),
+            keys.session_attachments(session_id),
+            keys.sessions,
+        )
+        await self._context.scripts.run([Call("delete_session", names, (session_id,))], durable=True)
 
     def _key(self, session_id: str) -> str:
         return self._context.keyspace.of_session(session_id).session_head(session_id)

@@ -7,8 +7,9 @@
 -- KEYS[4] leases    zset     pid -> expiry
 -- KEYS[5] marks     hash     pid -> marks
 -- KEYS[6] outbox    stream   the sessions' side of the grants
--- KEYS[7..] rows: control, registration, events, journal, handovers, wake_acks, grants, promises, audit, blobs, then
---           head, grants, wakes and queue of the two sessions that the process owns: 18 keys a row
+-- KEYS[7] sessions  zset     sid -> ms of its first sight
+-- KEYS[8..] rows: control, registration, events, journal, handovers, wake_acks, grants, promises, audit, blobs, then
+--           head, grants, wakes, queue and attachments of the two sessions that the process owns: 20 keys a row
 -- ARGV[1] cutoff_ms      int   rows last updated at or after it stay
 -- ARGV[2] sequence_max   int   rows changed after it stay
 -- ARGV[3..] rows         str   pid, registration hash, outbox step, 1 = the step is needed without grants too: 4 a row
@@ -18,7 +19,7 @@
 local cutoff, sequence_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 local reply = {}
 for row = 1, (#ARGV - 2) / 4 do
-  local at, first = 3 + (row - 1) * 4, 7 + (row - 1) * 18
+  local at, first = 3 + (row - 1) * 4, 8 + (row - 1) * 20
   local process_id, hash = ARGV[at], ARGV[at + 1]
   local facts = redis.call('HMGET', KEYS[first], 'st', 'ua', 'dg', 'q')
   local sequence = redis.call('ZSCORE', KEYS[1], process_id)
@@ -27,13 +28,14 @@ for row = 1, (#ARGV - 2) / 4 do
     reply[2 * row - 1], reply[2 * row] = 'kept', ''
   else
     local grants = redis.call('HGETALL', KEYS[first + 6])
-    for key = first, first + 17 do
+    for key = first, first + 19 do
       redis.call('DEL', KEYS[key])
     end
     redis.call('ZREM', KEYS[1], process_id)
     redis.call('HDEL', KEYS[3], process_id)
     redis.call('ZREM', KEYS[4], process_id)
     redis.call('HDEL', KEYS[5], process_id)
+    redis.call('ZREM', KEYS[7], 'process-env:' .. process_id, 'process-session-turn:' .. process_id)
     redis.call('HINCRBY', KEYS[2], 'n:' .. facts[1], -1)
     local entry = { 'o', ARGV[at + 2] }
     for index = 1, #grants, 2 do
