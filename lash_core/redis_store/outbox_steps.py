@@ -141,3 +141,12 @@ def wake_step(process_id: str, target: SessionScope) -> str:
     """Deliver an event's wake; the script adds the field ``q`` = the event's sequence."""
     frame = {"f": target.agent_frame_id} if target.agent_frame_id else {}
     return canonical_json({"op": "wake", "p": process_id, "s": target.session_id} | frame)
+
+
+def start_step(
+    process_id: str, field: str, registration_id: str, registration: str, grant: Sequence[Any] | None
+) -> str:
+    """Start a child: the registration's stored text, and the grant as ``[session id, frame or None, descriptor]``."""
+    return canonical_json(
+        {"op": "start", "p": process_id, "f": field, "c": registration_id, "r": registration, "g": grant}
+    )

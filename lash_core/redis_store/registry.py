@@ -5,20 +5,20 @@ from __future__ import annotations
 from lash_core.model.owner import ProcessTable
 from lash_core.redis_store.fleet_gauges import FleetGauges
 from lash_core.redis_store.notices import RedisProcessNotices
+from lash_core.redis_store.process_children import ProcessChildren
 from lash_core.redis_store.process_claims import ProcessClaims
 from lash_core.redis_store.process_completion import ProcessCompletion
 from lash_core.redis_store.process_handovers import ProcessHandovers
 from lash_core.redis_store.process_listing import ProcessListing
 from lash_core.redis_store.process_prune import ProcessPrune
 from lash_core.redis_store.process_reads import ProcessReads
-from lash_core.redis_store.process_start import ProcessStart
 from lash_core.redis_store.process_waits import ProcessWaits
 from lash_core.store.contract_names import ContractNames
 from lash_core.store.process_notices import ProcessNotices
 
 
 class RedisProcessRegistry(
-    ProcessStart,
+    ProcessChildren,
     ProcessCompletion,
     ProcessClaims,
     ProcessPrune,

@@ -14,6 +14,7 @@ from lash_core.redis_store.attachment_store import RedisAttachmentStore
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.directory import RedisFleetDirectory
+from lash_core.redis_store.effect_journal import RedisEffectJournal
 from lash_core.redis_store.keys import clock_offset_key
 from lash_core.redis_store.layout import open_context
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
@@ -39,6 +40,7 @@ class RedisStores:
         self.artifacts = RedisArtifactStore(context)
         self.attachments = RedisAttachmentStore(context)
         self.session_store_factory = RedisSessionStoreFactory(context)
+        self.effect_journal = RedisEffectJournal(context, self.process_registry)
         self.effect_host = InlineEffectHost()
         self.live_replay = None
         self.triggers = None

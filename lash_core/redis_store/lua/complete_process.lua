@@ -37,4 +37,5 @@
 --- @include fence
 --- @include ready
 --- @include notify_holder
+--- @include tell_row
 --- @include append_body

@@ -1,7 +1,9 @@
 -- The body of append_events and complete_process, which differ in one flag: only a completion or a cancel request is let
--- through on a full server. KEYS and ARGV as their headers say. Needs now, bump_change, fence, ready, notify_holder.
+-- through on a full server. KEYS and ARGV as their headers say. Needs now, bump_change, fence, ready, notify_holder,
+-- tell_row.
 local control, log, process_id, token = KEYS[1], KEYS[2], ARGV[1], ARGV[4]
-local facts = redis.call('HMGET', control, 'st', 'dg', 'q', 'wn', 'wl', 'lb', 'dp', 'at', 'wc', 'cr', 'wt', 'fo', 'ar')
+local facts = redis.call('HMGET', control, 'st', 'dg', 'q', 'wn', 'wl', 'lb', 'dp', 'at', 'wc', 'cr', 'wt', 'fo', 'ar',
+  'pk')
 local status, sequence = facts[1], tonumber(facts[3] or '0')
 local writes = tonumber(facts[4] or '0')
 if not status then return { 'unknown' } end
@@ -134,17 +136,11 @@ if terminal then
   redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[9], '*', 'k', 'done', 'p', process_id)
   status = terminal
 end
-if own and token == '' then
+if token == '' then
+  local row = { st = status, dp = facts[7], at = facts[8], wt = facts[11], fo = facts[12], ar = facts[13], pk = facts[14] }
+  local keys = { owners = KEYS[3], marks = KEYS[5], queue = KEYS[6], notices = KEYS[9] }
   local kind = (cancel and status == 'r' and facts[7] ~= 'e') and 'cancel' or 'signal'
-  notify_holder(own, KEYS[5], KEYS[9], ARGV[9], ARGV[10], process_id, kind)
-elseif not own and status == 'r' and facts[7] ~= 'e' then
-  -- A row that is merely due later, stands back after deaths or waits for a person is not woken by an event.
-  local score = redis.call('ZSCORE', KEYS[6], process_id)
-  local parked = tonumber(facts[8] or '0') > 0 and (score == 'inf' or facts[11])
-  local wakes = cancel or (token == '' and parked and not (facts[7] == 'o' and facts[12] and not facts[13]))
-  if score and wakes and (score == 'inf' or tonumber(score) > now_ms) then
-    put_ready(KEYS[6], process_id, now, KEYS[9], ARGV[9])
-  end
+  tell_row(row, keys, process_id, kind, ARGV[9], ARGV[10])
 end
 redis.call('SPUBLISH', ARGV[11], F(sequence))
 return answer()
