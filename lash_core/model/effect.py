@@ -8,14 +8,17 @@ from typing import Any
 from pydantic import Field
 
 from lash_core.errors import RuntimeFailure
+from lash_core.model.await_event import AwaitEventKey, Resolution
 from lash_core.model.base import JsonValue, Model
 from lash_core.model.event import Replay
+from lash_core.model.process_command import ProcessCommand
 from lash_core.model.scope import CausalRef
 
 SUBJECT_INVALID = "runtime_effect_invocation_subject"
 KIND_MISMATCH = "runtime_effect_invocation_kind"
 REPLAY_REQUIRED = "runtime_effect_replay_required"
 COMMAND_INVALID = "runtime_effect_command_invalid"
+WRONG_OUTCOME = "runtime_effect_wrong_outcome"
 
 
 class EffectKind(StrEnum):
@@ -60,12 +63,56 @@ class RuntimeInvocation(Model):
     caused_by: CausalRef | None = None
     replay: Replay | None = None
 
+    @property
+    def effect_id(self) -> str | None:
+        """The effect's id; None when the invocation is about a turn or a session."""
+        return None if self.subject is None else self.subject.effect_id
+
+    @property
+    def replay_key(self) -> str | None:
+        """The replay key; an empty one counts as absent."""
+        return self.replay.key if self.replay and self.replay.key else None
+
+    @property
+    def causal_ref(self) -> CausalRef | None:
+        """What this invocation is to those that it causes: its effect, else its turn, else nothing."""
+        scope = self.scope
+        if self.subject is not None:
+            return CausalRef(
+                kind="effect", session_id=scope.session_id, turn_id=scope.turn_id, effect_id=self.subject.effect_id
+            )
+        if scope.turn_id is not None:
+            return CausalRef(kind="turn", session_id=scope.session_id, turn_id=scope.turn_id)
+        return None
+
 
 class RuntimeEffectCommand(Model):
     """What the effect does: its kind and the arguments of that kind."""
 
     kind: EffectKind = Field(kw_only=False)
     args: dict[str, Any] = Field(default_factory=dict, kw_only=False)
+
+    @classmethod
+    def sleep(cls, duration_ms: int) -> RuntimeEffectCommand:
+        """A sleep of ``duration_ms``."""
+        return cls(EffectKind.SLEEP, {"duration_ms": duration_ms})
+
+    @classmethod
+    def await_event(cls, key: AwaitEventKey) -> RuntimeEffectCommand:
+        """A wait for the promise of ``key``."""
+        return cls(EffectKind.AWAIT_EVENT, {"key": key.to_json_value()})
+
+    @classmethod
+    def durable_step(cls, step_id: str, args: JsonValue = None) -> RuntimeEffectCommand:
+        """A step of a program."""
+        return cls(
+            EffectKind.DURABLE_STEP, {"step_id": step_id} if args is None else {"step_id": step_id, "args": args}
+        )
+
+    @classmethod
+    def process(cls, command: ProcessCommand) -> RuntimeEffectCommand:
+        """A process command."""
+        return cls(EffectKind.PROCESS, command.to_args())
 
 
 class RuntimeEffectEnvelope(Model):
@@ -112,6 +159,23 @@ class RuntimeEffectOutcome(Model):
 
     kind: EffectKind = Field(kw_only=False)
     value: JsonValue = Field(default=None, kw_only=False)
+
+    def into_sleep(self) -> None:
+        """Check that a sleep is over. Raises: RuntimeFailure, ``runtime_effect_wrong_outcome``."""
+        self._into(EffectKind.SLEEP)
+
+    def into_await_event(self) -> Resolution:
+        """How the promise ended. Raises: RuntimeFailure, ``runtime_effect_wrong_outcome``."""
+        return Resolution.model_validate(self._into(EffectKind.AWAIT_EVENT))
+
+    def into_process(self) -> JsonValue:
+        """The answer of a process command. Raises: RuntimeFailure, ``runtime_effect_wrong_outcome``."""
+        return self._into(EffectKind.PROCESS)
+
+    def _into(self, kind: EffectKind) -> JsonValue:
+        if self.kind is not kind:
+            raise RuntimeFailure(WRONG_OUTCOME, f"expected {kind.value} outcome, got {self.kind.value}")
+        return self.value
 
 
 def _command_fault(command: RuntimeEffectCommand) -> str | None:

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 from pydantic import Field
 
 from lash_core.model.base import JsonValue, Model
 
 FIRST_GENERATION = 1
+
+
+class ToolScheduling(StrEnum):
+    """How calls of one batch may run: beside others, or one after the other."""
+
+    PARALLEL = "parallel"
+    SERIAL = "serial"
+
+
+class ToolArgumentProjectionPolicy(Model):
+    """What becomes of projected values in a tool's arguments: all materialized, or those of one field kept as refs."""
+
+    kind: Literal["materialize_projected_values", "preserve_projected_refs_in_field"] = "materialize_projected_values"
+    field: str | None = None
+
+    @classmethod
+    def materialize_projected_values(cls) -> ToolArgumentProjectionPolicy:
+        """Every projected value is replaced by what it stands for; the policy of tools that say nothing."""
+        return MATERIALIZE_PROJECTED_VALUES
+
+    @classmethod
+    def preserve_projected_refs_in_field(cls, field: str) -> ToolArgumentProjectionPolicy:
+        """Refs in this argument stay refs."""
+        return cls(kind="preserve_projected_refs_in_field", field=field)
+
+
+MATERIALIZE_PROJECTED_VALUES = ToolArgumentProjectionPolicy()
 
 
 class ToolManifest(Model):
@@ -18,6 +46,17 @@ class ToolManifest(Model):
     name: str = Field(kw_only=False)
     description: str = ""
     input_schema: JsonValue = True
+    scheduling: ToolScheduling = ToolScheduling.PARALLEL
+    argument_projection: ToolArgumentProjectionPolicy = MATERIALIZE_PROJECTED_VALUES
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The manifest as stored; what says nothing new is left out, so that the release before can read it."""
+        data = super().to_json_value()
+        if self.scheduling is ToolScheduling.PARALLEL:
+            del data["scheduling"]
+        if self.argument_projection == MATERIALIZE_PROJECTED_VALUES:
+            del data["argument_projection"]
+        return data
 
 
 class ToolEntry(Model):
@@ -35,6 +74,7 @@ class ToolEntry(Model):
     def to_json_value(self) -> dict[str, Any]:
         """The entry as stored; ``orphaned`` is left out when false."""
         data = super().to_json_value()
+        data["manifest"] = self.manifest.to_json_value()
         if not self.orphaned:
             data.pop("orphaned", None)
         return data
