@@ -53,6 +53,7 @@ from lash_core.errors.results import (
     ProcessCancelled,
     ProcessFailed,
     RuntimeFailure,
+    StepFailed,
 )
 from lash_core.errors.store import (
     ClaimsPausedError,
@@ -63,6 +64,14 @@ from lash_core.errors.store import (
     StoreRefusedError,
     StoreUnreachableError,
     StoreVersionError,
+)
+from lash_core.errors.trigger import (
+    InvalidScheduleError,
+    OccurrenceConflictError,
+    TriggerConflictError,
+    TriggerOperationConflictError,
+    TriggerPausedError,
+    UnknownTriggerError,
 )
 
 __all__ = [
@@ -80,6 +89,7 @@ __all__ = [
     "InvalidJsonError",
     "InvalidPayloadError",
     "InvalidRegistrationError",
+    "InvalidScheduleError",
     "LashError",
     "LeaseLostError",
     "LimitExceededError",
@@ -87,6 +97,7 @@ __all__ = [
     "NewerRecordError",
     "NotAvailableError",
     "NotDoneError",
+    "OccurrenceConflictError",
     "Outcome",
     "OutcomeUnknownError",
     "PluginSessionError",
@@ -99,6 +110,7 @@ __all__ = [
     "RuntimeFailure",
     "SelectorError",
     "SettingsError",
+    "StepFailed",
     "StoreAuthError",
     "StoreBehindError",
     "StoreFullError",
@@ -108,9 +120,13 @@ __all__ = [
     "StoreUnreachableError",
     "StoreVersionError",
     "TerminalProcessError",
+    "TriggerConflictError",
+    "TriggerOperationConflictError",
+    "TriggerPausedError",
     "UndeclaredEventTypeError",
     "UnknownKindError",
     "UnknownProcessError",
     "UnknownSignalError",
+    "UnknownTriggerError",
     "WorkerBoundaryError",
 ]

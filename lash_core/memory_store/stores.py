@@ -11,6 +11,7 @@ from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAtt
 from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.registry import MemoryProcessRegistry
 from lash_core.memory_store.session_store import MemorySessionStoreFactory
+from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
 from lash_core.runtime.inline_effects import InlineEffectHost
@@ -39,7 +40,7 @@ class InMemoryStores:
         )
         self.directory = MemoryFleetDirectory(self.clock)
         self.live_replay = None
-        self.triggers = None
+        self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
 
     async def advance_clock(self, ms: int) -> None:
         """Move the clock forward.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lash_core.model.await_output import *
     from lash_core.model.base import *
     from lash_core.model.canonical_json import *
+    from lash_core.model.chronological_projection import *
     from lash_core.model.disposition import *
     from lash_core.model.effect import *
     from lash_core.model.environment import *
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lash_core.model.manifest import *
     from lash_core.model.owner import *
     from lash_core.model.payload_schema import *
+    from lash_core.model.process_command import *
     from lash_core.model.process_filter import *
     from lash_core.model.process_handle import *
     from lash_core.model.process_input import *
@@ -40,14 +42,22 @@ if TYPE_CHECKING:
     from lash_core.model.scope import *
     from lash_core.model.selector import *
     from lash_core.model.session import *
+    from lash_core.model.tool_invocation import *
     from lash_core.model.tool_output import *
     from lash_core.model.tool_state import *
+    from lash_core.model.trigger import *
+    from lash_core.model.trigger_command import *
+    from lash_core.model.trigger_limits import *
+    from lash_core.model.trigger_occurrence import *
+    from lash_core.model.trigger_schedule import *
+    from lash_core.model.turn_activity import *
     from lash_core.model.wake_draft import *
 
 __all__ = [
     "CORE_EVENT_TYPES",
     "EMPTY_ENVIRONMENT",
     "EMPTY_ENV_REF",
+    "SCHEDULE_SOURCE_TYPE",
     "WAKE_TYPE",
     "YIELD_TYPE",
     "AbandonEvidence",
@@ -62,6 +72,7 @@ __all__ = [
     "AnyDedupe",
     "AnyLiveness",
     "AnyOriginator",
+    "AnyProcessCommand",
     "AnyProcessInput",
     "AnyProcessStatus",
     "AnySelector",
@@ -70,8 +81,10 @@ __all__ = [
     "AuditEntry",
     "AuditKind",
     "AwaitEventKey",
+    "AwaitProcess",
     "Busy",
     "CancelOutcome",
+    "CancelProcess",
     "CancelReceipt",
     "CancelRequest",
     "Cancelled",
@@ -79,16 +92,24 @@ __all__ = [
     "CausalRef",
     "ChangeCursor",
     "ChildRelation",
+    "ChronologicalEntry",
+    "ChronologicalProjection",
     "ClaimOutcome",
     "ClaimedProcess",
     "Completed",
     "CompletionAuthority",
     "ConstDedupe",
     "ConstSelector",
+    "DeleteSessionProcesses",
+    "DeleteTrigger",
+    "DeliverySettlement",
+    "DisableTrigger",
+    "DueSchedule",
     "DurabilityTier",
     "EffectKind",
     "EffectScope",
     "EffectSubject",
+    "EnableTrigger",
     "EngineInput",
     "EventIdentityDedupe",
     "ExecutionScope",
@@ -96,11 +117,15 @@ __all__ = [
     "Failed",
     "FailureOutput",
     "FilterStatus",
+    "FiredTick",
+    "GrantProcess",
     "HostOriginator",
+    "IngestedOccurrence",
     "KindManifest",
     "LeaseOwnerIdentity",
     "LeaseTimings",
     "Limits",
+    "ListProcesses",
     "LiveReference",
     "LocalProcessLiveness",
     "Lost",
@@ -119,6 +144,7 @@ __all__ = [
     "PresentSelector",
     "ProcessAwaitOutput",
     "ProcessChanges",
+    "ProcessCommand",
     "ProcessEvent",
     "ProcessEventAppendRequest",
     "ProcessEventAppendResult",
@@ -135,6 +161,7 @@ __all__ = [
     "ProcessInput",
     "ProcessLease",
     "ProcessLeaseCompletion",
+    "ProcessListMode",
     "ProcessOriginator",
     "ProcessPage",
     "ProcessProvenance",
@@ -142,13 +169,17 @@ __all__ = [
     "ProcessRegistration",
     "ProcessScope",
     "ProcessSegmentHandover",
+    "ProcessSpawnProvenance",
+    "ProcessStartOptions",
     "ProcessStarted",
     "ProcessStatus",
     "ProcessTable",
     "ProcessWakeDelivery",
     "ProcessWakeDraft",
     "PruneReport",
+    "PruneTriggers",
     "RecoveryDisposition",
+    "RegisterTrigger",
     "ReleaseReason",
     "RenewOutcome",
     "Renewed",
@@ -156,6 +187,8 @@ __all__ = [
     "Resolution",
     "ResolveOutcome",
     "RetryPolicy",
+    "ReviveTrigger",
+    "RevokeProcess",
     "RootRelation",
     "Running",
     "RuntimeEffectCommand",
@@ -163,6 +196,7 @@ __all__ = [
     "RuntimeEffectOutcome",
     "RuntimeInvocation",
     "RuntimeScope",
+    "ScheduleTick",
     "SchemaFault",
     "ScopeKind",
     "Selector",
@@ -174,22 +208,47 @@ __all__ = [
     "SessionScope",
     "SessionStoreCreateRequest",
     "SessionTurnInput",
+    "SignalProcess",
     "SignalReceipt",
     "SignalWait",
+    "StartProcess",
     "Success",
     "TemplateSelector",
     "TerminalSemantics",
     "TerminalState",
+    "ToolArgumentProjectionPolicy",
     "ToolCallInput",
+    "ToolCallRecord",
     "ToolCancelled",
     "ToolEntry",
     "ToolFailure",
     "ToolFailureClass",
+    "ToolInvocationReply",
     "ToolManifest",
     "ToolRestoreReport",
+    "ToolScheduling",
     "ToolState",
     "ToolSuccess",
+    "ToolTriggerEffectOutcome",
+    "TransferProcesses",
+    "TriggerConflict",
+    "TriggerCreated",
+    "TriggerDefinition",
+    "TriggerDelivery",
+    "TriggerLimits",
+    "TriggerOccurrence",
+    "TriggerOwnerScope",
+    "TriggerSchedule",
+    "TriggerSubscription",
+    "TriggerTarget",
+    "TriggerUnchanged",
+    "TriggerUpdated",
+    "TriggersPruned",
+    "TurnActivity",
+    "TurnEvent",
+    "TurnEventKind",
     "UnknownOrRevoked",
+    "UpdateTrigger",
     "WaitIdentity",
     "WaitKind",
     "WaitState",
@@ -204,7 +263,9 @@ __all__ = [
     "process_handle_summary",
     "sha256_hex",
     "signal_event_type",
+    "subscription_id",
     "to_tool_output",
+    "trigger_process_id",
     "wake_id",
 ]
 
@@ -214,6 +275,7 @@ _MODULES = (
     "await_output",
     "base",
     "canonical_json",
+    "chronological_projection",
     "disposition",
     "effect",
     "environment",
@@ -226,6 +288,8 @@ _MODULES = (
     "limits",
     "manifest",
     "owner",
+    "payload_schema",
+    "process_command",
     "process_filter",
     "process_handle",
     "process_input",
@@ -236,10 +300,16 @@ _MODULES = (
     "scope",
     "selector",
     "session",
+    "tool_invocation",
     "tool_output",
     "tool_state",
+    "trigger",
+    "trigger_command",
+    "trigger_limits",
+    "trigger_occurrence",
+    "trigger_schedule",
+    "turn_activity",
     "wake_draft",
-    "payload_schema",  # last: it loads a validator that few programs need
 )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lash_core.store.process_notices import *
     from lash_core.store.process_registry import *
     from lash_core.store.session_store import *
+    from lash_core.store.trigger_store import *
 
 __all__ = [
     "ArtifactStore",
@@ -53,6 +54,10 @@ __all__ = [
     "ScopedEffects",
     "SessionBindingError",
     "SessionStoreFactory",
+    "TriggerFilter",
+    "TriggerPage",
+    "TriggerStore",
+    "WaitingDelivery",
 ]
 
 _MODULES = (
@@ -67,6 +72,7 @@ _MODULES = (
     "process_notices",
     "process_registry",
     "session_store",
+    "trigger_store",
 )
 
 
