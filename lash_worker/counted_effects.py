@@ -6,10 +6,11 @@ from prometheus_client import Counter
 
 from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.execution_scope import ExecutionScope
+from lash_core.runtime.await_event_door import HasAwaitEvents
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor, ScopedEffects
 
 
-class CountedEffects:
+class CountedEffects(HasAwaitEvents):
     """``ScopedEffects`` that counts each effect once: ``run`` when its local executor was called, else ``replay``."""
 
     __slots__ = ("_counter", "_inner")

@@ -32,6 +32,26 @@ class Failure(LashError):
         self.raw = raw
 
 
+class StepFailed(LashError):
+    """A step of a process function failed for good; the outcome is recorded, and a replay raises the same.
+
+    Attributes:
+        step: the step's name.
+        code: ``step_failed``, ``step_timeout``, ``step_result_invalid``, or the code of a lash error.
+        message: ``<Type>: <text>`` of what the step raised. On the first run that exception is ``__cause__``.
+        error_type: name of the exception's class.
+    """
+
+    def __init__(self, step: str, code: str, message: str, *, error_type: str = "") -> None:
+        super().__init__(message)
+        self.step = step
+        self.code = code
+        self.error_type = error_type
+
+    def __str__(self) -> str:
+        return f"step `{self.step}` failed ({self.code}): {self.message}"
+
+
 class ProcessFailed(LashError):
     """``handle.result()`` of a failed process."""
 

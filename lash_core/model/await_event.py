@@ -5,20 +5,30 @@ A key is a bearer capability: whoever has it may resolve the promise once. All i
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from lash_core.errors import RuntimeFailure
+from lash_core.errors import InvalidArgumentError, InvalidJsonError, RuntimeFailure
 from lash_core.model.base import JsonValue, Model
 from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.execution_scope import ExecutionScope
 
 INVALID_WAIT_IDENTITY = "invalid_await_event_wait_identity"
 UNKNOWN_OR_REVOKED = "await_event_unknown_or_revoked"
+
+AWAIT_EVENT_UNSUPPORTED = "await_event_unsupported"
+AWAIT_EVENT_CANCEL_UNSUPPORTED = "await_event_cancel_unsupported"
+
+KEY_TEXT_VERSION = "lw1"
+"""First part of a key as text; another form gets another one."""
+TOKEN_CHARACTERS_MAX = 4_096
+"""Longer text is no token: ids are bounded, so scope and identity are."""
 
 WaitKind = Literal["tool_completion", "process_signal", "turn_cancel_gate", "turn_terminal", "custom"]
 
@@ -76,10 +86,31 @@ class WaitIdentity:
         ordinal: list[str | int] = [] if self.ordinal is None else [self.ordinal]
         return [self.kind, *self.parts, *ordinal]
 
+    @classmethod
+    def from_json_value(cls, value: Any) -> WaitIdentity:
+        """The identity of its JSON.
+
+        Raises:
+            RuntimeFailure: a blank part or an ordinal below 1. ValueError: another form.
+        """
+        match value:
+            case ["process_signal", str() as process_id, str() as name, int() as ordinal] if ordinal is not True:
+                return cls.process_signal(process_id, name, ordinal)
+            case [("tool_completion" | "custom") as kind, str() as part]:
+                return cls(kind, (part,)).validated()
+            case [("turn_cancel_gate" | "turn_terminal") as kind]:
+                return cls(kind)
+            case _:
+                raise ValueError("no wait identity")
+
+
+AwaitEventWaitIdentity = WaitIdentity
+"""The name of the original."""
+
 
 @dataclass(frozen=True, slots=True)
 class AwaitEventKey:
-    """A signed key of one promise."""
+    """A signed key of one promise. As text (``to_token``) it is a bearer capability: treat it like a password."""
 
     scope: ExecutionScope
     wait: WaitIdentity
@@ -90,14 +121,81 @@ class AwaitEventKey:
     def mint(cls, scope: ExecutionScope, wait: WaitIdentity, secret: bytes) -> AwaitEventKey:
         """Make the key: pure and deterministic, nothing is stored. Raises: RuntimeFailure for a blank scope."""
         scope.validated()
-        key_id = hashlib.sha256(canonical_json_bytes([scope.to_json_value(), wait.to_json_value()])).hexdigest()
+        key_id = _key_id(scope, wait)
         return cls(scope, wait, key_id, _sign(scope, wait, key_id, secret))
 
     def is_authentic(self, secret: bytes) -> bool:
         """True when every part is as minted; compared in constant time."""
         expected = AwaitEventKey.mint(self.scope, self.wait, secret)
-        same_id = hmac.compare_digest(expected.key_id, self.key_id)
-        return hmac.compare_digest(expected.signature, self.signature) and same_id
+        same_id = hmac.compare_digest(expected.key_id.encode(), self.key_id.encode(errors="replace"))
+        return hmac.compare_digest(expected.signature.encode(), self.signature.encode(errors="replace")) and same_id
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The key as JSON, signature included."""
+        return {
+            "scope": self.scope.to_json_value(),
+            "wait": self.wait.to_json_value(),
+            "key_id": self.key_id,
+            "signature": self.signature,
+        }
+
+    @classmethod
+    def from_json_value(cls, value: Any) -> AwaitEventKey:
+        """The key of a JSON value. It is not verified: a resolver does that.
+
+        Raises:
+            InvalidArgumentError: another form.
+        """
+        try:
+            match value:
+                case {"scope": scope, "wait": wait, "key_id": str() as key_id, "signature": str() as signature}:
+                    parts = ExecutionScope.from_json_value(scope), WaitIdentity.from_json_value(wait)
+                    return cls(*parts, key_id, signature)
+                case _:
+                    raise InvalidArgumentError("not an await-event key", field="key")
+        except (ValueError, RuntimeFailure) as error:
+            raise InvalidArgumentError("not an await-event key", field="key") from error
+
+    def to_token(self) -> str:
+        """The key as URL-safe text: ``lw1.<base64url of scope and identity>.<base64url of the signature>``."""
+        body = canonical_json_bytes([self.scope.to_json_value(), self.wait.to_json_value()])
+        return f"{KEY_TEXT_VERSION}.{_b64(body)}.{_b64(bytes.fromhex(self.signature))}"
+
+    @classmethod
+    def from_token(cls, token: str) -> AwaitEventKey:
+        """The key behind a token. It is not verified: a resolver does that.
+
+        Raises:
+            InvalidArgumentError: no token, a cut one, or one of another version; the text never repeats the token.
+        """
+        version, _, rest = token.strip().partition(".")
+        body, _, signature = rest.partition(".")
+        if version != KEY_TEXT_VERSION or not body or not signature or len(token) > TOKEN_CHARACTERS_MAX:
+            raise InvalidArgumentError(
+                f"not an await-event token: it begins with `{KEY_TEXT_VERSION}.` and has three parts", field="token"
+            )
+        try:
+            scope, wait = json.loads(_unb64(body))
+            signed = _unb64(signature)
+            if len(signed) != hashlib.sha256().digest_size:
+                raise InvalidArgumentError("the await-event token is damaged: was it cut?", field="token")
+            facts = {"scope": scope, "wait": wait, "key_id": "", "signature": signed.hex()}
+            key = cls.from_json_value(facts)
+            return cls(key.scope, key.wait, _key_id(key.scope, key.wait), key.signature)
+        except (ValueError, TypeError, InvalidJsonError, InvalidArgumentError) as error:
+            raise InvalidArgumentError("the await-event token is damaged: was it cut?", field="token") from error
+
+
+def _key_id(scope: ExecutionScope, wait: WaitIdentity) -> str:
+    return hashlib.sha256(canonical_json_bytes([scope.to_json_value(), wait.to_json_value()])).hexdigest()
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _unb64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _sign(scope: ExecutionScope, wait: WaitIdentity, key_id: str, secret: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lash_core.errors import RuntimeFailure
 
@@ -58,6 +58,26 @@ class ExecutionScope:
         if not self.id.strip() or (self.session_id is not None and not self.session_id.strip()):
             raise RuntimeFailure(MISSING_SCOPE_ID, f"execution scope `{self.kind}` requires a non-empty id")
         return self
+
+    @classmethod
+    def from_json_value(cls, value: Any) -> ExecutionScope:
+        """The scope of its JSON.
+
+        Raises:
+            RuntimeFailure: a blank part. ValueError: another form.
+        """
+        match value:
+            case {"kind": ("process" | "runtime_operation") as kind, "id": str() as id_, **rest} if not rest:
+                return cls(kind, id_).validated()
+            case {
+                "kind": ("turn" | "queue_drain" | "session_delete") as kind,
+                "id": str() as id_,
+                "session_id": str() as session_id,
+                **rest,
+            } if not rest:
+                return cls(kind, id_, session_id).validated()
+            case _:
+                raise ValueError("no execution scope")
 
     def to_json_value(self) -> dict[str, str]:
         """The scope as JSON, for keys and signatures."""

@@ -61,6 +61,10 @@ class InlineAwaitEvents:
             raise _unknown_or_revoked()
         return key
 
+    async def await_event_key(self, scope: ExecutionScope, wait: WaitIdentity) -> AwaitEventKey:
+        """As ``mint``."""
+        return self.mint(scope, wait)
+
     async def resolve(self, key: AwaitEventKey, resolution: Resolution) -> ResolveOutcome:
         """Resolve a promise; the first resolution wins."""
         return self._resolve(key, resolution)

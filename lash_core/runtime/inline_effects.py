@@ -7,6 +7,7 @@ import asyncio
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.execution_scope import ExecutionScope
+from lash_core.runtime.await_event_door import HasAwaitEvents
 from lash_core.runtime.inline_await_events import InlineAwaitEvents
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectController, RuntimeEffectLocalExecutor
 
@@ -37,7 +38,7 @@ class InlineEffectController:
         return await asyncio.shield(command)
 
 
-class ScopedEffectController:
+class ScopedEffectController(HasAwaitEvents):
     """A controller bound to one scope; ``EffectHost.scoped`` makes it."""
 
     __slots__ = ("_await_events", "_controller", "scope")
@@ -70,7 +71,7 @@ class ScopedEffectController:
         return await self._controller.execute_effect(envelope, local_executor)
 
 
-class InlineEffectHost:
+class InlineEffectHost(HasAwaitEvents):
     """``EffectHost`` of one program.
 
     Args:

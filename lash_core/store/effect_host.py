@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Literal, Protocol, runtime_checkable
 
+from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome, WaitIdentity
 from lash_core.model.disposition import DurabilityTier
-from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
+from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
+from lash_core.model.effect_record import ChildStart
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.lease import ProcessLease
 
-RuntimeEffectLocalExecutor = Callable[[RuntimeEffectEnvelope], Awaitable[RuntimeEffectOutcome]]
-"""Does the effect in this program, once."""
+EffectSource = Literal["run", "replay"]
+"""Whether an effect's executor was called or its recorded outcome answered."""
+
+
+class RuntimeEffectLocalExecutor(Protocol):
+    """Does the effect in this program, once. What it is given may ask for less than the caller did: a wait's remainder.
+
+    An async function is one. What it raises is recorded like an outcome and raised again on replay, but for
+    ``asyncio.CancelledError`` and errors of the store.
+    """
+
+    async def __call__(self, envelope: RuntimeEffectEnvelope, /) -> RuntimeEffectOutcome:
+        """Do it."""
+        ...
+
+
+@runtime_checkable
+class StartsProcess(Protocol):
+    """An executor that starts a process. A journal that can do so itself, atomically with its entry, does not call it.
+
+    The registration is not part of the envelope: a manifest may change between two attempts of the parent, the request
+    of the parent does not. The outcome's value is then ``{"id": <process id>}``.
+    """
+
+    @property
+    def child_start(self) -> ChildStart:
+        """What to start."""
+        ...
 
 
 @runtime_checkable
@@ -40,10 +68,18 @@ class AwaitEventResolver(Protocol):
     """Promises by signed key (contract 5.5). The first resolution wins."""
 
     def mint(self, scope: ExecutionScope, wait: WaitIdentity) -> AwaitEventKey:
-        """Make a key; pure, stores nothing.
+        """Make a key; pure, stores nothing and asks nobody.
 
         Raises:
-            RuntimeFailure: ``await_event_unknown_or_revoked`` for a revoked session.
+            RuntimeFailure: ``await_event_unsupported`` where this host has no secret; a blank scope or identity.
+        """
+        ...
+
+    async def await_event_key(self, scope: ExecutionScope, wait: WaitIdentity) -> AwaitEventKey:
+        """``mint``, refused for a revoked session.
+
+        Raises:
+            RuntimeFailure: as ``mint``; ``await_event_unknown_or_revoked`` for a revoked session.
         """
         ...
 
@@ -80,8 +116,29 @@ class AwaitEventResolver(Protocol):
         ...
 
 
+class AwaitEventDoor(Protocol):
+    """What controllers and hosts offer of their promises, under the names of the contract."""
+
+    @property
+    def await_events(self) -> AwaitEventResolver:
+        """The promises of the host."""
+        ...
+
+    async def await_event_key(self, scope: ExecutionScope, identity: WaitIdentity) -> AwaitEventKey:
+        """As ``AwaitEventResolver.await_event_key``."""
+        ...
+
+    async def resolve_await_event(self, key: AwaitEventKey, resolution: Resolution) -> ResolveOutcome:
+        """As ``AwaitEventResolver.resolve``."""
+        ...
+
+    async def peek_await_event(self, key: AwaitEventKey) -> Resolution | None:
+        """As ``AwaitEventResolver.peek``."""
+        ...
+
+
 @runtime_checkable
-class ScopedEffects(Protocol):
+class ScopedEffects(AwaitEventDoor, Protocol):
     """A controller bound to one execution scope."""
 
     @property
@@ -92,11 +149,6 @@ class ScopedEffects(Protocol):
     @property
     def scope_id(self) -> str:
         """The scope's id."""
-        ...
-
-    @property
-    def await_events(self) -> AwaitEventResolver:
-        """The promises of the host."""
         ...
 
     async def execute_effect(
@@ -132,17 +184,55 @@ class EffectRun(Protocol):
         ...
 
 
+class RunScopedEffects(ScopedEffects, Protocol):
+    """The effects of one run of a process: what engine and worker ask of it beside executing.
+
+    Attributes:
+        on_frontier: called once when an effect or wait is asked for that is not recorded, just before it begins; the
+            way in for a cancel that waits for the replay to be over.
+        on_effect: told of each effect: its kind, and whether it ran or was answered from the journal.
+    """
+
+    on_frontier: Callable[[], None] | None
+    on_effect: Callable[[EffectKind, EffectSource], None] | None
+
+    @property
+    def mismatch(self) -> RuntimeFailure | None:
+        """The first effect that was recorded for another request: the process ends as failed with it."""
+        ...
+
+    @property
+    def is_replaying(self) -> bool:
+        """True while recorded entries are left that were not asked for, and nothing new was."""
+        ...
+
+    async def load(self) -> None:
+        """Read the journal unless it was read; effects do so by themselves. Raises: store errors."""
+        ...
+
+    async def has_entries(self) -> bool:
+        """True when the journal has an entry; reads it when it was not read yet. Raises: store errors."""
+        ...
+
+    def failed_keys(self) -> tuple[str, ...]:
+        """Replay keys of the recorded failures: a retry of the whole process drops them."""
+        ...
+
+    def unrecorded_start(self) -> ProcessStarted | None:
+        """The start fact as long as no write of this run carried it."""
+        ...
+
+    def refuse(self) -> None:
+        """From now on every effect raises ``asyncio.CancelledError``: the run ended or leaves memory."""
+        ...
+
+
 @runtime_checkable
-class EffectHost(Protocol):
+class EffectHost(AwaitEventDoor, Protocol):
     """Makes scoped controllers."""
 
     def durability_tier(self) -> DurabilityTier:
         """The tier of its controllers."""
-        ...
-
-    @property
-    def await_events(self) -> AwaitEventResolver:
-        """The promises of the host."""
         ...
 
     def scoped(self, scope: ExecutionScope) -> ScopedEffects:
@@ -166,6 +256,6 @@ class EffectHost(Protocol):
 class JournalingEffectHost(EffectHost, Protocol):
     """A host whose process scopes are journaled under the run's own lease (decision 18)."""
 
-    def scoped_run(self, run: EffectRun) -> ScopedEffects:
+    def scoped_run(self, run: EffectRun) -> RunScopedEffects:
         """A controller for ``process(<pid>)`` that journals under the lease of ``run``."""
         ...
