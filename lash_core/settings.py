@@ -21,6 +21,8 @@ class StoreSettings(Model):
 
     ``partitions`` None adopts the namespace's layout (64 when this client creates it); another number than the stored
     one is an error. ``failover_grace_ms`` None follows the rule of DESIGN 3.3 rule 5; 0 turns the guard off.
+    ``signing_key`` signs await-event keys in place of the namespace's own secret: at least 16 characters, and
+    ``<new>;<old>`` while keys that the old one signed are still about.
     """
 
     namespace: str = "lash"
@@ -34,6 +36,7 @@ class StoreSettings(Model):
     failover_grace_ms: int | None = Field(default=None, ge=0)
     limits: Limits = Field(default_factory=Limits)
     insecure_tls: bool = False
+    signing_key: str | None = Field(default=None, repr=False)
 
 
 class EmbeddedSettings(Model):
@@ -46,18 +49,24 @@ class EmbeddedSettings(Model):
 
 
 class Settings(Model):
-    """Everything lash reads from the environment."""
+    """Everything lash reads from the environment.
+
+    ``isolation_redis_url`` is the server of the work-horses' queue; None gives each worker a private one.
+    """
 
     redis_url: str | None = Field(default=None, repr=False)
+    isolation_redis_url: str | None = Field(default=None, repr=False)
     store: StoreSettings = Field(default_factory=StoreSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
     retention_hours: float | None = Field(default=None, gt=0)
+    park_after_ms: int = Field(default=5_000, ge=0)
     record_tracebacks: bool = False
 
 
-# One row a variable: name, path in Settings, kind.
+# One row a variable: name, path in Settings, kind. A secret is text that is never shown.
 ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_REDIS_URL", ("redis_url",), "text"),
+    ("LASH_ISOLATION_REDIS_URL", ("isolation_redis_url",), "text"),
     ("LASH_NAMESPACE", ("store", "namespace"), "text"),
     ("LASH_PARTITIONS", ("store", "partitions"), "int"),
     ("LASH_DURABILITY", ("store", "durability"), "text"),
@@ -71,11 +80,13 @@ ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_EVENTS_MAX", ("store", "limits", "events_max"), "int"),
     ("LASH_LOG_BYTES_MAX", ("store", "limits", "log_bytes_max"), "int"),
     ("LASH_INSECURE_TLS", ("store", "insecure_tls"), "bool"),
+    ("LASH_SIGNING_KEY", ("store", "signing_key"), "secret"),
     ("LASH_EMBEDDED", ("embedded", "enabled"), "bool"),
     ("LASH_DATA_DIR", ("embedded", "data_dir"), "text"),
     ("LASH_REDIS_SERVER_BIN", ("embedded", "server_bin"), "text"),
     ("LASH_EMBEDDED_APPENDFSYNC", ("embedded", "appendfsync"), "text"),
     ("LASH_RETENTION_HOURS", ("retention_hours",), "float"),
+    ("LASH_PARK_AFTER_MS", ("park_after_ms",), "int"),
     ("LASH_RECORD_TRACEBACKS", ("record_tracebacks",), "bool"),
 )
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -111,7 +122,7 @@ def _parse(name: str, text: str, kind: str) -> Any:
     try:
         if kind == "bool":
             return _BOOLEANS[text.lower()]
-        return {"int": int, "float": float, "text": str}[kind](text)
+        return {"int": int, "float": float, "text": str, "secret": str}[kind](text)
     except (ValueError, KeyError) as error:
         wanted = {"bool": "1 or 0", "int": "a whole number", "float": "a number"}[kind]
         raise SettingsError(f"{name} is {text!r}; it must be {wanted}", field=name, value=text) from error

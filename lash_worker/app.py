@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, TypeVar
 
-from lash_core.errors import InvalidRegistrationError, SettingsError
+from lash_core.errors import SettingsError
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import ProcessEventType
 from lash_core.model.manifest import KindManifest
-from lash_core.model.payload_schema import check_schema
 from lash_core.model.registration import RetryPolicy
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.process_engine import ProcessEngine
@@ -26,43 +24,19 @@ from lash_worker.app_checks import (
     checked_signals,
     checked_timeout,
 )
+from lash_worker.app_declaration import Declaration
 from lash_worker.app_engine import AppEngine
-from lash_worker.app_signature import ProcessSignature, payload_schema
+from lash_worker.app_signature import ProcessSignature
 from lash_worker.app_tools import AppTool
+from lash_worker.isolation.declared import Isolation, RqSignature, checked_isolation
+from lash_worker.isolation.engine import IsolatedEngine
+from lash_worker.isolation.horses import Horses
 from lash_worker.thread_pool import ThreadPool
 
 THREADS_DEFAULT = 64
 """Threads for synchronous functions: as many as a worker has slots by default."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class _Declaration:
-    """One declared kind; what needs the function's annotations is made when it is first asked for."""
-
-    def __init__(self, facts: KindManifest, signature: ProcessSignature, signals: Mapping[str, Any]) -> None:
-        self.signature = signature
-        self._facts = facts
-        self._signals = signals
-
-    @cached_property
-    def manifest(self) -> KindManifest:
-        """The manifest. Raises: SettingsError for an annotation that cannot be used."""
-        subject = f"process `{self._facts.kind}`"
-        schemas = {name: payload_schema(kind, f"{subject} signal `{name}`") for name, kind in self._signals.items()}
-        manifest = self._facts.model_copy(
-            update={
-                "signals": schemas,
-                "params_schema": self.signature.params_schema,
-                "result_schema": self.signature.result.schema,
-            }
-        )
-        try:
-            for event_type in manifest.all_event_types():
-                check_schema(event_type.payload_schema, field=event_type.name)
-        except InvalidRegistrationError as error:
-            raise SettingsError(f"{subject}: {error.message}", field=error.field, limit=error.limit) from error
-        return manifest
 
 
 class App:
@@ -76,10 +50,12 @@ class App:
     def __init__(self, name: str, version: str | None = None) -> None:
         self.name = checked_name(name, "app name")
         self.version = version
-        self._processes: dict[str, _Declaration] = {}
+        self.import_path: str | None = None
+        """``module:attribute`` that ``load_app`` found it under; work-horses import it from there."""
+        self._processes: dict[str, Declaration] = {}
         self._tools: dict[str, AppTool] = {}
 
-    def process(
+    def process(  # noqa: PLR0913 - one keyword a fact of the manifest
         self,
         kind: str,
         *,
@@ -90,6 +66,7 @@ class App:
         timeout_ms: int | None = None,
         version: str | None = None,
         retry: RetryPolicy | None = None,
+        isolation: Isolation | None = None,
     ) -> Callable[[_F], _F]:
         """Declare a process kind. The function takes ``(ctx)`` or ``(ctx, params)`` and is returned unchanged.
 
@@ -102,17 +79,70 @@ class App:
             timeout_ms: a run that takes longer ends as failed, class and code ``timeout`` / ``process_timeout``.
             version: pins rows to a worker whose app has this version.
             retry: recorded with each start; workers of this release do not retry whole processes yet.
+            isolation: ``"process"`` runs a plain function in an OS process of its own, which a cancel or a timeout
+                kills; only workers with ``--isolated N`` have such kinds.
 
         Raises:
-            SettingsError: a name, queue, signal, timeout or disposition that is not legal; a kind declared twice; a
-                function with another signature.
+            SettingsError: a name, queue, signal, timeout, disposition or isolation that is not legal; a kind declared
+                twice; a function with another signature, or an async one to be isolated.
         """
+        facts = self._facts(kind, disposition, queue, timeout_ms, version, retry)
+        facts = facts.model_copy(update={"event_types": checked_event_types(kind, event_types)})
+        named = checked_signals(kind, signals or {})
+
+        def declare(function: _F) -> _F:
+            signature = ProcessSignature(function, f"process `{kind}`")
+            isolated = checked_isolation(kind, isolation, signature)
+            self._processes[kind] = Declaration(facts, signature, named, isolated)
+            return function
+
+        return declare
+
+    def rq_process(
+        self,
+        kind: str,
+        *,
+        function: str,
+        disposition: RecoveryDisposition | str,
+        queue: str = "default",
+        timeout_ms: int | None = None,
+        version: str | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Declare an existing RQ function as a process kind; it runs in a work-horse, as the RQ job that it expects.
+
+        Params are ``{"args": […], "kwargs": {…}}``. What may run is what an app's code names here: never data.
+
+        Args:
+            kind: unique in a worker.
+            function: ``module:function``; work-horses import it, the worker itself does not.
+            disposition: what may happen when the worker dies; there is no default.
+            queue: where its processes wait.
+            timeout_ms: as of ``process``.
+            version: as of ``process``.
+            retry: as of ``process``.
+
+        Raises:
+            SettingsError: as ``process``, or a path of another form.
+        """
+        facts = self._facts(kind, disposition, queue, timeout_ms, version, retry)
+        self._processes[kind] = Declaration(facts, RqSignature(function, f"process `{kind}`"), {}, "process")
+
+    def _facts(
+        self,
+        kind: str,
+        disposition: RecoveryDisposition | str,
+        queue: str,
+        timeout_ms: int | None,
+        version: str | None,
+        retry: RetryPolicy | None,
+    ) -> KindManifest:
         checked_name(kind, "process kind")
         if kind in self._processes:
             raise SettingsError(
                 f"process kind `{kind}` is declared twice in app `{self.name}`", field="kind", value=kind
             )
-        facts = KindManifest(
+        return KindManifest(
             kind=kind,
             disposition=checked_disposition(kind, disposition),
             app=self.name,
@@ -120,17 +150,8 @@ class App:
             version_pin=version,
             queue=checked_queue(kind, queue),
             timeout_ms=checked_timeout(kind, timeout_ms),
-            event_types=checked_event_types(kind, event_types),
             retry_policy=retry,
         )
-        named = checked_signals(kind, signals or {})
-
-        def declare(function: _F) -> _F:
-            signature = ProcessSignature(function, f"process `{kind}`")
-            self._processes[kind] = _Declaration(facts, signature, named)
-            return function
-
-        return declare
 
     def tool(self, name: str, *, description: str | None = None) -> Callable[[_F], _F]:
         """Declare a tool of sessions and of ``tool_call`` processes: ``fn(ctx, name: type, …)``.
@@ -156,35 +177,63 @@ class App:
         """Kind → manifest. Raises: SettingsError for an annotation that cannot be used."""
         return {kind: declaration.manifest for kind, declaration in self._processes.items()}
 
+    @property
+    def isolated_kinds(self) -> tuple[str, ...]:
+        """Kinds that run in work-horses, sorted."""
+        return tuple(sorted(kind for kind, declared in self._processes.items() if declared.isolation is not None))
+
+    def isolated_signature(self, kind: str) -> ProcessSignature | RqSignature | None:
+        """What a work-horse calls for this kind; None for a kind that is not isolated."""
+        declared = self._processes.get(kind)
+        return None if declared is None or declared.isolation is None else declared.signature
+
     def plugin_factory(
-        self, *, threads_max: int = THREADS_DEFAULT, record_tracebacks: bool | None = None
+        self,
+        *,
+        threads_max: int = THREADS_DEFAULT,
+        record_tracebacks: bool | None = None,
+        horses: Horses | None = None,
     ) -> PluginFactory:
         """The app as a plugin: one engine a kind, and its tools.
 
         Args:
             threads_max: synchronous functions at once; a worker passes its concurrency.
             record_tracebacks: None asks the settings (``LASH_RECORD_TRACEBACKS``).
+            horses: where isolated kinds run; without, they have no engine here.
 
         Raises:
             SettingsError: an annotation that cannot be used, or a setting that is not legal.
         """
         if record_tracebacks is None:
             record_tracebacks = load_settings().record_tracebacks
-        return AppPluginFactory(self, self._tools, ThreadPool(threads_max, f"lash-{self.name}"), record_tracebacks)
+        pool = ThreadPool(threads_max, f"lash-{self.name}")
+        engines = self.engines(pool, record_tracebacks=record_tracebacks, horses=horses)
+        return AppPluginFactory(self, self._tools, pool, engines)
 
-    def engines(self, pool: ThreadPool, *, record_tracebacks: bool) -> tuple[ProcessEngine, ...]:
-        """One engine a kind, its synchronous function run in ``pool``. Raises: SettingsError."""
-        return tuple(
-            AppEngine(
-                kind,
-                declaration.signature,
-                self.version,
-                declaration.manifest.timeout_ms,
-                pool,
-                record_tracebacks=record_tracebacks,
-            )
-            for kind, declaration in self._processes.items()
-        )
+    def engines(
+        self, pool: ThreadPool, *, record_tracebacks: bool, horses: Horses | None = None
+    ) -> tuple[ProcessEngine, ...]:
+        """One engine a kind, its synchronous function run in ``pool`` or in ``horses``. Raises: SettingsError."""
+        made: list[ProcessEngine] = []
+        for kind, declaration in self._processes.items():
+            signature, timeout_ms = declaration.signature, declaration.manifest.timeout_ms
+            if declaration.isolation is None and isinstance(signature, ProcessSignature):
+                made.append(
+                    AppEngine(kind, signature, self.version, timeout_ms, pool, record_tracebacks=record_tracebacks)
+                )
+            elif horses is not None:
+                made.append(
+                    IsolatedEngine(
+                        kind,
+                        signature,
+                        app_path=self.import_path or "",
+                        app_version=self.version,
+                        timeout_ms=timeout_ms,
+                        horses=horses,
+                        record_tracebacks=record_tracebacks,
+                    )
+                )
+        return tuple(made)
 
     def __repr__(self) -> str:
         return f"App({self.name!r}, kinds={sorted(self._processes)}, tools={sorted(self._tools)})"
@@ -193,10 +242,12 @@ class App:
 class AppPluginFactory(PluginFactory):
     """An app as a plugin. ``App.plugin_factory`` makes it."""
 
-    def __init__(self, app: App, tools: Mapping[str, AppTool], pool: ThreadPool, record_tracebacks: bool) -> None:  # noqa: FBT001
+    def __init__(
+        self, app: App, tools: Mapping[str, AppTool], pool: ThreadPool, engines: Sequence[ProcessEngine]
+    ) -> None:
         self.plugin_id = f"app:{app.name}"
         self.plugin_version = app.version or ""
-        self._engines = app.engines(pool, record_tracebacks=record_tracebacks)
+        self._engines = tuple(engines)
         self._tools = tuple(tool.to_tool(pool) for tool in tools.values())
         self._pool = pool
 
@@ -259,4 +310,5 @@ def load_app(name: str) -> App:
         found = getattr(found, part)
     if not isinstance(found, App):
         raise SettingsError(f"app {name!r} is a {type(found).__name__}, not a lash_worker.App", field="app", value=name)
+    found.import_path = name
     return found

@@ -14,6 +14,8 @@ from lash_core.model.record import ProcessRecord
 
 DECLINE_DELAY_MS = 1_000
 DECLINE_DELAY_MAX_MS = 30_000
+BUSY_DELAY_MAX_MS = 4_000
+"""A row that met busy work-horses is offered again soon: they may be free, here or elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,13 @@ class KnownWork:
     tools: Collection[str] | None = None
     """None = not known in advance; then every tool call is tried."""
     host_profile_id: str = ""
+    isolated_kinds: frozenset[str] = frozenset()
+    isolated_max: int = 0
+    """Rows of isolated kinds that it may hold at once: further ones would block slots that other work could use."""
+
+    def is_isolated(self, record: ProcessRecord) -> bool:
+        """True for a row that runs in a work-horse."""
+        return isinstance(record.input, EngineInput) and record.input.kind in self.isolated_kinds
 
     def why_not(self, record: ProcessRecord) -> str | None:
         """Why this worker must leave the row to another, or None when it can run it."""
@@ -85,7 +94,8 @@ class KnownWork:
         if isinstance(process_input, EngineInput):
             kind = process_input.kind
             if kind not in self.kinds:
-                return f"kind {kind}"
+                hint = ", which runs in work-horses: lash worker run --isolated N"
+                return f"kind {kind}{hint if kind in self.isolated_kinds else ''}"
             pin = record.version_pin
             if pin is not None and pin != self.kinds[kind]:
                 return f"version {pin} of kind {kind}"
@@ -107,6 +117,7 @@ class Circumstances:
         dead_owner: the holder or starter that is provably dead, if any.
         taken_over: the lease was reclaimed from a dead holder, so the wait after a death was not served yet.
         declines: how often this worker declined the row before.
+        isolated_held: rows of isolated kinds that this worker holds.
         poison_deaths_max: 0 = never.
     """
 
@@ -114,6 +125,7 @@ class Circumstances:
     dead_owner: LeaseOwnerIdentity | None = None
     taken_over: bool = False
     declines: int = 0
+    isolated_held: int = 0
     poison_deaths_max: int = 8
 
 
@@ -147,6 +159,8 @@ def _decide_run(record: ProcessRecord, known: KnownWork, now: Circumstances) -> 
     reason = known.why_not(record)
     if reason is not None:
         return Decline(decline_delay_ms(now.declines), reason)
+    if known.is_isolated(record) and now.isolated_held >= known.isolated_max:
+        return Decline(min(decline_delay_ms(now.declines), BUSY_DELAY_MAX_MS), "all work-horses are busy")
     return Run(start_first=record.disposition is RecoveryDisposition.OWNER_BOUND)
 
 

@@ -17,6 +17,7 @@ from lash_core.model.owner import is_provably_dead
 from lash_worker.app import App
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
+from lash_worker.isolation.horses import Horses
 from lash_worker.release import release
 from lash_worker.services.claimer import Claimer
 from lash_worker.services.directory_beat import DirectoryBeat
@@ -50,19 +51,30 @@ class Supervisor:
         settings: what it serves.
         apps: what it can run; a kind declared twice is an error.
         stores: used on the loop that calls ``start``; the caller closes them afterwards.
+        horses: where isolated kinds run; started and stopped with the loops. None: this worker declines such kinds.
 
     Raises:
         SettingsError: two apps declare one kind, or the lease timings do not fit.
     """
 
-    def __init__(self, settings: WorkerSettings, apps: Sequence[App], stores: WorkerStores) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        apps: Sequence[App],
+        stores: WorkerStores,
+        horses: Horses | None = None,
+    ) -> None:
         self.settings = settings
         self._manifests = manifests_of(apps)
         self.identity = worker_identity(settings.worker_id)
         self.metrics = WorkerMetrics([manifest.kind for manifest in self._manifests])
         self.worker = DurableProcessWorker(
-            config_from_apps(apps, stores, settings=settings, identity=self.identity, metrics=self.metrics)
+            config_from_apps(
+                apps, stores, settings=settings, identity=self.identity, metrics=self.metrics, horses=horses
+            )
         )
+        self.horses = horses
+        self._runnable = frozenset(self.worker.config.plugin_host.process_engines.kinds)
         self.driver: ProcessWorkDriver = self.worker.driver
         self._directory = stores.directory
         registry = stores.process_registry
@@ -99,6 +111,7 @@ class Supervisor:
         await self.loop_lag.start()
         await self.probe.start()
         await self.driver.start()
+        await self._start_horses()
         await self._warn_of_namesake()
         await self.beat.start()
         for service in (self.watcher, self.takeover, self.outbox, self.reaper, self.claimer):
@@ -111,6 +124,19 @@ class Supervisor:
             self.server.url,
             extra={"owner": self.identity.owner_id, "kinds": sorted(manifest.kind for manifest in self._manifests)},
         )
+
+    async def _start_horses(self) -> None:
+        withheld = self._withheld()
+        if withheld:
+            _log.warning(
+                "kinds that run in work-horses are left to other workers (%s); --isolated N gives this one some",
+                ", ".join(withheld),
+            )
+        if self.horses is not None:
+            await self.horses.start()
+
+    def _withheld(self) -> list[str]:
+        return [manifest.kind for manifest in self._manifests if manifest.kind not in self._runnable]
 
     async def _warn_of_namesake(self) -> None:
         """Two live workers of one id are safe, but share one line of the directory and one drain request."""
@@ -181,6 +207,8 @@ class Supervisor:
         for service in (self.claimer, self.takeover):
             await service.stop()
         await self.worker.close()
+        if self.horses is not None:
+            await self.horses.stop()
         for service in (self.watcher, self.outbox, self.reaper, self.beat):
             await service.stop()
         await self.beat.leave()
@@ -196,9 +224,11 @@ class Supervisor:
                 "identity": self.identity,
                 "state": self._state,
                 "queues": self.settings.queues,
-                "kinds": tuple(manifest.kind for manifest in self._manifests),
+                "kinds": tuple(manifest.kind for manifest in self._manifests if manifest.kind in self._runnable),
                 "versions": {
-                    manifest.kind: manifest.app_version for manifest in self._manifests if manifest.app_version
+                    manifest.kind: manifest.app_version
+                    for manifest in self._manifests
+                    if manifest.app_version and manifest.kind in self._runnable
                 },
                 "concurrency": self.settings.concurrency,
                 "busy": self.driver.slots.taken,
@@ -208,8 +238,15 @@ class Supervisor:
                 "pid": os.getpid(),
                 "lash_version": release(),
                 "started_at_ms": self._started_at_ms,
+                "facts": self._facts(),
             }
         )
+
+    def _facts(self) -> dict[str, object]:
+        """What ``why`` and ``worker ls`` say beside the common facts."""
+        facts: dict[str, object] = {} if self.horses is None else {"isolated": self.horses.count}
+        withheld = self._withheld()
+        return facts | ({"needs_isolation": withheld} if withheld else {})
 
     def _pages(self) -> dict[str, Page]:
         def readyz() -> Answer:
@@ -238,6 +275,7 @@ class Supervisor:
             "store": lambda: self.probe.trouble,
             "renewals": lambda: self.driver.keeper.trouble,
             "claims": lambda: self.claimer.trouble,
+            "isolation": lambda: None if self.horses is None else self.horses.trouble,
             "services": lambda: ", ".join(f"{s.name}: {s.failing}" for s in services if s.failing) or None,
         }
 
@@ -251,13 +289,15 @@ class Supervisor:
         }
 
 
-async def run_worker(settings: WorkerSettings, apps: Sequence[App], stores: WorkerStores) -> int:
+async def run_worker(
+    settings: WorkerSettings, apps: Sequence[App], stores: WorkerStores, horses: Horses | None = None
+) -> int:
     """Run one worker until SIGTERM or SIGINT, then drain; a second signal stops at once. Returns the exit code.
 
     Raises:
         LashError: it could not start; nothing was claimed.
     """
-    supervisor = Supervisor(settings, apps, stores)
+    supervisor = Supervisor(settings, apps, stores, horses)
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
 

@@ -82,6 +82,8 @@ class DurableProcessWorker:
                         kinds={kind: config.versions.get(kind) for kind in engines.kinds},
                         tools=config.plugin_host.tool_names(),
                         host_profile_id=config.runtime_host.profile.host_profile_id,
+                        isolated_kinds=config.isolated_kinds,
+                        isolated_max=config.isolated_max,
                     ),
                     process_table=config.process_table,
                 ),

@@ -38,6 +38,8 @@ class DurableProcessWorkerConfig:
         process_table: proves deaths of this host's processes.
         open_registry: a registry on a connection of its own for the lease keeper's thread; None for stores that live
             in this process.
+        isolated_kinds: kinds that run in work-horses.
+        isolated_max: rows of such kinds that it holds at once; 0 = it has no work-horses and declines them.
     """
 
     plugin_host: PluginHost
@@ -52,6 +54,8 @@ class DurableProcessWorkerConfig:
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     process_table: ProcessTable = field(default_factory=LocalProcessTable)
     open_registry: OpenRegistry | None = None
+    isolated_kinds: frozenset[str] = frozenset()
+    isolated_max: int = 0
 
     @classmethod
     def new(

@@ -16,6 +16,7 @@ from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.session_store import SessionStoreFactory
 from lash_worker.app import App
+from lash_worker.isolation.horses import Horses
 from lash_worker.liveness import LocalProcessTable
 from lash_worker.services.lease_keeper import OpenRegistry
 from lash_worker.worker_config import DurableProcessWorkerConfig
@@ -84,6 +85,7 @@ def config_from_apps(
     settings: WorkerSettings,
     identity: LeaseOwnerIdentity,
     metrics: WorkerMetrics,
+    horses: Horses | None = None,
 ) -> DurableProcessWorkerConfig:
     """The configuration of a worker that runs these apps on these stores.
 
@@ -95,7 +97,7 @@ def config_from_apps(
     table = LocalProcessTable()
     stores.process_registry.use_process_table(table)
     return DurableProcessWorkerConfig.from_plugin_factories(
-        [app.plugin_factory(threads_max=settings.concurrency) for app in apps],
+        [app.plugin_factory(threads_max=settings.concurrency, horses=horses) for app in apps],
         RuntimeHostConfig.from_stores(stores),
         stores.session_store_factory,
         stores.process_registry,
@@ -105,6 +107,8 @@ def config_from_apps(
         metrics=metrics,
         process_table=table,
         open_registry=registry_opener(stores),
+        isolated_kinds=frozenset(kind for app in apps for kind in app.isolated_kinds),
+        isolated_max=0 if horses is None else horses.held_max,
     )
 
 

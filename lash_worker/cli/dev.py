@@ -15,7 +15,7 @@ from lash_worker.cli.dev_supervisor import DevSupervisor
 from lash_worker.cli.effective_settings import settings_of
 from lash_worker.cli.invocation import Invocation, app_option, pass_invocation, shared_options
 from lash_worker.cli.source_watch import SourceWatch
-from lash_worker.cli.worker_options import worker_options, worker_settings
+from lash_worker.cli.worker_options import AUTO, worker_options, worker_settings
 
 RETENTION_HOURS = "168"
 """A developer's data folder must not grow for ever; a week is long enough to look back."""
@@ -58,6 +58,8 @@ def _arguments(names: tuple[str, ...], log_format: str, given: dict[str, Any]) -
         arguments += ["--app", name]
     for queue in given["queues"]:
         arguments += ["--queue", queue]
+    isolated = given["isolated"]
+    arguments += ["--isolated", "auto" if isolated is None or isolated == AUTO else str(isolated)]
     for name in (
         "concurrency",
         "lease_ttl_ms",

@@ -13,6 +13,25 @@ from lash_worker.worker_settings import WorkerSettings
 
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
+RUNNERS_MAX = 256
+"""Each is an OS process with the apps imported."""
+
+
+class _Runners(click.ParamType[int]):
+    name = "runners"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value in ("auto", AUTO):
+            return AUTO
+        if not str(value).isdecimal() or int(value) > RUNNERS_MAX:
+            self.fail(f"{value!r} is neither a number from 0 to {RUNNERS_MAX} nor auto", param, ctx)
+        return int(value)
+
+
+AUTO = -1
+"""As many work-horses as the apps need at least."""
+RUNNERS = _Runners()
+
 _OPTIONS = (
     click.option(
         "--queue", "queues", metavar="Q", multiple=True, help="Queue to serve, may be repeated.  [default: default]"
@@ -37,6 +56,13 @@ _OPTIONS = (
     ),
     click.option(
         "--metrics-port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0 = a free one."
+    ),
+    click.option(
+        "--isolated",
+        type=RUNNERS,
+        metavar="N|auto",
+        envvar="LASH_ISOLATED",
+        help="Work-horses for kinds with isolation; auto = 1 when an app has such kinds.  [default: 0]",
     ),
     click.option(
         "--poison-deaths-max",

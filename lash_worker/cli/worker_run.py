@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import click
@@ -18,7 +18,8 @@ from lash_worker.cli.effective_settings import GIVE_UP_MS, settings_of
 from lash_worker.cli.invocation import Invocation, app_option, pass_invocation, shared_options
 from lash_worker.cli.logs import start_logging
 from lash_worker.cli.store_access import no_answer
-from lash_worker.cli.worker_options import worker_options, worker_settings
+from lash_worker.cli.worker_options import AUTO, worker_options, worker_settings
+from lash_worker.isolation.horses import Horses
 from lash_worker.supervisor import run_worker
 from lash_worker.worker_settings import WorkerSettings
 
@@ -45,10 +46,35 @@ def run(invocation: Invocation, *, drain_seconds: float, log_format: Any, **give
     if not apps:
         raise click.UsageError("a worker needs an app: --app MODULE:ATTR, or LASH_APP")
     settings = settings_of(invocation)
-    return asyncio.run(_run(settings, worker_settings(settings, given, drain_seconds=drain_seconds), apps))
+    worker = worker_settings(settings, given, drain_seconds=drain_seconds)
+    count = runners(given["isolated"], apps)
+    return asyncio.run(_run(settings, worker, apps, lambda run_id: _horses(count, apps, settings, run_id, log_format)))
 
 
-async def _run(settings: Settings, worker: WorkerSettings, apps: Sequence[App]) -> int:
+def runners(asked: int | None, apps: Sequence[App]) -> int:
+    """How many work-horses: none for apps that isolate nothing, whatever was asked for."""
+    if not any(app.isolated_kinds for app in apps):
+        return 0
+    return 1 if asked == AUTO else asked or 0
+
+
+async def _horses(
+    count: int, apps: Sequence[App], settings: Settings, fleet_run_id: str, log_format: str
+) -> Horses | None:
+    if count == 0:
+        return None
+    # RQ and the private server cost a fifth of a second: only for a worker that has horses.
+    from lash_worker.isolation.opening import open_horses  # noqa: PLC0415
+
+    return await open_horses(count, apps, settings, fleet_run_id=fleet_run_id, log_format=log_format)
+
+
+async def _run(
+    settings: Settings,
+    worker: WorkerSettings,
+    apps: Sequence[App],
+    open_horses: Callable[[str], Awaitable[Horses | None]],
+) -> int:
     server = resolve_url(settings)
     _log.info(server.line.removeprefix("lash: "))
     try:
@@ -58,7 +84,12 @@ async def _run(settings: Settings, worker: WorkerSettings, apps: Sequence[App]) 
         except TimeoutError as error:
             raise no_answer(server.url) from error
         try:
-            return await run_worker(worker, apps, stores)
+            horses = await open_horses(stores.context.connection.report.run_id)
+            try:
+                return await run_worker(worker, apps, stores, horses)
+            finally:
+                if horses is not None:
+                    await horses.stop()
         finally:
             await stores.close()
     finally:
