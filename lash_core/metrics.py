@@ -32,6 +32,7 @@ class KindMetrics:
 
     claimed: Counter
     declined: Counter
+    retried: Counter
     finished: dict[str, Counter]
 
 
@@ -52,6 +53,8 @@ class WorkerMetrics:
         self.claimed = self._counter("processes_claimed", "Processes taken under a lease.", "kind")
         self.finished = self._counter("processes_finished", "Outcomes written.", "kind", "outcome")
         self.declined = self._counter("processes_declined", "Processes given back for another worker.", "kind")
+        self.retried = self._counter("processes_retried", "Failures that run again by their retry policy.", "kind")
+        self.parked = self._counter("processes_parked", "Waiting runs that left memory.")
         self.run_seconds = self._histogram("process_run_seconds", "From start to outcome.", _RUN_BUCKETS)
         self.queue_seconds = self._histogram("process_queue_seconds", "From due to start.", _WAIT_BUCKETS)
         self.timer_lateness = self._histogram(
@@ -107,6 +110,7 @@ class WorkerMetrics:
             found = KindMetrics(
                 claimed=self.claimed.labels(label),
                 declined=self.declined.labels(label),
+                retried=self.retried.labels(label),
                 finished={outcome: self.finished.labels(label, outcome) for outcome in outcomes},
             )
             self._by_kind[label] = found

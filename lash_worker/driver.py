@@ -30,6 +30,8 @@ LISTED_PER_DRIVE_MAX = 1_000
 """Rows one drive lists for what no claim offers; the next drive goes on where this one ended."""
 PAGE_ROWS = 200
 STOP_FLUSH_MS = 5_000.0
+PARK_GRACE_MS = 500.0
+"""Time for resting runs to be parked when a stop cannot wait: one look and one release each."""
 YIELD_GRACE_MS = 1_000.0
 """Time for cancelled coroutines to end before their leases are given back regardless."""
 
@@ -77,8 +79,11 @@ class ProcessWorkDriver:
     async def drain(self, within_ms: float) -> int:
         """Let runs finish for ``within_ms``, then hand the rest over; returns how many were handed over."""
         self.stop_claiming()
+        # What only waits need not be waited for: a peer goes on with it when it is due.
+        self.executor.park_all()
         if await self._idle(within_ms):
             return 0
+        await self.executor.parker.emptied(PARK_GRACE_MS)
         handed_over = len(self.executor.runs)
         self.executor.yield_all()
         if not await self._idle(YIELD_GRACE_MS):
@@ -92,6 +97,7 @@ class ProcessWorkDriver:
             await self.drain(0)
         else:
             self.stop_claiming()
+        self.executor.parker.close()
         await self.releaser.flushed(STOP_FLUSH_MS)
         await self.completer.stop()
         await self.releaser.stop()

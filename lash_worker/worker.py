@@ -13,6 +13,7 @@ from lash_core.model.await_output import (
     ProcessAwaitOutput,
 )
 from lash_core.model.disposition import RecoveryDisposition
+from lash_core.model.effect import EffectKind
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.lease import Acquired, ProcessLeaseCompletion
@@ -23,7 +24,7 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
-from lash_core.store.effect_host import ScopedEffects
+from lash_core.store.effect_host import EffectSource, JournalingEffectHost, ScopedEffects
 from lash_worker.boundary import NO_STATIC_SCOPE, check_before_run, check_process_id, check_runnable, refused
 from lash_worker.counted_effects import CountedEffects
 from lash_worker.driver import ProcessWorkDriver
@@ -49,6 +50,8 @@ class DurableProcessWorker:
         self._runner = ProcessRunner(config)
         self._driver: ProcessWorkDriver | None = None
         self._driver_started = False
+        host = config.runtime_host.control.effect_host
+        self._journaling_host = host if isinstance(host, JournalingEffectHost) else None
 
     @classmethod
     def new(cls, config: DurableProcessWorkerConfig) -> DurableProcessWorker:
@@ -157,11 +160,24 @@ class DurableProcessWorker:
         """
         registration = run.record.to_registration()
         check_process_id(registration)
-        effects = CountedEffects(self._scoped_static(registration), self._config.metrics.effects)
+        effects = self._scoped_run(run, registration)
         context = ProcessExecutionContext(
-            wake_target_scope=run.record.wake_target, run_lease=run.held, record=run.record
+            wake_target_scope=run.record.wake_target, run_lease=run.held, record=run.record, waits=run.waits
         )
         return await self.run_process_with_scoped_effect_controller(registration, context, effects, run.cancellation)
+
+    def _scoped_run(self, run: ProcessRun, registration: ProcessRegistration) -> ScopedEffects:
+        host = self._journaling_host
+        if host is None:
+            return CountedEffects(self._scoped_static(registration), self._config.metrics.effects)
+        run.effects = effects = host.scoped_run(run)
+        effects.on_effect = self._count_effect
+        # Without a journal a replay would begin every wait anew; started owner-bound work is never replayed.
+        run.may_park = registration.disposition is RecoveryDisposition.RERUNNABLE
+        return effects
+
+    def _count_effect(self, kind: EffectKind, source: EffectSource) -> None:
+        self._config.metrics.effects.labels(kind.value, source).inc()
 
     # -- the rows --------------------------------------------------------------------------------------------
 

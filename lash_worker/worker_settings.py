@@ -21,6 +21,7 @@ class WorkerSettings(Model):
         drain_seconds: how long a drain waits for running work before it hands the rest over.
         worker_id: stable name; None makes one from host and pid.
         poison_deaths_max: deaths in a row without progress that fail a process; 0 = never.
+        park_after_ms: a run that only waits leaves memory after this; 0 = at every wait.
         retention_hours: terminal rows older than this are pruned; None = never.
     """
 
@@ -33,6 +34,7 @@ class WorkerSettings(Model):
     drain_seconds: float = Field(default=30.0, ge=0)
     worker_id: str | None = None
     poison_deaths_max: int = Field(default=8, ge=0)
+    park_after_ms: int = Field(default=5_000, ge=0)
     retention_hours: float | None = Field(default=None, gt=0)
 
     @property

@@ -10,7 +10,9 @@ from lash_core.model.base import Model
 
 AUDIT_ENTRIES_MAX = 50
 
-AuditKind = Literal["takeover", "reclaim", "yield", "park", "decline", "death", "poison", "abandon", "wake_dropped"]
+AuditKind = Literal[
+    "takeover", "reclaim", "yield", "park", "retry", "decline", "death", "poison", "abandon", "wake_dropped"
+]
 
 
 class AuditEntry(Model):

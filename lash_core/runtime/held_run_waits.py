@@ -326,6 +326,8 @@ class HeldRunWaits:
             await self._place.resume()
         finally:
             self._resuming = None
+            # Whoever waited for the slot may have been cancelled meanwhile.
+            self._rest_later()
 
     def _may_rest(self) -> bool:
         return (

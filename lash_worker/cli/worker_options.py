@@ -73,6 +73,11 @@ _OPTIONS = (
         help="Deaths in a row without progress that fail a process; 0 = never.",
     ),
     click.option(
+        "--park-after-ms",
+        type=click.IntRange(min=0),
+        help="A run that only waits leaves memory after this; 0 = at every wait.  [default: LASH_PARK_AFTER_MS, 5000]",
+    ),
+    click.option(
         "--log-format", type=click.Choice(LOG_FORMATS), default="text", show_default=True, help="Form of log lines."
     ),
 )
@@ -97,6 +102,7 @@ def worker_settings(settings: Settings, given: dict[str, Any], *, drain_seconds:
         drain_seconds=drain_seconds,
         worker_id=given.get("worker_id"),
         poison_deaths_max=given["poison_deaths_max"],
+        park_after_ms=settings.park_after_ms if given["park_after_ms"] is None else given["park_after_ms"],
         retention_hours=settings.retention_hours,
     )
     _ = made.timings

@@ -18,6 +18,7 @@ from lash_core.errors import (
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import ProcessStarted
+from lash_worker.services.process_deadline import time_left_ms
 from lash_worker.services.process_run import ProcessRun
 from lash_worker.services.worker_context import WorkerContext
 
@@ -55,16 +56,14 @@ async def attempt_process(run: ProcessRun, context: WorkerContext, worker: RunsP
     owner_bound = run.record.disposition is RecoveryDisposition.OWNER_BOUND
     if owner_bound and run.record.first_started is None:
         await _with_patience(run, context, lambda: write_start(run, context))
-    timer: asyncio.TimerHandle | None = None
-    if run.record.timeout_ms:
-        timer = asyncio.get_running_loop().call_later(run.record.timeout_ms / 1_000, run.time_out)
+    timer = await _start_timer(run, context) if run.record.timeout_ms else None
     run.started = True
     try:
         # Started owner-bound work is never repeated, not even after a store failure inside the run.
         if owner_bound:
-            output = await worker.run_held_process(run)
+            output = await _try(run, worker)
         else:
-            output = await _with_patience(run, context, lambda: worker.run_held_process(run))
+            output = await _with_patience(run, context, lambda: _try(run, worker))
     except (GiveBackError, LeaseLostError, StoreBehindError, asyncio.CancelledError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a run raises is its outcome
@@ -76,6 +75,23 @@ async def attempt_process(run: ProcessRun, context: WorkerContext, worker: RunsP
     if run.timed_out and output.state == "cancelled":
         return timeout_output(run)
     return output
+
+
+async def _try(run: ProcessRun, worker: RunsProcesses) -> AnyAwaitOutput:
+    run.begin_try()
+    return await worker.run_held_process(run)
+
+
+async def _start_timer(run: ProcessRun, context: WorkerContext) -> asyncio.TimerHandle | None:
+    left_ms = await _with_patience(run, context, lambda: time_left_ms(run.record, context))
+    if left_ms is None:
+        return None
+    run.deadline_ms = own_time_ms() + left_ms
+    if left_ms <= 0:
+        # It was over while nobody ran it; what its function does about it, it does as on any timeout.
+        run.time_out()
+        return None
+    return asyncio.get_running_loop().call_later(left_ms / 1_000, run.time_out)
 
 
 async def write_start(run: ProcessRun, context: WorkerContext) -> None:

@@ -12,16 +12,12 @@ from functools import partial
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError, LeaseLostError, StoreBehindError
 from lash_core.model.await_output import (
-    AbandonEvidence,
-    AbandonWriter,
-    AnyAwaitOutput,
     FailureOutput,
     ProcessAwaitOutput,
 )
 from lash_core.model.completion import POISON_CODE
 from lash_core.model.disposition import RecoveryDisposition
-from lash_core.model.facts import CancelRequest, ProcessStarted
-from lash_core.model.fast_build import fast_build
+from lash_core.model.facts import CancelRequest
 from lash_core.model.lease import ClaimedProcess, ProcessLease, ReleaseReason, Renewed, takeover_backoff_ms
 from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
 from lash_core.model.record import ProcessRecord
@@ -38,10 +34,13 @@ from lash_worker.recovery import (
     decide,
 )
 from lash_worker.services.attempt import GIVE_BACK_DELAY_MS, GiveBackError, RunsProcesses, attempt_process
-from lash_worker.services.completer import Completer, Completion, Verdict
+from lash_worker.services.completer import Completer
 from lash_worker.services.lease_keeper import LeaseKeeper
+from lash_worker.services.parker import Parker, resting_max
 from lash_worker.services.process_run import ProcessRun
 from lash_worker.services.releaser import Releaser
+from lash_worker.services.run_endings import RunEndings
+from lash_worker.services.run_retries import retry_delay_ms, write_retry
 from lash_worker.services.slots import Slots
 from lash_worker.services.worker_context import WorkerContext
 
@@ -69,10 +68,12 @@ class Executor:
         self._worker = worker
         self._slots = slots
         self._keeper = keeper
-        self._completer = completer
         self._releaser = releaser
         self._declines: OrderedDict[str, int] = OrderedDict()
+        settings = context.settings
+        self.parker = Parker(settings.park_after_ms, resting_max(settings.concurrency), ProcessRun.park)
         self.runs: dict[str, ProcessRun] = {}
+        self._endings = RunEndings(context, keeper, completer, releaser, self.parker, self.runs)
         self.on_marks: Callable[[str, Renewed], None] | None = None
         """Told of cancel and signal marks that a renewal handed back: the way in for lost notices."""
 
@@ -134,12 +135,13 @@ class Executor:
             return
         if record.deaths and not common.taken_over:
             self._context.metrics.taken_over_expired.inc()
-        run = ProcessRun(record, sent_at_ms)
+        run = ProcessRun(record, sent_at_ms, self._context, self._slots)
+        run.on_rest, run.on_resume = self.parker.rested, self.parker.went_on
         run.held = self._keeper.hold(item.lease, sent_at_ms, partial(self._lost, run), partial(self._marked, run))
         self.runs[record.id] = run
         match decision:
             case CompleteAbandoned(evidence):
-                self._submit(run, ProcessAwaitOutput.abandoned(evidence))
+                self._endings.submit(run, ProcessAwaitOutput.abandoned(evidence))
             case Poison(deaths):
                 run.task = asyncio.create_task(self._poison(run, deaths))
             case _:
@@ -201,46 +203,37 @@ class Executor:
         try:
             output = await attempt_process(run, self._context, self._worker)
         except asyncio.CancelledError:
-            self._stopped(run)
+            self._endings.stopped(run)
             return
         except GiveBackError as error:
-            self._release_run(run, "released", GIVE_BACK_DELAY_MS, f"store failure: {error}")
+            self._endings.release_run(run, "released", GIVE_BACK_DELAY_MS, f"store failure: {error}")
             return
         except (LeaseLostError, StoreBehindError) as error:
             self._context.metrics.fenced_refused.inc()
             self._keeper.report_loss(run.held, "behind" if isinstance(error, StoreBehindError) else "fenced")
-            self._ended(run)
+            self._endings.ended(run)
             return
         except BaseException:
-            self._ended(run)
+            self._endings.ended(run)
             raise
-        if run.stop_cause is not None and output.state == "cancelled":
-            self._stopped(run)
+        if run.stop_cause is not None and (output.state == "cancelled" or run.result_is_void):
+            self._endings.stopped(run)
             return
         self._context.metrics.run_seconds.observe((own_time_ms() - run.started_at_ms) / 1_000)
-        if run.seen_write is not None:
-            # The receipt is fenced: after the outcome it would be refused.
-            await asyncio.wait([run.seen_write])
-        self._submit(run, output)
-
-    def _stopped(self, run: ProcessRun) -> None:
-        """The task was cancelled. By the worker itself: nothing is recorded of what the run did."""
-        match run.stop_cause:
-            case "lost":
-                self._ended(run)
-            case "yield" if run.started and run.record.disposition is RecoveryDisposition.OWNER_BOUND:
-                owner = run.record.first_started.owner if run.record.first_started else self._context.identity
-                evidence = AbandonEvidence(
-                    writer=AbandonWriter.OWNER_DRAIN, owner=owner, epoch_ms=self._context.clock.now_ms()
-                )
-                self._submit(run, ProcessAwaitOutput.abandoned(evidence))
-            case "yield":
-                self._release_run(run, "yielded", None, "drain")
-            case None if run.cancellation.cancelled and not run.timed_out:
-                self._submit(run, ProcessAwaitOutput.cancelled(run.cancellation.reason or "cancelled"))
-            case None:
-                # The event loop is closing; the lease runs out or the next start of this host proves the death.
-                self._ended(run)
+        # What the function left behind must not write after its outcome.
+        failed_keys = run.close()
+        try:
+            if run.seen_write is not None:
+                # The receipt is fenced: after the outcome it would be refused.
+                await asyncio.wait([run.seen_write])
+            delay_ms = retry_delay_ms(run.record, output, cancelled=run.cancellation.cancelled and not run.timed_out)
+            if delay_ms is not None and isinstance(output, FailureOutput):
+                self._endings.retried(run, await write_retry(run, self._context, output, delay_ms, failed_keys))
+                return
+        except asyncio.CancelledError:
+            self._endings.stopped(run)
+            return
+        self._endings.submit(run, output)
 
     async def _poison(self, run: ProcessRun, deaths: int) -> None:
         evidence: list[dict[str, object]] = []
@@ -250,59 +243,12 @@ class Executor:
         except (LashError, OSError) as error:
             evidence = [{"unreadable": str(error)}]
         text = f"process `{run.process_id}` ended its worker {deaths} times in a row without progress"
-        self._submit(
+        self._endings.submit(
             run,
             ProcessAwaitOutput.failure(
                 "resource_limit", POISON_CODE, text, {"deaths": deaths, "evidence": evidence[-deaths:]}
             ),
         )
-
-    # -- the end of a lease -----------------------------------------------------------------------------
-
-    def _submit(self, run: ProcessRun, output: AnyAwaitOutput) -> None:
-        if run.settled:
-            return
-        run.settled = True
-        started = None
-        if run.started and run.record.first_started is None:
-            ran_ms = max(0, int(own_time_ms() - run.started_at_ms))
-            facts = {"owner": self._context.identity, "started_at_ms": self._context.clock.now_ms() - ran_ms}
-            started = fast_build(ProcessStarted, facts)
-        self._completer.submit(Completion(run.held, output, started, partial(self._completed, run)))
-
-    def _completed(self, run: ProcessRun, completion: Completion, verdict: Verdict, reason: str) -> None:
-        match verdict:
-            case "written":
-                outcome = completion.output.state
-                self._context.metrics.of_kind(run.record.identity.kind).finished[outcome].inc()
-                if isinstance(completion.output, FailureOutput):
-                    failure = completion.output
-                    text = f"{failure.class_.value} / {failure.code}: {failure.message}"
-                    _log.warning("process %s failed: %s", run.process_id, text, extra=run.held.log_fields)
-            case "lost":
-                if reason != "deadline":
-                    self._context.metrics.fenced_refused.inc()
-                self._keeper.report_loss(run.held, reason)
-            case "elsewhere":
-                self._releaser.give_back(run.held.lease, ReleaseReason(), run.held.deadline_ms)
-            case "stuck":
-                pass
-        self._ended(run)
-
-    def _release_run(self, run: ProcessRun, kind: str, due_in_ms: int | None, detail: str) -> None:
-        if run.settled:
-            return
-        run.settled = True
-        if not run.held.lost:
-            reason = ReleaseReason.model_validate({"kind": kind, "due_in_ms": due_in_ms, "detail": detail[:200]})
-            self._releaser.give_back(run.held.lease, reason, run.held.deadline_ms)
-        self._ended(run)
-
-    def _ended(self, run: ProcessRun) -> None:
-        self._keeper.drop(run.held)
-        if self.runs.get(run.process_id) is run:
-            del self.runs[run.process_id]
-            self._slots.release()
 
     def _lost(self, run: ProcessRun, reason: str) -> None:
         _log.warning(
@@ -340,6 +286,10 @@ class Executor:
 
     # -- drain ---------------------------------------------------------------------------------------------
 
+    def park_all(self) -> None:
+        """Park what rests now, and from now on whatever begins to rest: any peer goes on with it when it is due."""
+        self.parker.hurry()
+
     def yield_all(self) -> None:
         """End every run without an outcome: rerunnable work goes to a peer, started owner-bound work is abandoned."""
         for run in list(self.runs.values()):
@@ -349,6 +299,6 @@ class Executor:
         """Give back what did not react to ``yield_all``: code in threads. Its result is refused by the fence."""
         remaining = list(self.runs.values())
         for run in remaining:
-            if run.stop_cause == "yield":
-                self._stopped(run)
+            if run.stop_cause in ("yield", "park"):
+                self._endings.stopped(run)
         return len(remaining)

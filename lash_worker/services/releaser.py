@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError, OutcomeUnknownError, StoreRefusedError, StoreUnreachableError
 from lash_core.metrics import WorkerMetrics
+from lash_core.model.facts import ProcessStarted
 from lash_core.model.lease import ProcessLease, ReleaseReason
 from lash_core.store.process_batches import LeasedRelease
 from lash_core.store.process_registry import ProcessRegistry
@@ -26,6 +27,7 @@ class _Release:
     lease: ProcessLease
     reason: ReleaseReason
     until_ms: float
+    first_started: ProcessStarted | None
 
 
 class Releaser(Service):
@@ -45,9 +47,15 @@ class Releaser(Service):
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def give_back(self, lease: ProcessLease, reason: ReleaseReason, until_ms: float) -> None:
+    def give_back(
+        self,
+        lease: ProcessLease,
+        reason: ReleaseReason,
+        until_ms: float,
+        first_started: ProcessStarted | None = None,
+    ) -> None:
         """Release a lease as soon as possible; ``until_ms`` is its local deadline in own time."""
-        self._queue.append(_Release(lease, reason, until_ms))
+        self._queue.append(_Release(lease, reason, until_ms, first_started))
         self._empty.clear()
         self._waiting.set()
 
@@ -78,7 +86,7 @@ class Releaser(Service):
             return []
         try:
             outcomes = await self._registry.release_process_leases(
-                [LeasedRelease(item.lease, item.reason) for item in batch]
+                [LeasedRelease(item.lease, item.reason, item.first_started) for item in batch]
             )
         except (LashError, OSError) as error:
             self._metrics.redis_errors.inc()

@@ -13,6 +13,8 @@ WORKER_SERIES = {
     "lash_processes_claimed_total": ("counter", {"kind"}),
     "lash_processes_finished_total": ("counter", {"kind", "outcome"}),
     "lash_processes_declined_total": ("counter", {"kind"}),
+    "lash_processes_retried_total": ("counter", {"kind"}),
+    "lash_processes_parked_total": ("counter", set()),
     "lash_process_run_seconds": ("histogram", set()),
     "lash_process_queue_seconds": ("histogram", set()),
     "lash_slots": ("gauge", {"state"}),
