@@ -13,7 +13,7 @@ from lash_core.memory_store.maintenance import MaintenanceOperations
 from lash_core.memory_store.reads import ReadOperations
 from lash_core.memory_store.retention import RetentionOperations
 from lash_core.memory_store.start import StartOperations
-from lash_core.memory_store.state import RegistryState
+from lash_core.memory_store.state import RefreshedEnvironments, RegistryState
 from lash_core.memory_store.waits import WaitOperations
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.limits import Limits
@@ -45,6 +45,7 @@ class MemoryProcessRegistry(
         process_table: proves deaths of this host's processes for reclaims; None proves nothing.
         limits: what is refused.
         session_store_factory: where the sessions that a process owns are deleted when it is pruned.
+        environments: refreshed when a row is about to name one; None: not.
         durability_tier: what the registry reports; a test may let it report ``durable``.
     """
 
@@ -55,9 +56,12 @@ class MemoryProcessRegistry(
         *,
         limits: Limits | None = None,
         session_store_factory: SessionStoreFactory | None = None,
+        environments: RefreshedEnvironments | None = None,
         durability_tier: DurabilityTier = DurabilityTier.INLINE,
     ) -> None:
-        self._state = RegistryState(clock or SystemClock(), limits or Limits(), process_table, session_store_factory)
+        self._state = RegistryState(
+            clock or SystemClock(), limits or Limits(), process_table, session_store_factory, environments
+        )
         self._durability_tier = durability_tier
 
     def durability_tier(self) -> DurabilityTier:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lash_core.clock import Clock, SystemClock
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.ids import check_id
 from lash_core.model.session import SessionStoreCreateRequest, meta_of
+from lash_core.store.content_sweep import ContentRefs, refs_in
 from lash_core.store.session_store import (
     HeadRevisionConflictError,
     PersistedSession,
@@ -27,11 +29,24 @@ class _Head:
 
 
 class MemorySessionStoreFactory:
-    """``SessionStoreFactory`` in memory; no operation awaits, so each is one atomic unit on its loop."""
+    """``SessionStoreFactory`` in memory; no operation awaits, so each is one atomic unit on its loop.
 
-    def __init__(self, clock: Clock | None = None, *, durability_tier: DurabilityTier = DurabilityTier.INLINE) -> None:
+    Args:
+        clock: the machine's by default.
+        durability_tier: what it reports.
+        on_delete: called with the id of a session that is deleted, for what other stores keep of it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        durability_tier: DurabilityTier = DurabilityTier.INLINE,
+        on_delete: Callable[[str], None] | None = None,
+    ) -> None:
         self._clock: Clock = clock or SystemClock()
         self._tier = durability_tier
+        self._on_delete = on_delete
         self._heads: dict[str, _Head] = {}
 
     def durability_tier(self) -> DurabilityTier:
@@ -62,6 +77,15 @@ class MemorySessionStoreFactory:
     async def delete_session(self, session_id: str) -> None:
         """Forget a session. Safe to repeat."""
         self._heads.pop(session_id, None)
+        if self._on_delete is not None:
+            self._on_delete(session_id)
+
+    async def refs_page(self, cursor: str | None, limit: int, *, grace_ms: int) -> ContentRefs:
+        """What the heads of sessions name, in the order of the sessions' ids."""
+        following = sorted(session_id for session_id in self._heads if session_id > (cursor or ""))
+        texts = [text for session_id in following[:limit] for text in self._heads[session_id].parts.values()]
+        more = following[limit - 1] if len(following) > limit else None
+        return ContentRefs(refs=frozenset[str]().union(*map(refs_in, texts)), next_cursor=more)
 
 
 class MemorySessionStore:

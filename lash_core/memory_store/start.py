@@ -52,6 +52,7 @@ class StartOperations(RegistryPart):
         registration.check_size(self._state.limits)
         scope = grant_to.validated() if grant_to is not None else None
         registration_hash = registration.registration_hash
+        self._state.refresh_environment(registration.env_ref)
         with self._state.lock:
             row = self._state.rows.get(registration.id)
             created = row is None

@@ -11,11 +11,12 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from lash_core.clock import Clock
-from lash_core.errors import LeaseLostError, StoreBehindError, UnknownProcessError
+from lash_core.errors import InvalidArgumentError, LeaseLostError, StoreBehindError, UnknownProcessError
 from lash_core.memory_store.hub import ChangeHub, NoticeHub
 from lash_core.model.audit import AUDIT_ENTRIES_MAX, AuditEntry, AuditKind
 from lash_core.model.disposition import RecoveryDisposition
@@ -87,6 +88,14 @@ class Row:
             setattr(self, name, getattr(saved, name))
 
 
+class RefreshedEnvironments(Protocol):
+    """The part of an environment store that a registry uses."""
+
+    def refresh(self, ref: str) -> bool:
+        """Refresh the age of an environment as a put would."""
+        ...
+
+
 class RegistryState:
     """Rows, grants and counters of one registry; shared by its copies.
 
@@ -95,6 +104,7 @@ class RegistryState:
         limits: what is refused.
         process_table: what this process can see of its own host, for reclaims by proof; None proves nothing.
         session_store_factory: holds the sessions that processes own; None: there are none.
+        environments: holds the environments that rows name; None: there are none.
     """
 
     def __init__(
@@ -103,8 +113,10 @@ class RegistryState:
         limits: Limits,
         process_table: ProcessTable | None,
         session_store_factory: SessionStoreFactory | None,
+        environments: RefreshedEnvironments | None = None,
     ) -> None:
         self.clock = clock
+        self._environments = environments
         self.limits = limits
         self.process_table = process_table
         self.session_store_factory = session_store_factory
@@ -119,6 +131,12 @@ class RegistryState:
         self._last_change = 0
 
     # -- rows ----------------------------------------------------------------------------------
+
+    def refresh_environment(self, env_ref: str | None) -> None:
+        """Keep what a row is about to name from the sweep (docs/adr/0151)."""
+        if env_ref is not None and self._environments is not None:
+            with suppress(InvalidArgumentError):
+                self._environments.refresh(env_ref)
 
     def require(self, process_id: str) -> Row:
         """The row of an id.

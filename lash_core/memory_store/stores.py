@@ -7,6 +7,7 @@ from typing import Self
 
 from lash_core.clock import Clock, SystemClock, VirtualClock
 from lash_core.errors import InvalidArgumentError
+from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.registry import MemoryProcessRegistry
@@ -14,7 +15,10 @@ from lash_core.memory_store.session_store import MemorySessionStoreFactory
 from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
+from lash_core.runtime.attachment_roots import AttachmentRoots
 from lash_core.runtime.inline_effects import InlineEffectHost
+from lash_core.runtime.registry_roots import RegistryRoots
+from lash_core.store.content_sweep import ContentRoots, SweptContent
 
 
 class InMemoryStores:
@@ -33,10 +37,24 @@ class InMemoryStores:
         self.env_store = MemoryProcessEnvStore(self.clock)
         self.artifacts = MemoryArtifactStore(self.clock)
         self.attachments = MemoryAttachmentStore(self.clock)
-        self.session_store_factory = MemorySessionStoreFactory(self.clock)
+        self.attachment_manifest = MemoryAttachmentManifest(self.clock)
+        self.session_store_factory = MemorySessionStoreFactory(
+            self.clock, on_delete=self.attachment_manifest.forget_session
+        )
         self.effect_host = InlineEffectHost()
         self.process_registry = MemoryProcessRegistry(
-            self.clock, process_table, limits=limits, session_store_factory=self.session_store_factory
+            self.clock,
+            process_table,
+            limits=limits,
+            session_store_factory=self.session_store_factory,
+            environments=self.env_store,
+        )
+        self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
+        self.content_roots: tuple[ContentRoots, ...] = (
+            RegistryRoots(self.process_registry),
+            self.session_store_factory,
+            AttachmentRoots(self.attachment_manifest, self.process_registry),
+            self.env_store,
         )
         self.directory = MemoryFleetDirectory(self.clock)
         self.live_replay = None

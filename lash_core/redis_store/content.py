@@ -13,7 +13,7 @@ from lash_core.model.disposition import DurabilityTier
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import Keyspace
-from lash_core.redis_store.process_listing import scored
+from lash_core.redis_store.replies import scored
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.server_time import server_time_ms
 from lash_core.store.artifact_store import ARTIFACT_FAMILY

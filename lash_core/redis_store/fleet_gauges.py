@@ -7,8 +7,8 @@ from collections import Counter
 from lash_core.errors import StoreRefusedError
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import PartitionKeys
-from lash_core.redis_store.process_listing import scored
 from lash_core.redis_store.process_maintenance import ProcessMaintenanceOperations
+from lash_core.redis_store.replies import scored
 from lash_core.redis_store.row_codec import STATUS_LETTERS
 from lash_core.redis_store.row_reader import as_mapping
 from lash_core.store.process_maintenance import FleetFacts

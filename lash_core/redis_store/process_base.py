@@ -9,6 +9,7 @@ from lash_core.errors import LashError, LeaseLostError, OutcomeUnknownError, Sto
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.owner import ProcessTable
 from lash_core.redis_store.context import RedisContext
+from lash_core.redis_store.environment_ages import EnvironmentAges
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.row_reader import RowReader, StoredRegistration
 
@@ -28,6 +29,7 @@ class ProcessRegistryBase:
         self._context = context
         self._process_table = process_table
         self._rows = RowReader(context)
+        self._environments = EnvironmentAges(context)
         self._writes = context.writes
 
     def durability_tier(self) -> DurabilityTier:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from lash_core.errors import CorruptRecordError
 from lash_core.model.canonical_json import canonical_json
@@ -24,6 +23,7 @@ from lash_core.redis_store.cursors import (
 )
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.process_base import ProcessRegistryBase
+from lash_core.redis_store.replies import scored
 from lash_core.redis_store.row_codec import STATUS_LETTERS
 
 SCAN_PAGE = 500
@@ -204,10 +204,3 @@ class ProcessListing(ProcessRegistryBase):
                             yield record
                 if str(position) == "0":
                     break
-
-
-def scored(reply: Any) -> list[tuple[str, int]]:
-    """Members with whole scores of a ZRANGE WITHSCORES, whichever protocol it came by."""
-    if reply and isinstance(reply[0], list):
-        return [(member, int(score)) for member, score in reply]
-    return [(reply[at], int(float(reply[at + 1]))) for at in range(0, len(reply), 2)]

@@ -40,6 +40,7 @@ class _Start:
     due_ms: str
     delay_ms: str
     watch: str
+    env_ref: str | None
 
     def args(self, queue_number: int) -> tuple[str | int, ...]:
         return (
@@ -129,6 +130,7 @@ class ProcessStart(ProcessGrants):
             due_ms="" if registration.due_at_ms is None else str(registration.due_at_ms),
             delay_ms="" if registration.delay_ms is None else str(registration.delay_ms),
             watch=watch,
+            env_ref=registration.env_ref,
         )
 
     async def _start(self, starts: Sequence[_Start], grant: _Grant | None) -> list[RegisterOutcome]:
@@ -138,6 +140,7 @@ class ProcessStart(ProcessGrants):
         for keys, places in self._by_partition([start.process_id for start in starts]):
             calls.append(self._register_call(keys, [starts[place] for place in places], grant))
             groups.append((keys, places))
+        await self._environments.refresh(start.env_ref for start in starts)
         replies = await self._context.scripts.run(calls, durable=True) if calls else []
         outcomes: list[RegisterOutcome | None] = [None] * len(starts)
         entries: list[OutboxEntry] = []
