@@ -36,8 +36,8 @@ _NAMED_READS = (
 _NAMED_WRITES = "+set +hset +hdel +hincrby +rpush +rpop +ltrim +zadd +zrem +xadd +xdel"
 
 _ENQUEUER_WRITES = (
-    *("p:*", "c:*", "e:*", "a:*", "g:*", "sg:*", "sk:*", "sq:*"),
-    *("rdy:*", "meta", "chg", "n", "out", "ctl"),
+    *("p:*", "c:*", "e:*", "a:*", "g:*", "sg:*", "sk:*", "sq:*", "w:*", "sw:*", "wo:*"),
+    *("rdy:*", "meta", "chg", "n", "out", "ctl", "jx"),
 )
 _ENQUEUER_READS = ("own", "lse", "ow", "sh:*")
 
@@ -50,7 +50,8 @@ WARNING = (
 _MEANING: dict[Role, str] = {
     "observer": "reads everything of the namespace but the signing secret; runs no script, writes nothing",
     "worker": "everything that workers, reapers and clients of the namespace do; no other namespace, no administration",
-    "enqueuer": "registers, cancels, signals, and reads the rows that it can name; cannot claim, list or delete",
+    "enqueuer": "registers, cancels, signals, resolves await-event tokens (for that it reads the signing secret),\n"
+    "# reads the rows that it can name; cannot claim, list or delete",
 }
 
 
@@ -73,7 +74,7 @@ def acl_rules(role: Role, namespace: str = "lash") -> str:
             rules = [_CONNECTION, _CLUSTER, _READS, _WRITES, _SCRIPTS, publish, f"resetkeys ~{own}* {secret}", channels]
         case "enqueuer":
             keys = [f"~{own}{name}" for name in _ENQUEUER_WRITES] + [f"%R~{own}{name}" for name in _ENQUEUER_READS]
-            keys.append(f"%R~{{{namespace}:dir}}:*")
+            keys += [f"%R~{{{namespace}:dir}}:*", f"%R~sec:{{{namespace}:dir}}"]
             named = f"{_NAMED_READS} {_NAMED_WRITES} +script|load +script|exists +ssubscribe +sunsubscribe +spublish"
             selector = f"(+eval +evalsha ~{own}*)"
             rules = [_CONNECTION, _CLUSTER, named, "resetkeys " + " ".join(keys), channels, selector]

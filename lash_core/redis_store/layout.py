@@ -16,6 +16,7 @@ from lash_core.redis_store.content import put_content_call
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import PARTITION_COUNTS, PARTITIONS_DEFAULT, Keyspace, layout_key, spread_salts
 from lash_core.redis_store.scripts import Call, Scripts
+from lash_core.redis_store.signing import open_signing_secrets
 from lash_core.settings import StoreSettings
 from lash_core.store.process_env_store import ENVIRONMENT_FAMILY
 
@@ -55,7 +56,7 @@ async def open_context(
     credential_provider: CredentialProvider | None = None,
     test_clock: bool = False,
 ) -> RedisContext:
-    """Connect, check the server, adopt the namespace's layout or make it. Safe to repeat.
+    """Connect, check the server, adopt the namespace's layout and signing secret or make them. Safe to repeat.
 
     Args:
         url: as in ``address.py``.
@@ -80,10 +81,12 @@ async def open_context(
         if layout is None:
             layout = await _make_layout(connection, scripts, settings)
         _check(layout, settings)
+        signing = await open_signing_secrets(connection, settings)
     except BaseException:
         await connection.close()
         raise
-    return RedisContext(connection, scripts, Keyspace(settings.namespace, layout.salts), settings, test_clock)
+    keyspace = Keyspace(settings.namespace, layout.salts)
+    return RedisContext(connection, scripts, keyspace, settings, test_clock, signing)
 
 
 async def read_layout(connection: RedisConnection, namespace: str) -> Layout | None:

@@ -6,9 +6,11 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lash_core.errors import ClaimsPausedError, LeaseLostError, UnknownProcessError
+from lash_core.model.facts import ProcessStarted
 from lash_core.model.fast_build import fast_build
 from lash_core.model.ids import check_lease_ttl
 from lash_core.model.lease import (
@@ -36,6 +38,7 @@ from lash_core.redis_store.lease_codec import (
 )
 from lash_core.redis_store.outbox import ProcessOutbox
 from lash_core.redis_store.process_base import STALE_RETRIES_MAX, lease_answer, still_stale
+from lash_core.redis_store.row_codec import encode_first_started
 from lash_core.redis_store.row_reader import StoredRegistration
 from lash_core.redis_store.scripts import Call
 from lash_core.store.process_batches import BatchOutcome, LeasedRelease
@@ -190,21 +193,23 @@ class ProcessLeases(ProcessOutbox):
             return
         release = (completion.process_id, "", completion.lease_token)
         await self._context.scripts.run(
-            [self._release_call(self._keys(completion.process_id), [(release, stored.registration.queue, None)])]
+            [self._release_call(self._keys(completion.process_id), [_Release(release, stored.registration.queue)])]
         )
 
     async def release_process_leases(self, releases: Sequence[LeasedRelease]) -> tuple[BatchOutcome, ...]:
         """Give leases back before a terminal event, with the reason and the time of the next claim.
 
+        A row that is given back as parked becomes due by events, promises and ends that it waits for (docs/adr/0041).
         Fenced, atomic per item, one script call a partition, safe to repeat.
         """
         groups = self._by_partition([release.lease.process_id for release in releases])
         calls: list[Call] = []
         for keys, group in groups:
-            items: list[tuple[tuple[str, str, str], str, ReleaseReason | None]] = []
+            items: list[_Release] = []
             for place in group:
-                lease, reason = releases[place].lease, releases[place].reason
-                items.append(((lease.process_id, fence_argument(lease), lease.lease_token), lease.queue, reason))
+                item, lease = releases[place], releases[place].lease
+                named = (lease.process_id, fence_argument(lease), lease.lease_token)
+                items.append(_Release(named, lease.queue, item.reason, item.first_started))
             calls.append(self._release_call(keys, items))
         outcomes: list[BatchOutcome | None] = [None] * len(releases)
         replies = await self._context.scripts.run(calls, durable=True) if calls else []
@@ -218,18 +223,13 @@ class ProcessLeases(ProcessOutbox):
                 outcomes[place] = BatchOutcome(lease.process_id, error)
         return tuple(outcome for outcome in outcomes if outcome is not None)
 
-    def _release_call(
-        self, keys: PartitionKeys, items: Sequence[tuple[tuple[str, str, str], str, ReleaseReason | None]]
-    ) -> Call:
-        script_keys = [keys.owners, keys.leases, keys.marks, keys.notices]
+    def _release_call(self, keys: PartitionKeys, releases: Sequence[_Release]) -> Call:
+        script_keys = [keys.owners, keys.leases, keys.marks, keys.notices, keys.meta, keys.changes]
         args: list[str | int] = [self._context.settings.limits.notices_max]
-        for (process_id, fence, token), queue, reason in items:
-            script_keys += [keys.control(process_id), keys.audit(process_id), keys.ready(queue)]
-            kind, due, audit, detail = "released", "", "", '""'
-            if reason is not None:
-                kind, audit, detail = reason.kind, _RELEASE_AUDIT.get(reason.kind, ""), json.dumps(reason.detail[:500])
-                due = "" if reason.due_in_ms is None else "inf" if reason.due_in_ms < 0 else str(reason.due_in_ms)
-            args += (process_id, fence, token, kind, due, audit, detail, _release_id(token))
+        for release in releases:
+            process_id = release.named[0]
+            script_keys += [keys.control(process_id), keys.audit(process_id), keys.ready(release.queue)]
+            args += release.args()
         return Call("release_process_leases", tuple(script_keys), tuple(args))
 
     async def get_process_lease(self, process_id: str) -> ProcessLease | None:
@@ -254,6 +254,26 @@ class ProcessLeases(ProcessOutbox):
         return decode_lease(process_id, stored, int(float(expiry)), identity, int(writes or 0))
 
 
-def _release_id(token: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """One release as the script takes it. ``named``: process id, fence ('' = the token decides), token."""
+
+    named: tuple[str, str, str]
+    queue: str
+    reason: ReleaseReason | None = None
+    first_started: ProcessStarted | None = None
+
+    def args(self) -> list[str | int]:
+        kind, due, audit, detail, seen = "released", "", "", '""', ""
+        if (reason := self.reason) is not None:
+            kind, audit, detail = reason.kind, _RELEASE_AUDIT.get(reason.kind, ""), json.dumps(reason.detail[:500])
+            due = "" if reason.due_in_ms is None else "inf" if reason.due_in_ms < 0 else str(reason.due_in_ms)
+            seen = reason.marks_seen or ""
+        started = {} if self.first_started is None else encode_first_started(self.first_started)
+        pairs = [part for pair in started.items() for part in pair]
+        return [*self.named, kind, due, audit, detail, release_id(self.named[2]), seen, len(started), *pairs]
+
+
+def release_id(token: str) -> str:
     """Names the one release of a lease, so that its repeat is known, also when the caller repeats it."""
     return hashlib.sha256(token.encode()).hexdigest()[:16]

@@ -24,6 +24,11 @@ class ProcessWaits(ProcessEvents):
         super().__init__(context, process_table)
         self._done_channels = DoneChannels(context.connection)
 
+    @property
+    def done_channels(self) -> DoneChannels:
+        """Subscriptions of those who wait; shared with the promises of the same stores."""
+        return self._done_channels
+
     async def await_terminal(self, process_id: str) -> ProcessRecord:
         """Wait until the process is terminal; point read first. The caller bounds the wait.
 

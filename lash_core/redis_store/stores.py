@@ -10,18 +10,23 @@ from redis.credentials import CredentialProvider
 
 from lash_core.errors import InvalidArgumentError
 from lash_core.redis_store.artifact_store import RedisArtifactStore
+from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
 from lash_core.redis_store.attachment_store import RedisAttachmentStore
 from lash_core.redis_store.commands import Command
+from lash_core.redis_store.content_roots import RedisHeadRoots, RedisRowRoots
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.directory import RedisFleetDirectory
 from lash_core.redis_store.effect_journal import RedisEffectJournal
 from lash_core.redis_store.keys import clock_offset_key
 from lash_core.redis_store.layout import open_context
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
+from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
 from lash_core.redis_store.session_store import RedisSessionStoreFactory
+from lash_core.runtime.attachment_roots import AttachmentRoots
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.settings import StoreSettings
+from lash_core.store.content_sweep import ContentRoots, SweptContent
 
 
 class RedisStores:
@@ -39,9 +44,18 @@ class RedisStores:
         self.env_store = RedisProcessEnvStore(context)
         self.artifacts = RedisArtifactStore(context)
         self.attachments = RedisAttachmentStore(context)
+        self.attachment_manifest = RedisAttachmentManifest(context)
         self.session_store_factory = RedisSessionStoreFactory(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)
+        self.promises = RedisPromiseStore(context, self.process_registry.done_channels)
         self.effect_host = InlineEffectHost()
+        self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
+        self.content_roots: tuple[ContentRoots, ...] = (
+            RedisRowRoots(context),
+            RedisHeadRoots(context),
+            AttachmentRoots(self.attachment_manifest, self.process_registry),
+            self.env_store,
+        )
         self.live_replay = None
         self.triggers = None
 

@@ -38,10 +38,12 @@ def show(invocation: Invocation, *, as_json: bool) -> None:
 def setting_rows(settings: Settings, options: dict[str, str]) -> list[tuple[str, Any, str]]:
     """Variable, effective value (masked), source: option, environment or default."""
     rows: list[tuple[str, Any, str]] = []
-    for name, path, _ in ENVIRONMENT:
+    for name, path, kind in ENVIRONMENT:
         value: Any = settings
         for part in path:
             value = getattr(value, part)
+        if kind == "secret" and value is not None:
+            value = "***"
         source = "option" if name in options else "environment" if os.environ.get(name, "").strip() else "default"
         rows.append((name, redact_url(value) if isinstance(value, str) else value, source))
     return rows

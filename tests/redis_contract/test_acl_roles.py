@@ -11,10 +11,14 @@ import pytest
 
 from lash_core.client import LashClient
 from lash_core.errors import InvalidArgumentError, ProcessCancelled, StoreAuthError
+from lash_core.model.await_event import Accepted, AwaitEventKey, Resolution, WaitIdentity
 from lash_core.model.await_output import ProcessAwaitOutput
 from lash_core.model.disposition import RecoveryDisposition
+from lash_core.model.effect import EffectKind
+from lash_core.model.effect_record import ChildStart, EffectClaimed, EffectWrite
 from lash_core.model.environment import EMPTY_ENV_REF
 from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import AbandonRequest, ProcessExternalRef, ProcessHandleDescriptor
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.process_filter import ProcessFilter
@@ -32,6 +36,8 @@ from tests.redis_contract.rows import owner, registration, unique
 
 FILES = Path(__file__).resolve().parents[2] / "deploy" / "acl"
 SETTINGS = StoreSettings(partitions=4)
+ASKED_ON_CONNECT = ("config|get", "sec:{lash:dir}")
+OPERATION = ExecutionScope.runtime_operation("op")
 EXTERNAL = ProcessExternalRef(backend="b", id="1")
 
 
@@ -91,10 +97,12 @@ async def admin(guarded: ValkeyServer) -> AsyncGenerator[RedisStores]:
 
 
 async def denials(admin: RedisStores) -> list[str]:
-    """What the server refused since the log was emptied, without CONFIG, which every client may be refused."""
+    """What the server refused since the log was emptied, without what a connecting client may be refused: CONFIG, and
+    the signing secret, which an observer does without.
+    """
     log = await admin.context.connection.execute("", "ACL", "LOG")
     found = [entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=True)) for entry in log]
-    return [f"{entry['reason']} {entry['object']}" for entry in found if entry["object"] != "config|get"]
+    return [f"{entry['reason']} {entry['object']}" for entry in found if entry["object"] not in ASKED_ON_CONNECT]
 
 
 async def refused(stores: RedisStores, *command: str | int) -> bool:
@@ -124,6 +132,8 @@ async def test_a_worker_can_do_its_work(guarded: ValkeyServer, admin: RedisStore
 
 async def _work(stores: RedisStores) -> None:
     registry = stores.process_registry
+    secrets = stores.promises.signing_secrets()
+    assert secrets is not None
     session, other = SessionScope(session_id=unique("s")), SessionScope(session_id=unique("s"))
     record = await registry.register_process(registration(wake_target=session), grant_to=session)
     (claimed,) = await registry.claim_ready_processes(owner(), 1, 30_000)
@@ -133,6 +143,24 @@ async def _work(stores: RedisStores) -> None:
     await registry.append_event(record.id, ProcessEventAppendRequest.cancel_requested(record.id, "stop"))
     await registry.renew_process_leases([lease], 30_000)
     await registry.mark_cancel_seen(lease)
+    child = ChildStart(registration(), other)
+    start = EffectWrite("c", EffectKind.PROCESS, "starting", "ab", start=child)
+    await stores.effect_journal.record_effects(
+        lease, [start, EffectWrite("s", EffectKind.DURABLE_STEP, "completed", "ab")]
+    )
+    await stores.effect_journal.load_effects(record.id)
+    step = EffectWrite("s", EffectKind.DURABLE_STEP, "completed", "ab", outcome_json="1")
+    claim = await stores.effect_journal.claim_effect(OPERATION, step, owner="me", ttl_ms=1_000)
+    assert isinstance(claim, EffectClaimed)
+    await stores.effect_journal.renew_effect(OPERATION, "s", claim.token, ttl_ms=1_000)
+    await stores.effect_journal.finalize_effect(OPERATION, step, claim.token)
+    for scope in (ExecutionScope.process(record.id), ExecutionScope.turn("s", "t"), OPERATION):
+        key = AwaitEventKey.mint(scope, WaitIdentity.custom("k"), secrets.current)
+        assert None is await stores.promises.open_promise(key)
+        async with stores.promises.listening(key):
+            assert 1 == await stores.promises.cancel_promises(scope)
+    await stores.promises.revoke_session_promises("s")
+    await stores.effect_journal.forget_effects(0, 10)
     await registry.transfer_handles(session, other, [record.id])
     await registry.complete_processes_with_lease([LeasedCompletion(lease, ProcessAwaitOutput.success(1))])
     await registry.await_terminal(record.id)
@@ -151,8 +179,8 @@ async def _work(stores: RedisStores) -> None:
 async def test_an_observer_reads_and_nothing_else(guarded: ValkeyServer, admin: RedisStores) -> None:
     """Every view works; no write, no script, no secret."""
     record = await admin.process_registry.register_process(registration())
-    await admin.context.connection.execute("", "SET", "sec:{lash:dir}", "hush")
     async with connect(guarded, "observer") as stores:
+        assert None is stores.promises.signing_secrets()
         registry = stores.process_registry
         assert record == await registry.get_process(record.id)
         assert record.id in [row.id for row in await registry.list_non_terminal()]
@@ -193,6 +221,12 @@ async def test_an_enqueuer_starts_cancels_signals_and_reads_by_name(guarded: Val
         await registry.append_event(
             record.id, ProcessEventAppendRequest(event_type="process.wake", payload={"text": "hi"})
         )
+        secrets = stores.promises.signing_secrets()
+        assert secrets is not None
+        for scope in (ExecutionScope.process(record.id), ExecutionScope.turn("s", "t"), OPERATION):
+            key = AwaitEventKey.mint(scope, WaitIdentity.custom("k"), secrets.current)
+            assert Accepted() == await stores.promises.resolve_promise(key, Resolution.ok(1))
+            assert Resolution.ok(1) == await stores.promises.peek_promise(key)
         await registry.append_event(record.id, ProcessEventAppendRequest.cancel_requested(record.id, "enough"))
         ended = await registry.await_terminal(record.id)
         assert "cancelled" == ended.status.state
@@ -209,7 +243,6 @@ async def test_an_enqueuer_cannot_claim_list_or_delete(guarded: ValkeyServer, ad
     """By the registry's verbs, by plain commands, and by a script of its own."""
     record = await admin.process_registry.register_process(registration())
     keys = admin.context.keyspace.of_process(record.id)
-    await admin.context.connection.execute("", "SET", "sec:{lash:dir}", "hush")
     async with connect(guarded, "enqueuer") as stores:
         registry = stores.process_registry
         for verb in (
@@ -221,15 +254,16 @@ async def test_an_enqueuer_cannot_claim_list_or_delete(guarded: ValkeyServer, ad
         ):
             with pytest.raises(StoreAuthError):
                 await verb()
-        assert await refused(stores, "GET", "sec:{lash:dir}")
+        assert await refused(stores, "SET", "sec:{lash:dir}", "mine")
         assert await refused(stores, "DEL", keys.control(record.id))
         assert await refused(stores, "HSET", keys.owners, record.id, "1;1;a;s;default;t")
         assert await refused(stores, "ZADD", keys.leases, 1, record.id)
         assert await refused(stores, "EVAL", "return redis.call('ZADD', KEYS[1], 1, 'x')", 1, keys.leases)
         assert await refused(stores, "EVAL", "return redis.call('HVALS', KEYS[1])", 1, keys.owners)
-        assert await refused(stores, "EVAL", "return redis.call('GET', 'sec:{lash:dir}')", 0)
+        assert await refused(stores, "EVAL", "return redis.call('SET', 'sec:{lash:dir}', 'mine')", 0)
         assert await refused(stores, "EVAL", "return redis.call('DEL', KEYS[1])", 1, keys.control(record.id))
-        assert await refused(stores, "HGETALL", keys.promises(record.id))
+        assert await refused(stores, "HGETALL", keys.journal(record.id))
+        assert await refused(stores, "HGETALL", keys.blobs(record.id))
         assert await refused(stores, "HSET", "{lash:dir}:layout", "v", 9)
         assert await refused(stores, "SET", "{other:0}:p:x", "y")
 
@@ -264,6 +298,7 @@ async def test_a_worker_stays_in_its_namespace_and_administers_nothing(
             ("EVAL", "return redis.call('FLUSHALL')", 0),
             ("EVAL", "return redis.call('SET', '{other:0}:p:x', 'y')", 0),
             ("EVAL", "return redis.call('SPUBLISH', '{other:0}:done:x', 'y')", 0),
+            ("GET", "sec:{other:dir}"),
             ("SSUBSCRIBE", "{other:0}:done:x"),
         ):
             assert (command, True) == (command, await refused(stores, *command))

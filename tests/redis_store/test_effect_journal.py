@@ -303,6 +303,6 @@ async def test_forgotten_scopes_leave_nothing(stores: RedisStores) -> None:
 
     assert [3, 1, 0] == [await journal.forget_effects(5_000, 3) for _ in range(3)]
     assert await journal.find_effect(fresh, "k") is not None
-    keys = await redis(stores, "KEYS", "*:jo:*")
+    keys = await redis(stores, "KEYS", f"{{{stores.context.keyspace.namespace}:*:jo:*")
     assert 1 == len(keys)
     assert 1 == await redis(stores, "ZCARD", partition(stores).scopes)

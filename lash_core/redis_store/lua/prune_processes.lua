@@ -9,7 +9,7 @@
 -- KEYS[6] outbox    stream   the sessions' side of the grants
 -- KEYS[7] sessions  zset     sid -> ms of its first sight
 -- KEYS[8..] rows: control, registration, events, journal, handovers, wake_acks, grants, promises, audit, blobs, then
---           head, grants, wakes, queue and attachments of the two sessions that the process owns: 20 keys a row
+--           head, grants, wakes, queue, attachments and promises of the two sessions that the process owns: 22 keys a row
 -- ARGV[1] cutoff_ms      int   rows last updated at or after it stay
 -- ARGV[2] sequence_max   int   rows changed after it stay
 -- ARGV[3..] rows         str   pid, registration hash, outbox step, 1 = the step is needed without grants too: 4 a row
@@ -19,7 +19,7 @@
 local cutoff, sequence_max = tonumber(ARGV[1]), tonumber(ARGV[2])
 local reply = {}
 for row = 1, (#ARGV - 2) / 4 do
-  local at, first = 3 + (row - 1) * 4, 8 + (row - 1) * 20
+  local at, first = 3 + (row - 1) * 4, 8 + (row - 1) * 22
   local process_id, hash = ARGV[at], ARGV[at + 1]
   local facts = redis.call('HMGET', KEYS[first], 'st', 'ua', 'dg', 'q')
   local sequence = redis.call('ZSCORE', KEYS[1], process_id)

@@ -5,16 +5,19 @@
 -- KEYS[2] leases   zset    process id -> expiry ms
 -- KEYS[3] marks    hash    process id -> marks for the holder
 -- KEYS[4] notices  stream  ready notices
--- KEYS[5..] three an item: control (hash), audit (list), queue (zset process id -> due ms)
+-- KEYS[5] meta     hash    change sequence
+-- KEYS[6] changes  zset    process id -> change sequence
+-- KEYS[7..] three an item: control (hash), audit (list), queue (zset process id -> due ms)
 -- ARGV[1] notices_max  int
--- ARGV[2..] eight an item: process id, fence ('' = any, the token decides, also after expiry), token, kind (released, parked,
+-- ARGV[2..] an item: process id, fence ('' = any, the token decides, also after expiry), token, kind (released, parked,
 --           yielded, declined), due ('' = now, inf, or ms from now), kind of the audit entry or '', its detail as JSON, id of this
---           release
+--           release, marks that the run has seen ('' = none), n, then n names and values of the first start's control fields
 -- RETURNS a word an item: ok | done (this release was here before) | unknown | lost <expired, taken or released>
 -- INVARIANT a running row without a lease is in its queue.
--- INVARIANT what was marked since the claim makes the row due at once, so that no event is slept through.
+-- INVARIANT what was marked since the run last looked makes the row due at once, so that no event is slept through.
 -- CLOCK Redis TIME.
 --- @include now
+--- @include bump_change
 --- @include fence
 --- @include ready
 
@@ -43,13 +46,13 @@ local function score_after(due, facts, marked)
   return F(math.max(now_ms + tonumber(due == '' and '0' or due), tonumber(facts.du or '0')))
 end
 
-local reply = {}
-local count = (#ARGV - 1) / 8
-for i = 1, count do
-  local a, k = 1 + (i - 1) * 8, 4 + (i - 1) * 3
+local reply, i, a = {}, 0, 1
+while a < #ARGV do
+  i = i + 1
+  local k, started = 6 + (i - 1) * 3, tonumber(ARGV[a + 10])
   local process_id, kind, control = ARGV[a + 1], ARGV[a + 4], KEYS[k + 1]
   local own = redis.call('HGET', KEYS[1], process_id)
-  local row = redis.call('HMGET', control, 'st', 'dp', 'du', 'ar', 'fo', 'wl')
+  local row = redis.call('HMGET', control, 'st', 'dp', 'du', 'ar', 'fo', 'wl', 'pk')
   local mine = own and (ARGV[a + 2] ~= '' and same_lease(own, ARGV[a + 2], ARGV[a + 3])
     or ARGV[a + 2] == '' and select(6, parse_own(own)) == ARGV[a + 3])
   local fault = not mine and (own and 'taken' or 'released')
@@ -63,7 +66,9 @@ for i = 1, count do
       reply[i] = row[1] and 'lost ' .. fault or 'unknown'
     end
   else
-    local marked = redis.call('HGET', KEYS[3], process_id)
+    local marks = redis.call('HGET', KEYS[3], process_id)
+    local seen = ARGV[a + 9] == '0;0' and marks == false or marks == ARGV[a + 9]
+    local marked = (marks or ARGV[a + 9] ~= '') and not seen
     redis.call('HDEL', KEYS[1], process_id)
     redis.call('ZREM', KEYS[2], process_id)
     redis.call('HDEL', KEYS[3], process_id)
@@ -71,10 +76,20 @@ for i = 1, count do
     if row[1] == 'r' then
       if ARGV[a + 6] ~= '' then note(KEYS[k + 2], ARGV[a + 6], ARGV[a + 7]) end
       if kind ~= 'declined' then redis.call('HINCRBY', control, 'at', 1) end
+      if kind == 'parked' then
+        redis.call('HSET', control, 'pk', 1)
+      elseif row[7] then
+        redis.call('HDEL', control, 'pk')
+      end
+      if started > 0 and not row[5] then
+        redis.call('HSET', control, 'ua', F(now_ms), unpack(ARGV, a + 11, a + 10 + 2 * started))
+        bump_change(KEYS[5], KEYS[6], process_id)
+      end
       local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5] }
       put_ready(KEYS[k + 3], process_id, score_after(ARGV[a + 5], facts, marked), KEYS[4], ARGV[1])
     end
     reply[i] = 'ok'
   end
+  a = a + 10 + 2 * started
 end
 return reply

@@ -32,12 +32,13 @@ for i = 1, count do
   if quiet > 0 or expiry == 0 or expiry > now_ms or redis.call('HGET', KEYS[1], process_id) ~= seen then
     reply[i] = 'kept'
   else
-    local facts = redis.call('HMGET', KEYS[k + 1], 'st', 'dp', 'ar', 'fo', 'du')
+    local facts = redis.call('HMGET', KEYS[k + 1], 'st', 'dp', 'ar', 'fo', 'du', 'pk')
     redis.call('HDEL', KEYS[1], process_id)
     redis.call('ZREM', KEYS[2], process_id)
     redis.call('HDEL', KEYS[3], process_id)
     if facts[1] == 'r' then
       redis.call('HINCRBY', KEYS[k + 1], 'at', 1)
+      if facts[6] then redis.call('HDEL', KEYS[k + 1], 'pk') end
       local _, _, digest = parse_own(seen)
       local deaths = count_death(KEYS[k + 1], KEYS[k + 2], { own = seen, expiry = expiry,
         identity = redis.call('HGET', KEYS[6], digest), kind = 'death', evidence = 'expired' })
