@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from lash_core.errors import LimitExceededError, RuntimeFailure
+from lash_core.errors import LimitExceededError, RuntimeFailure, StepFailed
+from lash_core.model.await_event import AwaitEventKey
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
-from lash_core.model.effect_digest import digest_tree, envelope_hash
-from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectState, EffectWrite
+from lash_core.model.effect_digest import envelope_hash
+from lash_core.model.effect_record import EffectRecord, EffectState
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.fast_build import fast_build
 from lash_core.runtime.await_event_door import HasAwaitEvents
+from lash_core.runtime.journaled_entries import RunEntries
 from lash_core.runtime.journaled_errors import (
-    JOURNAL_FULL,
     OUTCOME_TOO_LARGE,
     STORE_ERRORS,
     NotRecordedError,
     raised_again,
     recorded_error,
 )
-from lash_core.runtime.journaled_replay import mismatch_of, outcome_of, with_argument
-from lash_core.runtime.journaled_writer import JournalWriter
+from lash_core.runtime.journaled_replay import outcome_of, with_argument
 from lash_core.store.effect_host import (
     AwaitEventResolver,
     EffectRun,
@@ -37,8 +37,6 @@ from lash_core.store.effect_journal import EffectJournal
 
 SIGNAL_WAIT_TIMEOUT = "signal_wait_timeout"
 """The one way a wait ends that no log or promise keeps: it is recorded as failed before anybody sees it."""
-
-_JOURNAL_LIMITS = ("journal_entries", "journal_bytes")
 
 
 class RunEffects(HasAwaitEvents):
@@ -54,15 +52,10 @@ class RunEffects(HasAwaitEvents):
         "_commands",
         "_entries",
         "_journal",
-        "_loading",
-        "_mismatch",
-        "_now_ms",
         "_refused",
         "_run",
         "_scope",
-        "_unasked",
         "_under_way",
-        "_writer",
         "on_effect",
         "on_frontier",
     )
@@ -72,15 +65,10 @@ class RunEffects(HasAwaitEvents):
         self._journal = journal
         self._await_events = await_events
         self._scope = ExecutionScope.process(run.process_id)
-        self._writer = JournalWriter(run, journal)
-        self._entries: dict[str, EffectRecord] | None = {} if run.is_fresh else None
-        self._unasked: set[str] = set()
-        self._loading = asyncio.Lock()
+        self._entries = RunEntries(run, journal)
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._commands: set[asyncio.Future[RuntimeEffectOutcome]] = set()
-        self._mismatch: RuntimeFailure | None = None
         self._refused = False
-        self._now_ms = 0
         self.on_frontier: Callable[[], None] | None = None
         self.on_effect: Callable[[EffectKind, EffectSource], None] | None = None
 
@@ -108,12 +96,12 @@ class RunEffects(HasAwaitEvents):
     @property
     def mismatch(self) -> RuntimeFailure | None:
         """The first effect that was recorded for another request, or the journal's end; None while all is well."""
-        return self._mismatch
+        return self._entries.fatal
 
     @property
     def is_replaying(self) -> bool:
         """True while recorded entries are left that were not asked for, and nothing new was."""
-        return bool(self._unasked)
+        return bool(self._entries.unasked)
 
     @property
     def refused(self) -> bool:
@@ -122,27 +110,57 @@ class RunEffects(HasAwaitEvents):
 
     async def load(self) -> None:
         """Read the journal unless it was read. Raises: store errors; the next call tries again."""
-        await self._known()
+        await self._entries.known()
 
     async def has_entries(self) -> bool:
         """True when the journal has an entry. Raises: store errors."""
-        return bool(await self._known())
+        return bool(await self._entries.known())
 
     def find(self, key: str) -> EffectRecord | None:
         """The entry of a replay key, among those that were read or written by this run."""
-        return None if self._entries is None else self._entries.get(key)
+        return self._entries.find(key)
+
+    def asked(self, key: str) -> None:
+        """A recorded entry will not be asked for any more: the replay does not wait for it."""
+        self._entries.unasked.discard(key)
 
     def failed_keys(self) -> tuple[str, ...]:
         """Replay keys of the recorded failures: a retry of the whole process drops them."""
-        return tuple(key for key, record in (self._entries or {}).items() if record.state == "failed")
+        return self._entries.failed_keys()
 
     def unrecorded_start(self) -> ProcessStarted | None:
         """The start fact as long as no write of this run carried it."""
-        return self._writer.unrecorded_start()
+        return self._entries.writer.unrecorded_start()
+
+    def past_ms(self) -> int:
+        """A time by the server's clock that is over for certain, as late as is known without asking."""
+        return self._entries.past_ms()
 
     def refuse(self) -> None:
         """From now on every effect raises ``asyncio.CancelledError``. May be called twice."""
         self._refused = True
+
+    async def begin(self, kind: EffectKind | None = None) -> None:
+        """Before anything that is not recorded: the replay is over, and the lease must have margin.
+
+        Args:
+            kind: of an effect that runs, to be counted; None for what is no effect of the journal's.
+
+        Raises:
+            asyncio.CancelledError: the run ends here. RuntimeFailure: it met a mismatch before.
+            LeaseLostError: the lease is lost.
+        """
+        self._check_open()
+        self._entries.unasked.clear()
+        call, self.on_frontier = self.on_frontier, None
+        if call is not None:
+            call()
+            # A cancel that waited for the replay to be over arrives here.
+            await asyncio.sleep(0)
+        await self._run.ready_for_effects()
+        self._check_open()
+        if kind is not None:
+            self._tell(kind, "run")
 
     # -- effects -------------------------------------------------------------------------------------
 
@@ -159,14 +177,14 @@ class RunEffects(HasAwaitEvents):
                 journal; the effect may have run and is not recorded.
         """
         self._check_open()
-        known = self._entries if self._entries is not None else await self._known()
+        known = await self._entries.known()
         key, digest = envelope.replay_key, envelope_hash(envelope)
         while True:
             record = known.get(key)
             if record is not None:
                 if record.envelope_hash != digest:
-                    raise self._conflict(record, envelope)
-                self._unasked.discard(key)
+                    raise self._entries.conflict(record, envelope)
+                self._entries.unasked.discard(key)
                 if record.is_final:
                     self._tell(envelope.kind, "replay")
                     return outcome_of(record)
@@ -190,7 +208,6 @@ class RunEffects(HasAwaitEvents):
         record: EffectRecord | None,
         executor: RuntimeEffectLocalExecutor,
     ) -> RuntimeEffectOutcome:
-        args = envelope.command.args
         match envelope.kind:
             case EffectKind.SLEEP:
                 return await self._sleep(envelope, digest, record, executor)
@@ -198,12 +215,12 @@ class RunEffects(HasAwaitEvents):
                 return await self._await(envelope, digest, record, executor)
             case EffectKind.PROCESS if isinstance(executor, StartsProcess):
                 return await self._survive(self._start(envelope, digest, executor))
-            case EffectKind.PROCESS if args.get("op") != "await":
+            case EffectKind.PROCESS if envelope.command.args.get("op") != "await":
                 return await self._survive(self._record_run(envelope, digest, executor))
             case _:
                 return await self._record_run(envelope, digest, executor)
 
-    async def _survive(self, command: Any) -> RuntimeEffectOutcome:
+    async def _survive(self, command: Coroutine[Any, Any, RuntimeEffectOutcome]) -> RuntimeEffectOutcome:
         """A command that was sent is not left half done when its caller is cancelled (contract 5.4)."""
         task = asyncio.ensure_future(command)
         self._commands.add(task)
@@ -213,30 +230,29 @@ class RunEffects(HasAwaitEvents):
     def _forget(self, task: asyncio.Future[RuntimeEffectOutcome]) -> None:
         self._commands.discard(task)
         if not task.cancelled():
+            # Its caller may be gone.
             task.exception()
 
     async def _record_run(
         self, envelope: RuntimeEffectEnvelope, digest: str, executor: RuntimeEffectLocalExecutor
     ) -> RuntimeEffectOutcome:
-        await self._begin(envelope.kind)
+        await self.begin(envelope.kind)
         cause: Exception | None = None
+        state: EffectState = "completed"
         try:
-            outcome = await executor(envelope)
-            state, text = "completed", canonical_json(outcome.value, field="outcome")
+            text = canonical_json((await executor(envelope)).value, field="outcome")
         except (*STORE_ERRORS, NotRecordedError):
             raise
         except Exception as error:  # noqa: BLE001 - errors of effects are outcomes too
             state, text, cause = "failed", canonical_json(recorded_error(error)), error
         try:
-            record = await self._record(envelope, digest, state, text)
+            record = await self._entries.record(envelope, digest, state, text)
         except LimitExceededError as error:
-            if error.field in _JOURNAL_LIMITS:
-                raise self._full(error) from error
             # The effect was done: without a record it would be done again in every attempt.
             facts = {"code": OUTCOME_TOO_LARGE, "message": error.message, "type": "RuntimeFailure"}
-            record = await self._record(envelope, digest, "failed", canonical_json(facts))
+            record = await self._entries.record(envelope, digest, "failed", canonical_json(facts))
         if record.state == "failed":
-            raise raised_again(record.outcome) from cause
+            raise raised_again(record.outcome) from (cause.__cause__ if isinstance(cause, StepFailed) else cause)
         return outcome_of(record)
 
     async def _sleep(
@@ -248,9 +264,11 @@ class RunEffects(HasAwaitEvents):
     ) -> RuntimeEffectOutcome:
         """Due time first; a replay waits the remainder, and nothing is written when it is over."""
         left_ms = await self._left_ms(envelope, digest, record, int(envelope.command.args.get("duration_ms", 0)))
-        if left_ms is None or left_ms > 0:
-            return await executor(with_argument(envelope, "duration_ms", left_ms))
-        return fast_build(RuntimeEffectOutcome, {"kind": EffectKind.SLEEP, "value": None})
+        if left_ms is not None and left_ms <= 0:
+            return fast_build(RuntimeEffectOutcome, {"kind": EffectKind.SLEEP, "value": None})
+        if record is not None:
+            await self.begin()
+        return await executor(with_argument(envelope, "duration_ms", left_ms))
 
     async def _await(
         self,
@@ -259,135 +277,63 @@ class RunEffects(HasAwaitEvents):
         record: EffectRecord | None,
         executor: RuntimeEffectLocalExecutor,
     ) -> RuntimeEffectOutcome:
-        """A wait for a signal or promise. Its value stands in the log or the promise; its due time is recorded here."""
+        """A wait for a signal or promise. That it waits is recorded here; its value stands in the log or the promise.
+
+        A signal without a time limit leaves its own trace on the row (``begin_signal_wait``). The promise of another
+        scope may be gone before a replay: its resolution is recorded.
+        """
         args, asked = envelope.command.args, envelope
+        key = AwaitEventKey.from_json_value(args["key"]) if "key" in args else None
         timeout_ms: int | None = args.get("timeout_ms")
-        if timeout_ms is None and "key" not in args:
-            await self._begin(envelope.kind)
-            return await executor(envelope)
-        left_ms = await self._left_ms(envelope, digest, record, timeout_ms)
-        if left_ms is not None:
-            envelope = with_argument(envelope, "timeout_ms", max(0, left_ms))
+        if timeout_ms is not None or key is not None:
+            left_ms = await self._left_ms(envelope, digest, record, timeout_ms)
+            if left_ms is not None:
+                asked = with_argument(envelope, "timeout_ms", max(0, left_ms))
+        if self.on_frontier is not None and key is not None and await self._await_events.peek(key) is None:
+            await self.begin()
         try:
-            return await executor(envelope)
+            outcome = await executor(asked)
         except RuntimeFailure as error:
             if error.code != SIGNAL_WAIT_TIMEOUT:
                 raise
-            ended = await self._record(asked, digest, "failed", canonical_json(recorded_error(error)))
+            ended = await self._entries.record(envelope, digest, "failed", canonical_json(recorded_error(error)))
             raise raised_again(ended.outcome) from None
+        if key is None or key.scope == self._scope:
+            return outcome
+        return outcome_of(await self._entries.record(envelope, digest, "completed", canonical_json(outcome.value)))
 
     async def _left_ms(
         self, envelope: RuntimeEffectEnvelope, digest: str, record: EffectRecord | None, delay_ms: int | None
     ) -> int | None:
-        """Time left of a wait by the server's clock; negative when it is over, None when it has no end."""
-        if record is not None and (record.due_at_ms is None or record.due_at_ms <= self._past_ms()):
+        """Time left of a wait by the server's clock; not positive when it is over, None when it has no end."""
+        if record is None:
+            await self.begin(envelope.kind)
+        else:
             self._tell(envelope.kind, "replay")
             if record.due_at_ms is None:
-                if self._reach_frontier():
-                    await asyncio.sleep(0)
                 return None
-            return record.due_at_ms - self._past_ms()
-        await self._begin(envelope.kind)
-        write = EffectWrite(
-            envelope.replay_key, envelope.kind, "waiting", digest, digest_tree(envelope), delay_ms=delay_ms
-        )
-        # For a recorded wait this asks for the server's time and writes nothing.
-        answer = self._checked(await self._write(write), envelope)
-        due_at_ms = answer.record.due_at_ms
-        return None if due_at_ms is None else due_at_ms - answer.now_ms
+            left_ms = record.due_at_ms - self._entries.past_ms()
+            if left_ms <= 0:
+                return left_ms
+        return await self._entries.record_wait(envelope, digest, delay_ms)
 
     async def _start(
         self, envelope: RuntimeEffectEnvelope, digest: str, executor: StartsProcess
     ) -> RuntimeEffectOutcome:
         """A child: its start and the journal entry are one unit of the journal; the executor is not called."""
-        await self._begin(envelope.kind)
-        write = EffectWrite(
-            envelope.replay_key,
-            envelope.kind,
-            "starting",
-            digest,
-            digest_tree(envelope),
-            start=executor.child_start,
-        )
-        record = self._checked(await self._write(write), envelope).record
+        await self.begin(envelope.kind)
+        start = executor.child_start
+        record = await self._entries.record_start(envelope, digest, start)
         if record.state == "failed":
             raise raised_again(record.outcome)
-        value = record.outcome if record.outcome is not None else {"id": executor.child_start.registration.id}
+        value = {"id": start.registration.id} if record.outcome is None else record.outcome
         return fast_build(RuntimeEffectOutcome, {"kind": EffectKind.PROCESS, "value": value})
-
-    # -- the journal ---------------------------------------------------------------------------------
-
-    async def _known(self) -> dict[str, EffectRecord]:
-        if self._entries is None:
-            async with self._loading:
-                if self._entries is None:
-                    entries = dict(await self._journal.load_effects(self._run.process_id))
-                    self._unasked = set(entries)
-                    self._entries = entries
-        return self._entries
-
-    async def _record(
-        self, envelope: RuntimeEffectEnvelope, digest: str, state: EffectState, outcome_json: str
-    ) -> EffectRecord:
-        write = EffectWrite(
-            envelope.replay_key, envelope.kind, state, digest, digest_tree(envelope), outcome_json=outcome_json
-        )
-        return self._checked(await self._write(write), envelope).record
-
-    async def _write(self, write: EffectWrite) -> EffectAnswer:
-        try:
-            answer = await self._writer.write(write)
-        except LimitExceededError as error:
-            if error.field in _JOURNAL_LIMITS:
-                raise self._full(error) from error
-            raise
-        self._now_ms = max(self._now_ms, answer.now_ms)
-        if self._entries is not None and not answer.conflict:
-            self._entries[write.key] = answer.record
-        return answer
-
-    def _checked(self, answer: EffectAnswer, envelope: RuntimeEffectEnvelope) -> EffectAnswer:
-        if answer.conflict:
-            raise self._conflict(answer.record, envelope)
-        return answer
-
-    async def _begin(self, kind: EffectKind) -> None:
-        """Before anything that is not recorded: the replay is over, and the lease must have margin."""
-        if self._reach_frontier():
-            # A cancel that waited for the replay to be over arrives here.
-            await asyncio.sleep(0)
-        await self._run.ready_for_effects()
-        self._check_open()
-        self._tell(kind, "run")
-
-    def _reach_frontier(self) -> bool:
-        """The replay is over: True when somebody waited for that."""
-        self._unasked.clear()
-        call, self.on_frontier = self.on_frontier, None
-        if call is not None:
-            call()
-        return call is not None
-
-    def _past_ms(self) -> int:
-        """A time by the server's clock that is over for certain."""
-        return max(self._now_ms, self._run.require().claimed_at_epoch_ms)
 
     def _check_open(self) -> None:
         if self._refused:
             raise asyncio.CancelledError("the run ends here: it starts no effect any more")
-        if self._mismatch is not None:
-            raise self._mismatch
-
-    def _conflict(self, record: EffectRecord, envelope: RuntimeEffectEnvelope) -> RuntimeFailure:
-        failure = mismatch_of(self._journal.backend, record, envelope)
-        self._mismatch = self._mismatch or failure
-        return failure
-
-    def _full(self, error: LimitExceededError) -> RuntimeFailure:
-        text = f"{error.message}; go on in a child process, which has a journal of its own (ctx.start_child)"
-        failure = RuntimeFailure(JOURNAL_FULL, text, raw={"limit": error.limit, "what": error.field})
-        self._mismatch = self._mismatch or failure
-        return failure
+        if self._entries.fatal is not None:
+            raise self._entries.fatal
 
     def _tell(self, kind: EffectKind, source: EffectSource) -> None:
         if self.on_effect is not None:
