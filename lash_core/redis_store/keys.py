@@ -213,6 +213,45 @@ def scope_hash(scope: ExecutionScope) -> str:
     return hashlib.sha256(canonical_json_bytes(scope.to_json_value())).hexdigest()[:32]
 
 
+@dataclass(frozen=True, slots=True)
+class TriggerKeys:
+    """The keys of a namespace's triggers: all in one partition, so that each of their units is one script."""
+
+    subscriptions: str
+    sources: str
+    owners: str
+    due: str
+    receipts: str
+    receipt_times: str
+    occurrences: str
+    settled: str
+    deliveries: str
+    waiting: str
+    failures: str
+    meta: str
+    clock_offset: str
+
+    @classmethod
+    def of(cls, namespace: str) -> TriggerKeys:
+        """The keys of a namespace (``docs/contracts/redis_layout.md``, Triggers)."""
+        tag = f"{{{namespace}:trg}}"
+        return cls(
+            subscriptions=f"{tag}:sub",
+            sources=f"{tag}:src",
+            owners=f"{tag}:by",
+            due=f"{tag}:due",
+            receipts=f"{tag}:rcp",
+            receipt_times=f"{tag}:rct",
+            occurrences=f"{tag}:occ",
+            settled=f"{tag}:set",
+            deliveries=f"{tag}:dlv",
+            waiting=f"{tag}:res",
+            failures=f"{tag}:fail",
+            meta=f"{tag}:meta",
+            clock_offset=f"{tag}:off",
+        )
+
+
 def layout_key(namespace: str) -> str:
     """Hash: layout, P, salts, versions."""
     return f"{{{namespace}:dir}}:layout"

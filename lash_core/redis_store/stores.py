@@ -9,20 +9,23 @@ from typing import Any, Self
 from redis.credentials import CredentialProvider
 
 from lash_core.errors import InvalidArgumentError
+from lash_core.file_store.tiered_attachments import TieredAttachmentStore
 from lash_core.redis_store.artifact_store import RedisArtifactStore
 from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
 from lash_core.redis_store.attachment_store import RedisAttachmentStore
+from lash_core.redis_store.attachments_folder import open_attachments
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.content_roots import RedisHeadRoots, RedisRowRoots
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.directory import RedisFleetDirectory
 from lash_core.redis_store.effect_journal import RedisEffectJournal
-from lash_core.redis_store.keys import clock_offset_key
+from lash_core.redis_store.keys import TriggerKeys, clock_offset_key
 from lash_core.redis_store.layout import open_context
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
 from lash_core.redis_store.session_store import RedisSessionStoreFactory
+from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.runtime.attachment_roots import AttachmentRoots
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.settings import StoreSettings
@@ -36,14 +39,19 @@ class RedisStores:
     connected before.
     """
 
-    def __init__(self, context: RedisContext, origin: PendingStores | None = None) -> None:
+    def __init__(
+        self,
+        context: RedisContext,
+        origin: PendingStores | None = None,
+        attachments: RedisAttachmentStore | TieredAttachmentStore | None = None,
+    ) -> None:
         self.context = context
         self._origin = origin
         self.process_registry = RedisProcessRegistry(context)
         self.directory = RedisFleetDirectory(context)
         self.env_store = RedisProcessEnvStore(context)
         self.artifacts = RedisArtifactStore(context)
-        self.attachments = RedisAttachmentStore(context)
+        self.attachments = attachments or RedisAttachmentStore(context)
         self.attachment_manifest = RedisAttachmentManifest(context)
         self.session_store_factory = RedisSessionStoreFactory(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)
@@ -57,7 +65,7 @@ class RedisStores:
             self.env_store,
         )
         self.live_replay = None
-        self.triggers = None
+        self.triggers = RedisTriggerStore(context)
 
     @classmethod
     def connect(
@@ -101,6 +109,7 @@ class RedisStores:
         keyspace = self.context.keyspace
         offsets = [keys.clock_offset for keys in keyspace.partitions]
         offsets += [clock_offset_key(f"{tag}:") for tag in keyspace.content_tags]
+        offsets.append(TriggerKeys.of(keyspace.namespace).clock_offset)
         await self.context.connection.pipeline([Command(key, ("INCRBY", key, ms * 1_000)) for key in offsets])
 
     async def open_sibling(self) -> RedisStores:
@@ -157,7 +166,11 @@ class PendingStores:
         context = await open_context(
             self._url, self._settings, credential_provider=self._credential_provider, test_clock=self._test_clock
         )
-        return RedisStores(context, self)
+        try:
+            return RedisStores(context, self, await open_attachments(context))
+        except BaseException:
+            await context.connection.close()
+            raise
 
     async def again(self) -> RedisStores:
         """Open once more, in the running loop."""
