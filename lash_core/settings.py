@@ -23,6 +23,7 @@ class StoreSettings(Model):
     one is an error. ``failover_grace_ms`` None follows the rule of DESIGN 3.3 rule 5; 0 turns the guard off.
     ``signing_key`` signs await-event keys in place of the namespace's own secret: at least 16 characters, and
     ``<new>;<old>`` while keys that the old one signed are still about.
+    ``attachments_dir`` is a folder for large attachments that every machine of the fleet sees; None keeps them small.
     """
 
     namespace: str = "lash"
@@ -37,6 +38,7 @@ class StoreSettings(Model):
     limits: Limits = Field(default_factory=Limits)
     insecure_tls: bool = False
     signing_key: str | None = Field(default=None, repr=False)
+    attachments_dir: str | None = None
 
 
 class EmbeddedSettings(Model):
@@ -81,6 +83,7 @@ ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_LOG_BYTES_MAX", ("store", "limits", "log_bytes_max"), "int"),
     ("LASH_INSECURE_TLS", ("store", "insecure_tls"), "bool"),
     ("LASH_SIGNING_KEY", ("store", "signing_key"), "secret"),
+    ("LASH_ATTACHMENTS_DIR", ("store", "attachments_dir"), "text"),
     ("LASH_EMBEDDED", ("embedded", "enabled"), "bool"),
     ("LASH_DATA_DIR", ("embedded", "data_dir"), "text"),
     ("LASH_REDIS_SERVER_BIN", ("embedded", "server_bin"), "text"),

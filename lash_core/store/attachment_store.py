@@ -104,7 +104,7 @@ class AttachmentStore(Protocol):
         """
         ...
 
-    async def touch(self, attachment_id: str) -> bool:
+    async def touch(self, ref: str) -> bool:
         """Refresh the age as a put would; False when there are no bytes. Raises: InvalidArgumentError."""
         ...
 

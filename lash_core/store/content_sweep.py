@@ -23,10 +23,15 @@ _REF = re.compile(rb"(?:process-env|artifact|attachment):sha256:[0-9a-f]{64}")
 
 
 class StoredContent(Model):
-    """Bytes that are stored. ``put_at_ms``: their last put by the store's clock; no two puts of them have the same."""
+    """Bytes that are stored.
+
+    ``put_at_ms`` is their last put by the store's clock, ``stamp`` whatever else the store tells one put from another
+    by: together they are those of no other put.
+    """
 
     ref: str = Field(kw_only=False)
     put_at_ms: int = Field(kw_only=False)
+    stamp: str = Field(default="", kw_only=False)
 
 
 class ContentPage(Model):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lash_core.errors import LashError, StoreRefusedError
+from lash_core.model.attachment import AttachmentOwner
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -19,6 +20,7 @@ from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import layout_key
 from lash_core.redis_store.scripts import Call, Scripts
 from lash_core.redis_store.stores import RedisStores
+from lash_core.runtime.content_sweep import content_sweep_of
 from lash_core.settings import StoreSettings
 from lash_core.store.session_store import RuntimeCommit
 from lash_core.testing.conformance.process_registry import cases
@@ -114,6 +116,12 @@ async def _run_content(stores: RedisStores) -> None:
     kept = await stores.attachments.put(b"attachment")
     await stores.attachments.touch(kept.attachment_id)
     await stores.attachments.delete(kept.attachment_id)
+    await stores.attachment_manifest.record_intent("s", kept.attachment_id)
+    await stores.attachment_manifest.commit_refs("s", AttachmentOwner.turn("t"), [kept.attachment_id])
+    await stores.attachment_manifest.drop_ref("s", kept.attachment_id)
+    await content_sweep_of(stores).run_pass()
+    key = layout_key(stores.context.keyspace.namespace)
+    await stores.context.scripts.run([Call("claim_attachments_folder", (key,), ("folder",))])
 
 
 async def _expiring_keys(stores: RedisStores) -> list[str]:
