@@ -26,7 +26,6 @@ from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
 from lash_core.redis_store.session_store import RedisSessionStoreFactory
 from lash_core.redis_store.trigger_store import RedisTriggerStore
-from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.runtime.attachment_roots import AttachmentRoots
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.settings import StoreSettings
@@ -110,7 +109,6 @@ class RedisStores:
         keyspace = self.context.keyspace
         offsets = [keys.clock_offset for keys in keyspace.partitions]
         offsets += [clock_offset_key(f"{tag}:") for tag in keyspace.content_tags]
-        offsets.append(TriggerKeys.of(keyspace.namespace).clock_offset)
         offsets.append(TriggerKeys.of(keyspace.namespace).clock_offset)
         await self.context.connection.pipeline([Command(key, ("INCRBY", key, ms * 1_000)) for key in offsets])
 
