@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.base import JsonValue, Model
 from lash_core.model.canonical_json import canonical_json, sha256_hex
-from lash_core.model.event_type import CANCEL_REQUESTED, TerminalState
+from lash_core.model.event_type import CANCEL_REQUESTED, RESUMED, WAITING, TerminalState
+from lash_core.model.facts import WaitState
 from lash_core.model.ids import signal_event_type
 from lash_core.model.scope import CausalRef, SessionScope
 
@@ -72,6 +73,20 @@ class ProcessEventAppendRequest(Model):
         event_type = signal_event_type(name)
         key = f"process:{process_id}:{event_type}:{signal_id}"
         return cls(event_type=event_type, payload=payload, replay=Replay(key=key))
+
+    @classmethod
+    def waiting(cls, process_id: str, wait: WaitState) -> ProcessEventAppendRequest:
+        """The process waits for a signal: one event an ordinal (contract 4.5)."""
+        key = f"process:{process_id}:waiting:{wait.kind.event_type}:{wait.kind.ordinal}"
+        return cls(event_type=WAITING, payload={"wait": wait.to_json_value()}, replay=Replay(key=key))
+
+    @classmethod
+    def resumed(cls, process_id: str, wait: WaitState) -> ProcessEventAppendRequest:
+        """The signal that the process waited for came: one event an ordinal."""
+        kind = wait.kind
+        key = f"process:{process_id}:resumed:{kind.event_type}:{kind.ordinal}"
+        payload = {"signal": kind.name, "key": kind.key, "ordinal": kind.ordinal}
+        return cls(event_type=RESUMED, payload=payload, replay=Replay(key=key))
 
 
 def payload_hash(event_type: str, payload: Any) -> str:

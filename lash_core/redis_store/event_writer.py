@@ -27,14 +27,14 @@ from lash_core.model.materialize import check_append, materialize, wake_delivery
 from lash_core.redis_store.event_codec import byte_size, decode_event, encode_event_body, encode_payload, replay_field
 from lash_core.redis_store.fenced_writes import FencedWrite
 from lash_core.redis_store.keys import PartitionKeys
-from lash_core.redis_store.outbox_steps import OutboxEntry, decode_entry, wake_step
+from lash_core.redis_store.outbox_steps import OutboxEntry, decode_entry, told_entry, wake_step
 from lash_core.redis_store.process_base import lease_answer
 from lash_core.redis_store.row_codec import STATUS_LETTERS, STATUS_WORDS, decode_record
 from lash_core.redis_store.row_reader import StoredRegistration
 from lash_core.redis_store.scripts import Call
 
 FIELDS_PER_EVENT = 4
-HEAD = 5
+HEAD = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +214,8 @@ def read_answer(
     results: list[ProcessEventAppendResult] = []
     entries: list[OutboxEntry] = []
     cleared = bool(reply[4])
+    if reply[5]:
+        entries.append(told_entry(keys.index, str(reply[5]), process_id, str(reply[6])))
     for number, event in enumerate(events):
         at = HEAD + FIELDS_PER_EVENT * number
         sequence, occurred, flag, entry_id = reply[at : at + FIELDS_PER_EVENT]

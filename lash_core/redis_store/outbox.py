@@ -19,6 +19,7 @@ from lash_core.redis_store.process_base import ProcessRegistryBase
 from lash_core.redis_store.row_reader import as_mapping
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.wake_delivery import WakeDelivery
+from lash_core.redis_store.watcher_delivery import WatcherDelivery
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class ProcessOutbox(ProcessRegistryBase):
         super().__init__(context, process_table)
         self._grants = GrantDelivery(context)
         self._wakes = WakeDelivery(context, self._rows)
+        self._watchers = WatcherDelivery(context, self._rows)
 
     async def deliver_outbox(self, *, min_age_ms: int, limit: int) -> int:
         """Carry out steps for other partitions that are older than ``min_age_ms``; returns how many are done.
@@ -64,8 +66,11 @@ class ProcessOutbox(ProcessRegistryBase):
             OutcomeUnknownError: the store went away in between; the steps are recorded and will be carried out.
         """
         try:
+            # Together: a batch of completions ends many children of one parent.
+            await self._watchers.carry([entry for entry in entries if entry.op == "told"])
             for entry in entries:
-                await self._carry_out(entry)
+                if entry.op != "told":
+                    await self._carry_out(entry)
         except (StoreUnreachableError, StoreRefusedError, OutcomeUnknownError) as error:
             if not required:
                 logger.warning("outbox steps are left for later", extra={"action": "carry_out", "error": error.code})
@@ -83,6 +88,9 @@ class ProcessOutbox(ProcessRegistryBase):
                 return True
             case "wake":
                 await self._wakes.carry(entry)
+                return True
+            case "told":
+                await self._watchers.carry([entry])
                 return True
             case "transfer":
                 await self._grants.carry_transfer(entry)

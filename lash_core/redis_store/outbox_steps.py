@@ -150,3 +150,13 @@ def start_step(
     return canonical_json(
         {"op": "start", "p": process_id, "f": field, "c": registration_id, "r": registration, "g": grant}
     )
+
+
+TOLD_STEP = '{"op":"told"}'
+"""Tell the watchers of a process that it has ended; the scripts add ``p`` = its id and ``w`` = theirs, a line each."""
+
+
+def told_entry(partition: int, entry_id: str, process_id: str, watchers: str) -> OutboxEntry:
+    """The ``told`` step that a script of this client has just written."""
+    fields = {STEP_FIELD: TOLD_STEP, "p": process_id, "w": watchers}
+    return OutboxEntry(partition, entry_id, {"op": "told"}, fields)

@@ -24,6 +24,7 @@ from lash_core.model.reports import CompletionAuthority
 from lash_core.redis_store.event_writer import EncodedEnding
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import fence_argument
+from lash_core.redis_store.outbox_steps import OutboxEntry, told_entry
 from lash_core.redis_store.process_base import lease_answer
 from lash_core.redis_store.process_events import ProcessEvents
 from lash_core.redis_store.row_codec import STATUS_LETTERS, encode_first_started
@@ -94,13 +95,21 @@ class ProcessCompletion(ProcessEvents):
         groups = self._by_partition([ending.lease.process_id for ending in endings])
         calls = [self._complete_call(keys, [endings[index] for index in group]) for keys, group in groups]
         replies = await self._context.scripts.run(calls, durable=True) if calls else []
-        for (_, group), words in zip(groups, replies, strict=True):
-            for index, word in zip(group, words, strict=True):
+        told: list[OutboxEntry] = []
+        for (keys, group), words in zip(groups, replies, strict=True):
+            for index, reply in zip(group, words, strict=True):
                 ending = endings[index]
-                error = _answer(ending, str(word))
+                word, _, detail = str(reply).partition(" ")
+                if word == "ok" and detail:
+                    entry_id, _, watchers = detail.partition(" ")
+                    told.append(told_entry(keys.index, entry_id, ending.lease.process_id, watchers))
+                error = _answer(ending, word, detail)
                 if error is None:
                     self._writes.forget(ending.lease)
                 outcomes[places[index]] = BatchOutcome(ending.lease.process_id, error)
+        if told:
+            # The ends are stored, and who is told of them too: where a watcher's partition is away the outbox tells it.
+            await self.carry_out(told, required=False)
         return tuple(outcome for outcome in outcomes if outcome is not None)
 
     def _ending(self, completion: LeasedCompletion) -> _Ending:
@@ -127,7 +136,7 @@ class ProcessCompletion(ProcessEvents):
         return _Ending(lease, event, acknowledged, args)
 
     def _complete_call(self, keys: PartitionKeys, endings: Sequence[_Ending]) -> Call:
-        script_keys = [keys.owners, keys.leases, keys.marks, keys.meta, keys.changes, keys.notices]
+        script_keys = [keys.owners, keys.leases, keys.marks, keys.meta, keys.changes, keys.notices, keys.outbox]
         args: list[str | int] = [self._context.settings.limits.notices_max, keys.done_channel("")]
         for ending in endings:
             process_id = ending.lease.process_id
@@ -151,9 +160,8 @@ def _audit_of(output: AnyAwaitOutput) -> str:
     return ""
 
 
-def _answer(ending: _Ending, reply: str) -> LashError | None:
+def _answer(ending: _Ending, word: str, detail: str) -> LashError | None:
     process_id = ending.lease.process_id
-    word, _, detail = reply.partition(" ")
     match word:
         case "ok" | "stored":
             return None

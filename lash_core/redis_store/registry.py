@@ -12,6 +12,7 @@ from lash_core.redis_store.process_handovers import ProcessHandovers
 from lash_core.redis_store.process_listing import ProcessListing
 from lash_core.redis_store.process_prune import ProcessPrune
 from lash_core.redis_store.process_reads import ProcessReads
+from lash_core.redis_store.process_run_waits import ProcessRunWaitOperations
 from lash_core.redis_store.process_waits import ProcessWaits
 from lash_core.store.contract_names import ContractNames
 from lash_core.store.process_notices import ProcessNotices
@@ -26,10 +27,11 @@ class RedisProcessRegistry(
     ProcessReads,
     ProcessListing,
     ProcessWaits,
+    ProcessRunWaitOperations,
     FleetGauges,
     ContractNames,
 ):
-    """``ProcessRegistry`` and ``ProcessMaintenance`` over Redis; each part is a file of its own."""
+    """``ProcessRegistry``, ``ProcessRunWaits``, ``ProcessMaintenance`` over Redis; each part is a file of its own."""
 
     def use_process_table(self, table: ProcessTable) -> None:
         """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""

@@ -294,6 +294,7 @@ def _record_of(
             "cancel_request": _cancel_of(control, cancel_reason),
             "attempt": int(get("at", 0)),
             "deaths": int(get("dt", 0)),
+            "retries": int(get("rt", 0)),
             "last_sequence": int(get("q", 0)),
             "fenced_writes": int(get("wn", 0)),
         },

@@ -10,7 +10,7 @@
 -- KEYS[7] meta     hash    change sequence, rows per status
 -- KEYS[8] changes  zset    process id -> change sequence
 -- KEYS[9] notices  stream  cancel, signal, ready, done
--- KEYS[10] outbox  stream  wakes
+-- KEYS[10] outbox  stream  wakes, and who is told of the end
 -- ARGV[1] process_id      str
 -- ARGV[2] hash            str  the registration that the caller decided with
 -- ARGV[3] fence           str  '' = not fenced
@@ -27,7 +27,8 @@
 -- ARGV[14] end_body       str  that event
 -- ARGV[15..] six an event: replay field or '', body, kind (p plain, c cancel, t and a status letter = terminal),
 --            verdict ('' or why it must not be written), wake step or '', its target (o = the request's, r = the row's)
--- RETURNS ok now_ms fenced_writes status wake_cleared, then four an event: sequence, ms, n (new) or r (replayed), outbox id
+-- RETURNS ok now_ms fenced_writes status wake_cleared outbox_id watchers (of a row that ended and is watched), then four an
+--         event: sequence, ms, n (new) or r (replayed), outbox id
 --       | unknown | stale | conflict n | lost why | behind fenced_writes | invalid n | terminal status | limit what
 -- INVARIANT sequences are dense from 1, and a replay key stands for one body for ever.
 -- INVARIANT a row has at most one terminal event.

@@ -7,13 +7,14 @@
 -- KEYS[4] meta     hash    change sequence, rows per status
 -- KEYS[5] changes  zset    process id -> change sequence
 -- KEYS[6] notices  stream  one done notice a call
--- KEYS[7..] three an item: control (hash), events (list), audit (list)
+-- KEYS[7] outbox   stream  who is told of the ends
+-- KEYS[8..] three an item: control (hash), events (list), audit (list)
 -- ARGV[1] notices_max    int
 -- ARGV[2] done_channels  str  prefix of the channels of those who wait
 -- ARGV[3..] an item: process id, fence, token, acknowledged fenced writes, replay field, body, status letter, audit
 --           ('' none, poison, or the JSON of an abandonment's evidence), n, then n names and values of the first start's
 --           control fields
--- RETURNS a word an item: ok | stored | conflict | unknown | terminal | lost <why> | behind <fenced writes>
+-- RETURNS a word an item: ok <outbox id and watchers of a watched row> | stored | conflict | unknown | terminal | lost <why> | behind <fenced writes>
 -- INVARIANT a row has at most one terminal event, and only the holder of the live lease writes it here.
 -- INVARIANT what is removed is removed first, so that a full server can finish.
 -- CLOCK Redis TIME.
@@ -31,12 +32,12 @@ local owned, expiries = redis.call('HMGET', KEYS[1], unpack(ids)), redis.call('Z
 local done, places, facts_of, body_of = {}, {}, {}, {}
 for i, a in ipairs(starts) do
   local process_id, field, body = ARGV[a], ARGV[a + 4], ARGV[a + 5]
-  local facts = redis.call('HMGET', KEYS[4 + 3 * i], 'st', 'q', 'wn', 'lb', 'at', 'wt', 'fo', 'dt', field)
+  local facts = redis.call('HMGET', KEYS[5 + 3 * i], 'st', 'q', 'wn', 'lb', 'at', 'wt', 'fo', 'dt', 'pw', field)
   local fault = lease_fault(owned[i], expiries[i], ARGV[a + 1], ARGV[a + 2])
   if not facts[1] then
     reply[i] = 'unknown'
-  elseif facts[9] then
-    local entry = redis.call('LINDEX', KEYS[5 + 3 * i], tonumber(facts[9]) - 1)
+  elseif facts[10] then
+    local entry = redis.call('LINDEX', KEYS[6 + 3 * i], tonumber(facts[10]) - 1)
     local same = string.sub(entry, string.find(entry, ';', 1, true) + 1) == body
     reply[i] = same and 'stored' or 'conflict'
   elseif body_of[process_id] then
@@ -60,11 +61,11 @@ redis.call('ZREM', KEYS[2], unpack(done))
 redis.call('HDEL', KEYS[3], unpack(done))
 local now, letters = F(now_ms), {}
 for _, i in ipairs(places) do
-  local a, control, facts = starts[i], KEYS[4 + 3 * i], facts_of[i]
+  local a, control, facts = starts[i], KEYS[5 + 3 * i], facts_of[i]
   local body, letter, audit, started = ARGV[a + 5], ARGV[a + 6], ARGV[a + 7], tonumber(ARGV[a + 8])
   local sequence = F(tonumber(facts[2] or '0') + 1)
-  if facts[6] then redis.call('HDEL', control, 'wt') end
-  redis.call('RPUSH', KEYS[5 + 3 * i], now .. ';' .. body)
+  if facts[6] or facts[9] then redis.call('HDEL', control, 'wt', 'pw') end
+  redis.call('RPUSH', KEYS[6 + 3 * i], now .. ';' .. body)
   redis.call('HSET', control, 'st', letter, 'te', sequence, 'q', sequence, 'ua', now, 'wn',
     F(tonumber(facts[3] or '0') + 1), 'lb', F(tonumber(facts[4] or '0') + #body), 'at',
     F(tonumber(facts[5] or '0') + 1), ARGV[a + 4], sequence)
@@ -72,8 +73,12 @@ for _, i in ipairs(places) do
   if audit ~= '' then
     local kind = audit == 'poison' and 'poison' or 'abandon'
     local evidence = audit == 'poison' and '{"deaths":' .. (facts[8] or '0') .. '}' or audit
-    redis.call('RPUSH', KEYS[6 + 3 * i], '{"at_ms":' .. now .. ',"evidence":' .. evidence .. ',"kind":"' .. kind .. '"}')
-    redis.call('LTRIM', KEYS[6 + 3 * i], -50, -1)
+    redis.call('RPUSH', KEYS[7 + 3 * i], '{"at_ms":' .. now .. ',"evidence":' .. evidence .. ',"kind":"' .. kind .. '"}')
+    redis.call('LTRIM', KEYS[7 + 3 * i], -50, -1)
+  end
+  if facts[9] then
+    local entry_id = redis.call('XADD', KEYS[7], '*', 'o', '{"op":"told"}', 'p', ARGV[a], 'w', facts[9])
+    reply[i] = 'ok ' .. entry_id .. ' ' .. facts[9]
   end
   redis.call('SPUBLISH', ARGV[2] .. ARGV[a], sequence)
   letters[letter] = (letters[letter] or 0) + 1

@@ -3,7 +3,7 @@
 -- tell_row.
 local control, log, process_id, token = KEYS[1], KEYS[2], ARGV[1], ARGV[4]
 local facts = redis.call('HMGET', control, 'st', 'dg', 'q', 'wn', 'wl', 'lb', 'dp', 'at', 'wc', 'cr', 'wt', 'fo', 'ar',
-  'pk')
+  'pk', 'pw')
 local status, sequence = facts[1], tonumber(facts[3] or '0')
 local writes = tonumber(facts[4] or '0')
 if not status then return { 'unknown' } end
@@ -17,7 +17,7 @@ local function stored_at(seq)
   return string.sub(entry, 1, cut - 1), string.sub(entry, cut + 1)
 end
 
-local seqs, times, flags, outbox, firsts, twins, fresh = {}, {}, {}, {}, {}, {}, 0
+local seqs, times, flags, outbox, firsts, twins, fresh, told = {}, {}, {}, {}, {}, {}, 0, ''
 for i = 1, count do
   local field = slot(i, 1)
   local known = field ~= '' and redis.call('HGET', control, field)
@@ -35,7 +35,7 @@ for i = 1, count do
 end
 
 local function answer()
-  local reply = { 'ok', F(now_ms), writes, status, facts[9] or '' }
+  local reply = { 'ok', F(now_ms), writes, status, facts[9] or '', told, told ~= '' and facts[15] or '' }
   for i = 1, count do
     local from = twins[i] or i
     local flag = twins[i] and 'r' or flags[i]
@@ -129,11 +129,12 @@ bump_change(KEYS[7], KEYS[8], process_id)
 
 if terminal then
   redis.call('ZREM', KEYS[6], process_id)
-  redis.call('HDEL', control, 'wt')
+  redis.call('HDEL', control, 'wt', 'pw')
   redis.call('HSET', control, 'st', terminal)
   redis.call('HINCRBY', KEYS[7], 'n:r', -1)
   redis.call('HINCRBY', KEYS[7], 'n:' .. terminal, 1)
   redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[9], '*', 'k', 'done', 'p', process_id)
+  if facts[15] then told = redis.call('XADD', KEYS[10], '*', 'o', '{"op":"told"}', 'p', process_id, 'w', facts[15]) end
   status = terminal
 end
 if token == '' then
