@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ WhyReason = Literal[
     "externally_owned",
     "grace_until",
     "due_later",
+    "parked",
+    "retrying",
     "declined",
     "no_worker",
     "no_worker_for_queue",
@@ -49,7 +52,11 @@ class Why(Model):
 
 @dataclass(frozen=True, slots=True)
 class WhyFacts:
-    """What the answer is made from: the row, its raw lease, live workers, the server's time and grace, the audit."""
+    """What the answer is made from: the row, its raw lease, live workers, the server's time and grace, the audit.
+
+    ``ready_at_ms`` is when a row that nobody holds may be claimed: infinite when something must happen first, None when
+    it is not known.
+    """
 
     record: ProcessRecord
     lease: ProcessLease | None
@@ -57,11 +64,12 @@ class WhyFacts:
     now_ms: int
     grace_until_ms: int | None = None
     audit: Sequence[AuditEntry] = field(default_factory=tuple[AuditEntry, ...])
+    ready_at_ms: float | None = None
 
 
 def explain(facts: WhyFacts) -> Why:
     """The first reason that holds, from the row outwards: its end, its holder, its wait, the fleet."""
-    for reason in (_ended, _held, _parked, _delayed, _unserved):
+    for reason in (_ended, _held, _parked, _resting, _delayed, _unserved):
         why = reason(facts)
         if why is not None:
             return _with_cancel(facts, why)
@@ -130,6 +138,27 @@ def _parked(facts: WhyFacts) -> Why | None:
     return None
 
 
+def _resting(facts: WhyFacts) -> Why | None:
+    """What its last run said when it gave the row back: a failure that is tried again, or a wait."""
+    last = facts.audit[-1] if facts.audit else None
+    ready_ms = facts.ready_at_ms
+    if last is None or ready_ms is None or ready_ms <= facts.now_ms:
+        return None
+    until_ms = None if math.isinf(ready_ms) else int(ready_ms)
+    until = "" if until_ms is None else at_text(until_ms)
+    policy = facts.record.retry_policy
+    if last.kind == "retry" and policy is not None:
+        failure = last.evidence.get("detail") or "no detail"
+        text = f"failed at {at_text(last.at_ms)} ({failure}); "
+        text += f"retry {facts.record.retries} of {policy.attempts_max - 1} at {until}"
+        return _why(facts, "retrying", text, last.at_ms, until_ms)
+    if last.kind == "park":
+        ends = f"goes on at {until}, or" if until else "goes on"
+        text = f"waits since {at_text(last.at_ms)} and left its worker's memory; {ends} when what it waits for happens"
+        return _why(facts, "parked", text, last.at_ms, until_ms)
+    return None
+
+
 def _delayed(facts: WhyFacts) -> Why | None:
     due_ms = facts.record.due_at_ms
     if due_ms is None or due_ms <= facts.now_ms:
@@ -159,6 +188,8 @@ def _unserved(facts: WhyFacts) -> Why | None:
     able = [worker for worker in serving if kind is None or kind in worker.kinds]
     if not able:
         text = f"none of {len(serving)} live workers of queue `{record.queue}` has kind `{kind}`"
+        if any(kind in worker.facts.get("needs_isolation", ()) for worker in serving):
+            text += "; it runs in work-horses, which a worker has with `lash worker run --isolated N`"
         return _why(facts, "no_worker_with_kind", text, since_ms)
     pin = record.version_pin
     if pin is not None and not any(worker.versions.get(kind or "") == pin for worker in able):

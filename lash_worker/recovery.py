@@ -14,6 +14,7 @@ from lash_core.model.record import ProcessRecord
 
 DECLINE_DELAY_MS = 1_000
 DECLINE_DELAY_MAX_MS = 30_000
+BUSY_DELAY_MS = 250
 BUSY_DELAY_MAX_MS = 4_000
 """A row that met busy work-horses is offered again soon: they may be free, here or elsewhere."""
 
@@ -160,7 +161,8 @@ def _decide_run(record: ProcessRecord, known: KnownWork, now: Circumstances) -> 
     if reason is not None:
         return Decline(decline_delay_ms(now.declines), reason)
     if known.is_isolated(record) and now.isolated_held >= known.isolated_max:
-        return Decline(min(decline_delay_ms(now.declines), BUSY_DELAY_MAX_MS), "all work-horses are busy")
+        delay_ms = min(BUSY_DELAY_MS << min(now.declines, 10), BUSY_DELAY_MAX_MS)
+        return Decline(delay_ms, "all work-horses are busy")
     return Run(start_first=record.disposition is RecoveryDisposition.OWNER_BOUND)
 
 

@@ -136,6 +136,7 @@ class Supervisor:
             await self.horses.start()
 
     def _withheld(self) -> list[str]:
+            self.horses.on_crash = self.metrics.service_crashed
         return [manifest.kind for manifest in self._manifests if manifest.kind not in self._runnable]
 
     async def _warn_of_namesake(self) -> None:

@@ -39,7 +39,8 @@ def lash_stores() -> InMemoryStores:
 def lash_app(lash_stores: InMemoryStores) -> RunApps:
     """``lash_app(app, …)``: a context with a client, while a worker in this program runs the apps.
 
-    Further arguments: ``stores=`` to run on others than ``lash_stores``, and the fields of ``WorkerSettings``.
+    Further arguments: ``stores=`` to run on others than ``lash_stores``, ``isolated=`` for as many work-horses (their
+    apps must have been loaded with ``load_app``), and the fields of ``WorkerSettings``.
     """
 
     def run(*apps: App, stores: WorkerStores | None = None, **settings: Any) -> AbstractAsyncContextManager[LashClient]:
@@ -49,12 +50,15 @@ def lash_app(lash_stores: InMemoryStores) -> RunApps:
 
 
 @asynccontextmanager
-async def running_apps(apps: tuple[App, ...], stores: Any, **settings: Any) -> AsyncGenerator[LashClient]:
+async def running_apps(
+    apps: tuple[App, ...], stores: Any, *, isolated: int = 0, **settings: Any
+) -> AsyncGenerator[LashClient]:
     """A client of ``stores`` while a worker in this program runs ``apps``; what still runs at the end is handed over.
 
     Args:
         apps: what the worker can run.
         stores: ``InMemoryStores`` or ``RedisStores``; the caller closes them.
+        isolated: work-horses; 0 = kinds with isolation are not run.
         settings: fields of ``WorkerSettings``.
 
     Raises:
@@ -67,14 +71,24 @@ async def running_apps(apps: tuple[App, ...], stores: Any, **settings: Any) -> A
     from lash_worker.supervisor import Supervisor  # noqa: PLC0415
     from lash_worker.worker_settings import WorkerSettings  # noqa: PLC0415
 
-    supervisor = Supervisor(WorkerSettings(**settings), apps, stores)
+    horses = None
+    if isolated:
+        from lash_core.settings import load_settings  # noqa: PLC0415
+        from lash_worker.isolation.opening import open_horses  # noqa: PLC0415
+
+        horses = await open_horses(isolated, apps, load_settings())
+    supervisor = None
     try:
+        supervisor = Supervisor(WorkerSettings(**settings), apps, stores, horses)
         async with asyncio.timeout(START_DEADLINE_SECONDS):
             await supervisor.start()
         yield LashClient(stores, app=_Declared(apps))
     finally:
-        await supervisor.stop()
-        supervisor.worker.config.plugin_host.close()
+        if horses is not None and supervisor is None:
+            await horses.stop()
+        if supervisor is not None:
+            await supervisor.stop()
+            supervisor.worker.config.plugin_host.close()
 
 
 class _Declared:

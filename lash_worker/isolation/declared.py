@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from lash_core.errors import SettingsError
 from lash_core.model.base import JsonValue
 from lash_core.model.payload_schema import schema_fault
-from lash_worker.app_results import ResultCodec
+from lash_core.runtime.value_codec import ResultCodec
 from lash_worker.app_signature import FunctionSignature
 
 Isolation = Literal["process"]

@@ -87,6 +87,8 @@ class Horses:
         jobs: the queue.
         config: first line for each runner.
         server: the private server behind the queue; None for one that somebody else keeps.
+
+    Attributes:
         on_crash: told the name of a runner that died.
     """
 
@@ -96,8 +98,8 @@ class Horses:
         jobs: Jobs,
         config: dict[str, Any],
         server: Server | None = None,
-        on_crash: Callable[[str], None] | None = None,
     ) -> None:
+        self.on_crash: Callable[[str], None] | None = None
         self.count = count
         self.held_max = 2 * count
         """Rows that a worker should hold: those in horses, and as many that go on without waiting for a claim."""
@@ -107,11 +109,11 @@ class Horses:
         self._running: dict[str, _Job] = {}
         self._tasks: set[asyncio.Task[HorseEnd]] = set()
         self.runners: Sequence[RunnerLink] = tuple(
-            RunnerLink(number, config, self._started, self._ended, on_crash) for number in range(1, count + 1)
+            RunnerLink(number, config, self._started, self._ended, self._crashed) for number in range(1, count + 1)
         )
         self._services: tuple[Service, ...] = self.runners
         if server is not None:
-            self._services = (_ServerWatch(server, self._server_restarted, on_crash), *self.runners)
+            self._services = (_ServerWatch(server, self._server_restarted, self._crashed), *self.runners)
 
     @property
     def trouble(self) -> str | None:
@@ -275,6 +277,10 @@ class Horses:
         if job is not None and job.link is link:
             job.end = end
             job.ended.set()
+
+    def _crashed(self, name: str) -> None:
+        if self.on_crash is not None:
+            self.on_crash(name)
 
     def _server_restarted(self) -> None:
         """Jobs that no runner had taken are gone with the former server: hand them over again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lash_core.errors import SettingsError
@@ -21,7 +21,6 @@ async def open_horses(
     *,
     fleet_run_id: str = "",
     log_format: str | None = None,
-    on_crash: Callable[[str], None] | None = None,
 ) -> Horses:
     """Prepare ``count`` runners for the apps that isolate kinds; ``Horses.start`` starts them, ``stop`` ends all.
 
@@ -31,7 +30,6 @@ async def open_horses(
         settings: which server; without ``isolation_redis_url`` a private one is started.
         fleet_run_id: of the fleet's server, which is refused as the horses' server; empty = not checked.
         log_format: form of the runners' log lines; None leaves logging as Python has it.
-        on_crash: told the name of a runner that died.
 
     Raises:
         SettingsError: an app that isolates kinds has no import path; the server is the fleet's own.
@@ -51,7 +49,7 @@ async def open_horses(
         if server is not None:
             await asyncio.to_thread(server.close)
         raise
-    return Horses(count, jobs, config | {"url": jobs.url, "queue": jobs.name}, server, on_crash)
+    return Horses(count, jobs, config | {"url": jobs.url, "queue": jobs.name}, server)
 
 
 def app_path(app: App) -> str:

@@ -24,6 +24,8 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -158,6 +160,11 @@ class Runner(Worker):
         super().setup_work_horse_signals()
         STABLE.enter_horse()
 
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:  # noqa: FBT001, FBT002 - RQ's
+        """RQ's books in the horse; without them the function runs all the same."""
+        with suppress(redis.RedisError):
+            super().prepare_job_execution(job, remove_from_intermediate_queue)
+
     def monitor_work_horse(self, job: Job, queue: Queue) -> None:
         """RQ's monitor, which keeps RQ's books beside the wait; trouble of its Redis must not end the wait."""
         while True:
@@ -228,14 +235,18 @@ def main() -> None:
         link.sendall(json.dumps({"fault": str(error)}).encode() + b"\n")
         sys.exit(1)
     STABLE.apps = apps
-    connection = redis.Redis.from_url(config["url"])
+    # One more try at once. RQ waits by itself when it listens; a horse must not wait for books.
+    connection = redis.Redis.from_url(config["url"], retry=Retry(NoBackoff(), 1))
     queue = Queue(config["queue"], connection=connection, serializer=JSONSerializer, job_class=HorseJob)
     runner = Runner(link, queue, connection, faults)
     signal.signal(signal.SIGUSR1, runner.on_orphaned)
     die_with_parent(signal.SIGUSR1, config["worker_pid"])
     threading.Thread(target=runner.listen, args=(lines,), name="lash-link", daemon=True).start()
     gc.freeze()
-    runner.work()
+    try:
+        runner.work()
+    except redis.RedisError as error:
+        _log.info("the queue's server: %s", error)
     runner.end(1)
 
 

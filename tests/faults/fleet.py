@@ -77,9 +77,13 @@ class Fleet:
         self._environ = environ
         self.stores: RedisStores
 
-    async def add(self, name: str, *options: str, url: str | None = None) -> Worker:
+    async def add(
+        self, name: str, *options: str, url: str | None = None, environ: dict[str, str] | None = None
+    ) -> Worker:
         """Start a worker and wait until the directory has it."""
-        worker = Worker(name, url or self.url, self._folder, [*self._options, *options], self._environ)
+        worker = Worker(
+            name, url or self.url, self._folder, [*self._options, *options], self._environ | (environ or {})
+        )
         self.workers[name] = worker
         await eventually(lambda: self._is_listed(name, worker.process.pid), within_ms=20_000, every_ms=50)
         return worker

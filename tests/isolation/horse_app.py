@@ -65,8 +65,8 @@ def fail(ctx: Any, params: str) -> Any:
             sys.exit(3)
         case "cancelled":
             raise asyncio.CancelledError
-        case "result":
-            return {1, 2}
+        case "object":
+            return object()
         case _:
             return "x" * 300_000
 
@@ -105,6 +105,12 @@ def wait(ctx: Any, params: dict[str, Any]) -> str:
         raise
     finally:
         note(folder / f"{ctx.process_id}.ended", "cleaned up")
+
+
+@app.process("doze", disposition="rerunnable", isolation="process")
+def doze(ctx: Any, params: float) -> float:
+    time.sleep(params)
+    return params
 
 
 def note(path: Path, text: str) -> None:

@@ -16,6 +16,10 @@ def nightly_report(month: str, *, copies: int = 1) -> dict[str, Any]:
     return {"month": month, "copies": copies, "function": job.func_name, "args": list(job.args), "kwargs": job.kwargs}
 
 
+def explode(*_: Any) -> None:
+    raise AssertionError("a callback was called")
+
+
 async def fetch(url: str) -> str:
     await asyncio.sleep(0)
     return url
