@@ -1,15 +1,16 @@
 """Notices over sharded channels: hints that make the fleet prompt (DESIGN 3.3 rule 10).
 
-Scripts ring the channel ``T:n`` when a queue of a partition had no due row, and ``T:to:<owner digest>`` when something
-happened to a leased row. A message can be lost with its connection, so every (re)connection is told as ``resync``:
-read state instead. What stays bounded in the stream ``T:n`` is the record of the last notices.
+Scripts ring the channel ``T:n`` when a queue of a partition had no due row or gets one that becomes due before all
+others, and ``T:to:<owner digest>`` when something happened to a leased row. A message can be lost with its connection, so
+every (re)connection is told as ``resync``: read state instead. What stays bounded in the stream ``T:n`` is the record of
+the last notices.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import get_args
 
 from lash_core.errors import LashError
@@ -30,10 +31,16 @@ _KINDS: frozenset[str] = frozenset(get_args(NoticeKind))
 
 
 class RedisProcessNotices:
-    """A worker's ear: ready notices of some partitions, cancels and signals for the leases it holds."""
+    """A worker's ear: ready notices of some partitions, cancels and signals for the leases it holds.
 
-    def __init__(self, context: RedisContext) -> None:
+    Args:
+        context: connection, keys and settings of one namespace.
+        heard_due: called with partition and time when a row is told to become due before all others.
+    """
+
+    def __init__(self, context: RedisContext, heard_due: Callable[[int, int], None] | None = None) -> None:
         self._context = context
+        self._heard_due = heard_due
         self._subscriptions = Subscriptions(context.connection)
         self._subscriptions.on_reconnect = self._resync
         self._wanted: dict[str, int] = {}
@@ -109,10 +116,15 @@ class RedisProcessNotices:
         self._subscribed.add(channel)
 
     def _hear(self, channel: str, message: str) -> None:
-        kind, _, process_id = message.partition(" ")
-        if kind in _KINDS:
+        kind, _, detail = message.partition(" ")
+        partition = self._wanted.get(channel, -1)
+        if kind == "due" and detail.isdigit():
+            if self._heard_due is not None:
+                self._heard_due(partition, int(detail))
+            self._hold(ProcessNotice("due", partition=partition, due_at_ms=int(detail)))
+        elif kind in _KINDS:
             # ``in`` above makes it one of the literal's values.
-            self._hold(ProcessNotice(kind, process_id, self._wanted.get(channel, -1)))  # pyright: ignore[reportArgumentType]
+            self._hold(ProcessNotice(kind, detail, partition))  # pyright: ignore[reportArgumentType]
 
     def _resync(self) -> None:
         self._held.clear()

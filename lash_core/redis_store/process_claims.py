@@ -15,6 +15,7 @@ from lash_core.model.lease import ClaimedProcess, ProcessLease, ReleaseReason
 from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
 from lash_core.model.record import ProcessRecord
 from lash_core.redis_store.context import RedisContext
+from lash_core.redis_store.due_times import QUEUE_SETS_MAX, DueTimes
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import (
     StoredLease,
@@ -36,9 +37,6 @@ ROUNDS_MAX = 3
 PEEK_EVERY_MS = 1_000
 """How old the picture of the partitions may be while there is work: until then only partitions known to have due rows
 are asked."""
-
-QUEUE_SETS_MAX = 16
-"""Sets of queues a client keeps a picture for; a worker asks for one."""
 
 UNREADABLE_DELAY_MS = 30_000
 """Delay of a row that this release cannot read: a newer worker should take it."""
@@ -84,6 +82,11 @@ class ProcessClaims(ProcessLeases):
     def __init__(self, context: RedisContext, process_table: ProcessTable | None = None) -> None:
         super().__init__(context, process_table)
         self._pictures: dict[tuple[str, ...], _Picture] = {}
+        self._due_times = DueTimes()
+
+    def next_due_ms(self) -> dict[int, int]:
+        """Partition → earliest due time after now (server ms) as last learned from claims and notices: a hint."""
+        return self._due_times.earliest()
 
     async def claim_ready_processes(
         self,
@@ -160,8 +163,9 @@ class ProcessClaims(ProcessLeases):
         for keys, reply in zip(partitions, await self._context.scripts.run(calls), strict=True):
             if picture is not None:
                 picture.due[keys.index] = int(reply[1])
-            if len(reply) > 3:
-                expired.append((keys, list(zip(reply[3::2], reply[4::2], strict=True))))
+                self._due_times.learn(queues, keys.index, int(reply[3]), int(reply[0]))
+            if len(reply) > 4:
+                expired.append((keys, list(zip(reply[4::2], reply[5::2], strict=True))))
         return expired
 
     async def _claim_from(
@@ -191,8 +195,9 @@ class ProcessClaims(ProcessLeases):
             picture.due[index] = int(reply[2]) if reply[1] == "0" else 0
             if int(reply[3]) > 0:
                 picture.peeked_at_ms = -1e18
-            fence, claimed = int(reply[4]), int(reply[5])
-            for number, (queue, process_id) in enumerate(zip(reply[6::2], reply[7::2], strict=True)):
+            self._due_times.learn(claim.queues, index, int(reply[4]), int(reply[0]))
+            fence, claimed = int(reply[5]), int(reply[6])
+            for number, (queue, process_id) in enumerate(zip(reply[7::2], reply[8::2], strict=True)):
                 token = f"{request_id}.{number + 1}"
                 stored = StoredLease(
                     fence + number, claimed, digest, batch=True, queue=queues[int(queue) - 1], token=token

@@ -39,7 +39,7 @@ class RedisProcessRegistry(
 
     def notices(self) -> ProcessNotices:
         """A new ear with connections of its own; close it."""
-        return RedisProcessNotices(self._context)
+        return RedisProcessNotices(self._context, self._due_times.hear)
 
     async def close(self) -> None:
         """End what listens for waiters. May be called twice; the connections belong to the stores."""

@@ -42,12 +42,14 @@ class EffectJournal(Protocol):
 
         Order of checks: unknown; an entry with the key is answered as it stands; the lease; the limits. A child start
         is recorded with its outbox entry in the same unit and carried out before the call returns: the answer's record
-        is ``completed``, or ``failed`` with code ``process_registration_conflict`` when the id has other content.
+        is ``completed``, or ``failed`` with code ``process_registration_conflict`` when the id has other content. More
+        writes than ``Limits.batch_max``, or more than 4 MB of outcomes, are several units, in order.
 
         Raises:
             UnknownProcessError, LeaseLostError, StoreBehindError: nothing was written.
             LimitExceededError: the journal is full (``field`` is ``journal_entries`` or ``journal_bytes``), or one
                 outcome is over the payload limit. InvalidRegistrationError: a child start's registration.
+            OutcomeUnknownError: recorded; a child start is carried out by the outbox. Repeat the call to wait for it.
         """
         ...
 
@@ -82,5 +84,8 @@ class EffectJournal(Protocol):
         ...
 
     async def forget_effects(self, older_than_ms: int, limit: int) -> int:
-        """Delete journals of lease-less scopes that nobody touched for ``older_than_ms``; returns how many scopes."""
+        """Delete journals of lease-less scopes that nobody touched for ``older_than_ms``; returns how many scopes.
+
+        A durable store forgets the promises of runtime operations with them.
+        """
         ...

@@ -53,7 +53,7 @@ class ProcessRunWaits(Protocol):
         ...
 
     async def end_signal_wait(self, process_id: str, wait: WaitState, *, lease: ProcessLease, received: bool) -> None:
-        """Clear the wait; when the signal was received, append ``process.resumed`` in the same unit.
+        """Clear the wait, if it is still this one; append ``process.resumed`` in the same unit when the signal came.
 
         The event's key is ``process:<pid>:resumed:signal.<name>:<n>``, its payload ``{"signal", "key", "ordinal"}``.
         Fenced, safe to repeat. Raises: UnknownProcessError, LeaseLostError, StoreBehindError.

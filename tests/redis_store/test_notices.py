@@ -69,3 +69,46 @@ async def test_a_holder_hears_of_cancels_and_signals(stores: RedisStores) -> Non
     finally:
         await notices.close()
         await notices.close()
+
+
+async def test_a_time_before_all_others_is_heard(stores: RedisStores) -> None:
+    """Delayed rows and parked ones; a later time and a row that waits for ever ring nobody."""
+    notices = stores.process_registry.notices()
+    try:
+        notices.watch_partitions([0])
+        await notices.next(5_000)
+        heard: list[int] = []
+        for delay_ms in (60_000, 90_000, 30_000):
+            now_ms = await stores.process_registry.server_time_ms()
+            await started(stores, delay_ms=delay_ms)
+            for notice in await notices.next(50 if delay_ms == 90_000 else 5_000):
+                assert ("due", 0, "") == (notice.kind, notice.partition, notice.process_id)
+                heard.append(round((notice.due_at_ms - now_ms) / 1_000))
+                assert {0: notice.due_at_ms} == stores.process_registry.next_due_ms()
+    finally:
+        await notices.close()
+
+    assert [60, 30] == heard
+
+
+async def test_claims_learn_when_the_next_row_becomes_due(stores: RedisStores) -> None:
+    """Of the queues that were asked for, also when nothing is due; parked for ever counts as never."""
+    registry, owner = stores.process_registry, worker()
+    await started(stores, queue="other", delay_ms=10_000)
+    first = await started(stores)
+    await claimed(stores, owner)
+    assert {} == registry.next_due_ms()
+
+    later = await started(stores, delay_ms=60_000)
+    await registry.claim_ready_processes(owner, 1, 30_000)
+    score = int(float(await redis(stores, "ZSCORE", partition(stores).ready("default"), later)))
+    assert {0: score} == registry.next_due_ms()
+    await started(stores)
+    await registry.claim_ready_processes(owner, 1, 30_000, ("default", "other"))
+    assert score > registry.next_due_ms()[0]
+
+    await stores.advance_clock(60_000)
+    await registry.claim_ready_processes(owner, 10, 30_000, ("default", "other"))
+    await registry.claim_ready_processes(owner, 10, 30_000)
+    assert {} == registry.next_due_ms()
+    assert first

@@ -15,33 +15,34 @@
 -- ARGV[5] ttl_ms      int
 -- ARGV[6] grace       str  of the failover guard
 -- ARGV[7..] name of each queue
--- RETURNS now_ms, quiet until or 0, due rows left, expired leases, first fence, claimed ms, then queue number and process id of
---         each row; row n has the fence first + n - 1
+-- RETURNS now_ms, quiet until or 0, due rows left, expired leases, when the next row becomes due or 0, first fence, claimed ms,
+--         then queue number and process id of each row; row n has the fence first + n - 1
 -- INVARIANT a claim that is repeated with its request id gives the same rows, so a lost reply loses none.
 -- INVARIANT fences only rise; only fixed keys are touched, rows are read afterwards, under the lease.
 -- CLOCK Redis TIME decides what is due.
 --- @include now
 --- @include guard
 --- @include take_lease
+--- @include next_due
 
 local digest, request_id = ARGV[1], ARGV[3]
 local function due_rows()
   local due = 0
   for q = 7, #ARGV do due = due + redis.call('ZCOUNT', KEYS[q], '-inf', F(now_ms)) end
-  return due, redis.call('ZCOUNT', KEYS[3], '-inf', F(now_ms))
+  return due, redis.call('ZCOUNT', KEYS[3], '-inf', F(now_ms)), next_due(7, #ARGV)
 end
 
 local receipt = redis.call('HGET', KEYS[5], digest)
 if receipt and string.sub(receipt, 1, #request_id + 1) == request_id .. '\n' then
-  local due, expired = due_rows()
-  local reply = { F(now_ms), '0', due, expired }
+  local due, expired, later = due_rows()
+  local reply = { F(now_ms), '0', due, expired, later }
   for part in string.gmatch(string.sub(receipt, #request_id + 2), '[^\n]+') do reply[#reply + 1] = part end
   return reply
 end
 local quiet = quiet_until(KEYS[1], ARGV[6])
 if quiet > 0 then
-  local due, expired = due_rows()
-  return { F(now_ms), F(quiet), due, expired, '0', '0' }
+  local due, expired, later = due_rows()
+  return { F(now_ms), F(quiet), due, expired, later, '0', '0' }
 end
 local left, taken = tonumber(ARGV[4]), {}
 for q = 7, #ARGV do
@@ -55,8 +56,8 @@ for q = 7, #ARGV do
   end
 end
 local count = tonumber(ARGV[4]) - left
-local due, expired = due_rows()
-if count == 0 then return { F(now_ms), '0', due, expired, '0', '0' } end
+local due, expired, later = due_rows()
+if count == 0 then return { F(now_ms), '0', due, expired, later, '0', '0' } end
 
 local ttl_ms, now, n = tonumber(ARGV[5]), F(now_ms), 0
 local fence, expiry = next_fence(KEYS[1], count, ttl_ms), F(now_ms + ttl_ms)
@@ -78,6 +79,6 @@ redis.call('ZADD', KEYS[3], unpack(leased))
 redis.call('HDEL', KEYS[4], unpack(marked))
 redis.call('HSET', KEYS[6], digest, ARGV[2])
 redis.call('HSET', KEYS[5], digest, request_id .. '\n' .. table.concat(parts, '\n'))
-local reply = { now, '0', due, expired }
+local reply = { now, '0', due, expired, later }
 for i = 1, #parts do reply[#reply + 1] = parts[i] end
 return reply
