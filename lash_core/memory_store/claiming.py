@@ -8,7 +8,7 @@ from lash_core.errors import InvalidArgumentError
 from lash_core.memory_store.detach import detached_record
 from lash_core.memory_store.leases import give_lease
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import NEVER, Row
+from lash_core.memory_store.row import NEVER, Row
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.ids import check_lease_ttl
 from lash_core.model.lease import ClaimedProcess, takeover_backoff_ms

@@ -8,7 +8,7 @@ from lash_core.errors import AlreadyTerminalError, LashError
 from lash_core.memory_store.detach import detached_record
 from lash_core.memory_store.ledger import check_payload_size, find_replay, prepared, write_event
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import Row
+from lash_core.memory_store.row import Row
 from lash_core.model.await_output import AnyAwaitOutput, FailureOutput
 from lash_core.model.completion import POISON_CODE, check_authority, terminal_append
 from lash_core.model.event import MaterializedSemantics, ProcessEventAppendRequest
@@ -35,6 +35,7 @@ class CompletionOperations(RegistryPart):
                 semantics = self._check_terminal(row, request)
                 write_event(self._state, row, request, semantics, self._state.clock.now_ms())
                 self._state.mark(row, "signal")
+                self._state.tell_watchers(row)
             return detached_record(row.record)
 
     async def complete_process_with_lease(
@@ -71,6 +72,7 @@ class CompletionOperations(RegistryPart):
                 write_event(self._state, row, request, semantics, self._state.clock.now_ms())
                 row.update(fenced_writes=row.record.fenced_writes + 1)
                 self._note_ending(row, output)
+                self._state.tell_watchers(row)
             return detached_record(row.record)
 
     def _check_terminal(self, row: Row, request: ProcessEventAppendRequest) -> MaterializedSemantics:

@@ -25,6 +25,7 @@ class EventOperations(RegistryPart):
             result = append(self._state, row, request, lease, self._state.clock.now_ms())
             if lease is not None and not result.replayed:
                 row.accept_fenced_write()
+            self._state.tell_watchers(row)
             return _detached(result)
 
     async def append_events(
@@ -49,10 +50,13 @@ class EventOperations(RegistryPart):
                 results = [append(self._state, row, request, lease, now_ms) for request in ready]
             except LashError:
                 row.restore(saved)
+                if row.is_ready:
+                    self._state.schedule(row, row.due_ms)
                 raise
             # The batch is one write of the run, however many events it has.
             if lease is not None and not all(result.replayed for result in results):
                 row.accept_fenced_write()
+            self._state.tell_watchers(row)
             return tuple(_detached(result) for result in results)
 
     async def events_after(self, process_id: str, sequence: int) -> tuple[ProcessEvent, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from lash_core.errors import HandoverConflictError, TerminalProcessError
 from lash_core.memory_store.detach import detached_record
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import Row
+from lash_core.memory_store.row import Row
 from lash_core.model.facts import AbandonRequest, ProcessStarted, WaitState
 from lash_core.model.lease import ProcessLease
 from lash_core.model.record import ProcessRecord

@@ -23,6 +23,11 @@ class Waiter:
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
 
+    @property
+    def event(self) -> asyncio.Event:
+        """Set by a wake; whoever waits for it clears it."""
+        return self._event
+
     def wake(self) -> None:
         """Let the task go on. A loop that is closed already has nobody left to wake."""
         if not self._loop.is_closed():
@@ -92,6 +97,11 @@ class NoticeHub:
         for ear in self._ears:
             ear.hear_ready(process_id)
 
+    def due(self, process_id: str, due_at_ms: int) -> None:
+        """A row becomes due later, before every other of its queue."""
+        for ear in self._ears:
+            ear.hear_due(process_id, due_at_ms)
+
     def holder(self, kind: NoticeKind, process_id: str, owner: LeaseOwnerIdentity) -> None:
         """Something happened to a row that ``owner`` holds."""
         for ear in self._ears:
@@ -152,6 +162,11 @@ class MemoryNotices:
         """Called by the hub under its lock."""
         if self._watches_partition:
             self._put(ProcessNotice(kind="ready", process_id=process_id, partition=0))
+
+    def hear_due(self, process_id: str, due_at_ms: int) -> None:
+        """Called by the hub under its lock."""
+        if self._watches_partition:
+            self._put(ProcessNotice(kind="due", process_id=process_id, partition=0, due_at_ms=due_at_ms))
 
     def hear_for(self, kind: NoticeKind, process_id: str, owner: LeaseOwnerIdentity) -> None:
         """Called by the hub under its lock."""

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from lash_core.errors import LashError, LeaseLostError
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import NEVER, Holding, RegistryState, Row, may_be_offered, may_run_again
+from lash_core.memory_store.row import NEVER, Holding, Row, may_be_offered, may_run_again
+from lash_core.memory_store.state import RegistryState
 from lash_core.model.audit import AuditKind
+from lash_core.model.facts import ProcessStarted
 from lash_core.model.ids import check_lease_ttl
 from lash_core.model.lease import (
     Acquired,
@@ -126,7 +128,7 @@ class LeaseOperations(RegistryPart):
             # A repeat of the release that ended this very lease is done already.
             if row.released_token != item.lease.lease_token:
                 self._state.require_live_holding(row, item.lease)
-                release(self._state, row, item.reason)
+                release(self._state, row, item.reason, item.first_started)
         except LashError as error:
             return BatchOutcome(process_id=process_id, error=error)
         return BatchOutcome(process_id=process_id)
@@ -178,21 +180,29 @@ def give_lease(
     return lease
 
 
-def release(state: RegistryState, row: Row, reason: ReleaseReason) -> None:
+def release(state: RegistryState, row: Row, reason: ReleaseReason, first_started: ProcessStarted | None = None) -> None:
     """Give a row back before its end.
 
-    What was marked since the claim makes it due at once, so that no event is slept through.
+    What was marked since the run last looked, else since the claim, makes it due at once: no event is slept through.
     """
-    marked = row.marked
-    if row.holding is not None:
-        row.released_token = row.holding.lease.lease_token
-    state.let_go(row, declined=reason.kind == "declined")
+    marked = str(row.mark_count) != (reason.marks_seen or "0")
+    give_back(state, row, declined=reason.kind == "declined")
     if row.record.is_terminal:
         return
+    row.parked = reason.kind == "parked"
+    if first_started is not None and row.record.first_started is None:
+        state.touch(row, first_started=first_started, updated_at_ms=state.clock.now_ms())
     if reason.kind in _RELEASE_AUDIT:
         state.note(row, _RELEASE_AUDIT[reason.kind], detail=reason.detail)
     now_ms = state.clock.now_ms()
     state.schedule(row, now_ms if marked and may_be_offered(row.record) else _due_after_release(row, reason, now_ms))
+
+
+def give_back(state: RegistryState, row: Row, *, declined: bool = False) -> None:
+    """End a row's lease by its holder's wish; a repeat of it is known by the token."""
+    if row.holding is not None:
+        row.released_token = row.holding.lease.lease_token
+    state.let_go(row, declined=declined)
 
 
 def _due_after_release(row: Row, reason: ReleaseReason, now_ms: int) -> float:

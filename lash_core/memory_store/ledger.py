@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from lash_core.errors import AlreadyTerminalError, LimitExceededError, ReplayKeyConflictError
-from lash_core.memory_store.state import NEVER, RegistryState, Row, may_run_again
+from lash_core.memory_store.row import Row
+from lash_core.memory_store.state import RegistryState
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.completion import cancelled_before_start
 from lash_core.model.disposition import RecoveryDisposition
@@ -152,17 +153,11 @@ def _react(
             state.mark(row, "cancel" if cancel and claimable else "signal")
     elif claimable and cancel and row.record.attempt == 0:
         _end_before_start(state, row, request, event.occurred_at_ms)
-    elif claimable and row.due_ms > event.occurred_at_ms and (cancel or _waits_for_event(row)):
-        state.schedule(row, event.occurred_at_ms)
-
-
-def _waits_for_event(row: Row) -> bool:
-    """True for a parked row: the event may be what it waits for.
-
-    A row that is merely due later, stands back after deaths, or waits for a person is not woken by an event.
-    """
-    parked = row.record.attempt > 0 and (row.due_ms == NEVER or row.record.wait is not None)
-    return parked and may_run_again(row.record)
+    elif claimable and cancel:
+        if row.due_ms > event.occurred_at_ms:
+            state.schedule(row, event.occurred_at_ms)
+    else:
+        state.tell(row)
 
 
 def _record_cancel(row: Row, request: ProcessEventAppendRequest, event: ProcessEvent) -> None:

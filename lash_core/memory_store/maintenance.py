@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lash_core.memory_store.part import RegistryPart
 from lash_core.memory_store.reads import decode_cursor
@@ -27,6 +27,18 @@ class MaintenanceOperations(RegistryPart):
     def earliest_cursor(self, cursors: Sequence[ChangeCursor]) -> ChangeCursor | None:
         """The lowest of these positions, None for none."""
         return min(cursors, key=decode_cursor, default=None)
+
+    def next_due_ms(self) -> Mapping[int, int]:
+        """The earliest due time after now of the only partition; empty when there is none."""
+        with self._state.lock:
+            due_ms = self._state.next_due_ms()
+        return {} if due_ms is None else {0: due_ms}
+
+    async def ready_at_ms(self, process_id: str) -> float | None:
+        """When a row that nobody holds may be claimed; infinite: something has to happen first; None: no such row."""
+        with self._state.lock:
+            row = self._state.rows.get(process_id)
+            return row.due_ms if row is not None and self._state.is_ready(row) else None
 
     async def deliver_outbox(self, *, min_age_ms: int, limit: int) -> int:
         """0: no step is left for another partition."""

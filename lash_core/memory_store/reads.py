@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from lash_core.errors import InvalidArgumentError, InvalidCursorError
 from lash_core.memory_store.detach import detached_record
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import Row
+from lash_core.memory_store.row import Row
 from lash_core.model.audit import AuditEntry
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.process_filter import ProcessFilter

@@ -12,6 +12,7 @@ from lash_core.memory_store.leases import LeaseOperations
 from lash_core.memory_store.maintenance import MaintenanceOperations
 from lash_core.memory_store.reads import ReadOperations
 from lash_core.memory_store.retention import RetentionOperations
+from lash_core.memory_store.run_waits import RunWaitOperations
 from lash_core.memory_store.start import StartOperations
 from lash_core.memory_store.state import RefreshedEnvironments, RegistryState
 from lash_core.memory_store.waits import WaitOperations
@@ -32,11 +33,12 @@ class MemoryProcessRegistry(
     LeaseOperations,
     ClaimOperations,
     FactOperations,
+    RunWaitOperations,
     RetentionOperations,
     MaintenanceOperations,
     ContractNames,
 ):
-    """``ProcessRegistry`` and ``ProcessMaintenance`` in memory; lost with the OS process.
+    """``ProcessRegistry``, ``ProcessMaintenance`` and ``ProcessRunWaits`` in memory; lost with the OS process.
 
     Every operation is atomic and may be called from any event loop and any thread.
 
@@ -63,6 +65,11 @@ class MemoryProcessRegistry(
             clock or SystemClock(), limits or Limits(), process_table, session_store_factory, environments
         )
         self._durability_tier = durability_tier
+
+    @property
+    def state(self) -> RegistryState:
+        """What the registry knows; journal and promises of the same program stand with its rows, under its lock."""
+        return self._state
 
     def durability_tier(self) -> DurabilityTier:
         """``inline`` unless told otherwise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lash_core.memory_store.part import RegistryPart
 from lash_core.memory_store.reads import decode_cursor
-from lash_core.memory_store.state import Row
+from lash_core.memory_store.row import Row
 from lash_core.model.environment import process_env_session_id, process_turn_session_id
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.reports import ChangeCursor, PruneReport

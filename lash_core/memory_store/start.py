@@ -3,18 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lash_core.errors import ExternalRefConflictError, LashError, RegistrationConflictError
 from lash_core.memory_store.detach import detached_record
 from lash_core.memory_store.grants import store_grant
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import NEVER, Row
+from lash_core.memory_store.row import NEVER, Row
+from lash_core.memory_store.state import RegistryState
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import ProcessExternalRef, ProcessHandleDescriptor
 from lash_core.model.record import ProcessRecord, new_record
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import SessionScope
 from lash_core.store.process_batches import RegisterOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStart:
+    """A checked registration with its hash, and the handle that goes with it."""
+
+    registration: ProcessRegistration
+    registration_hash: str
+    grant_to: SessionScope | None
+    descriptor: ProcessHandleDescriptor
+
+
+def prepare_start(
+    state: RegistryState,
+    registration: ProcessRegistration,
+    grant_to: SessionScope | None,
+    descriptor: ProcessHandleDescriptor | None,
+) -> PreparedStart:
+    """Check a start before the lock is taken.
+
+    Raises:
+        InvalidRegistrationError, InvalidJsonError, LimitExceededError.
+    """
+    registration = registration.validated()
+    registration.check_size(state.limits)
+    scope = grant_to.validated() if grant_to is not None else None
+    state.refresh_environment(registration.env_ref)
+    return PreparedStart(registration, registration.registration_hash, scope, descriptor or ProcessHandleDescriptor())
+
+
+def start_row(state: RegistryState, start: PreparedStart) -> tuple[Row, bool]:
+    """Insert the row with its grant, or find the one of equal hash; True when it is new. Called under the lock.
+
+    Raises:
+        RegistrationConflictError: the id has other content; nothing was written.
+    """
+    registration = start.registration
+    row = state.rows.get(registration.id)
+    created = row is None
+    if row is None:
+        row = _insert(state, registration.model_copy(deep=True), start.registration_hash)
+    elif row.record.registration_hash != start.registration_hash:
+        raise RegistrationConflictError(
+            registration.id, existing_hash=row.record.registration_hash, new_hash=start.registration_hash
+        )
+    if start.grant_to is not None:
+        store_grant(state, start.grant_to, registration.id, start.descriptor)
+    return row, created
+
+
+def _insert(state: RegistryState, registration: ProcessRegistration, registration_hash: str) -> Row:
+    now_ms = state.clock.now_ms()
+    row = Row(record=new_record(registration, registration_hash, now_ms))
+    state.rows[registration.id] = row
+    state.touch(row)
+    due_ms = now_ms if row.record.due_at_ms is None else row.record.due_at_ms
+    external = registration.disposition is RecoveryDisposition.EXTERNALLY_OWNED
+    state.schedule(row, NEVER if external else due_ms)
+    return row
 
 
 class StartOperations(RegistryPart):
@@ -48,34 +109,10 @@ class StartOperations(RegistryPart):
         grant_to: SessionScope | None,
         descriptor: ProcessHandleDescriptor | None,
     ) -> tuple[ProcessRecord, bool]:
-        registration = registration.validated()
-        registration.check_size(self._state.limits)
-        scope = grant_to.validated() if grant_to is not None else None
-        registration_hash = registration.registration_hash
-        self._state.refresh_environment(registration.env_ref)
+        start = prepare_start(self._state, registration, grant_to, descriptor)
         with self._state.lock:
-            row = self._state.rows.get(registration.id)
-            created = row is None
-            if row is None:
-                row = self._insert(registration.model_copy(deep=True), registration_hash)
-            elif row.record.registration_hash != registration_hash:
-                raise RegistrationConflictError(
-                    registration.id, existing_hash=row.record.registration_hash, new_hash=registration_hash
-                )
-            if scope is not None:
-                store_grant(self._state, scope, registration.id, descriptor or ProcessHandleDescriptor())
+            row, created = start_row(self._state, start)
             return detached_record(row.record), created
-
-    def _insert(self, registration: ProcessRegistration, registration_hash: str) -> Row:
-        state = self._state
-        now_ms = state.clock.now_ms()
-        row = Row(record=new_record(registration, registration_hash, now_ms))
-        state.rows[registration.id] = row
-        state.touch(row)
-        due_ms = now_ms if row.record.due_at_ms is None else row.record.due_at_ms
-        external = registration.disposition is RecoveryDisposition.EXTERNALLY_OWNED
-        state.schedule(row, NEVER if external else due_ms)
-        return row
 
     async def set_external_ref(self, process_id: str, external_ref: ProcessExternalRef) -> ProcessRecord:
         """Name the process in another system; the first assignment sticks."""

@@ -6,86 +6,23 @@ So every operation is one atomic unit, on one event loop as well as between thre
 
 from __future__ import annotations
 
-import heapq
-import math
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from lash_core.clock import Clock
 from lash_core.errors import InvalidArgumentError, LeaseLostError, StoreBehindError, UnknownProcessError
 from lash_core.memory_store.hub import ChangeHub, NoticeHub
-from lash_core.model.audit import AUDIT_ENTRIES_MAX, AuditEntry, AuditKind
-from lash_core.model.disposition import RecoveryDisposition
-from lash_core.model.event import ProcessEvent
+from lash_core.memory_store.ready_queues import ReadyQueues
+from lash_core.memory_store.row import NEVER, DeathEvidence, Holding, Mark, Row, waits_for_something
+from lash_core.memory_store.scope_state import ScopeState
+from lash_core.model.audit import AuditEntry, AuditKind
 from lash_core.model.facts import ProcessHandleGrant
 from lash_core.model.lease import ProcessLease
 from lash_core.model.limits import Limits
-from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
-from lash_core.model.record import ProcessRecord
-from lash_core.model.reports import ProcessSegmentHandover
+from lash_core.model.owner import ProcessTable
 from lash_core.store.session_store import SessionStoreFactory
-
-NEVER = math.inf
-"""Due time of a row that has nothing to do until something happens."""
-
-
-Mark = Literal["cancel", "signal"]
-DeathEvidence = Literal["expired", "provably_dead"]
-
-
-@dataclass(slots=True)
-class Holding:
-    """A lease on a row. ``claimant`` asked for it: the worker's own identity when it was taken in a batch."""
-
-    lease: ProcessLease
-    claimant: LeaseOwnerIdentity
-
-
-@dataclass(slots=True)
-class Row:
-    """One process with everything it owns.
-
-    ``due_ms`` counts only while the row is running and not held. ``death_writes`` is the number of fenced writes at
-    the last death. ``marks`` are what happened since the holder's last renewal, cancels and other events; ``marked``
-    says that anything did since its claim.
-    """
-
-    record: ProcessRecord
-    change_sequence: int = 0
-    events: list[ProcessEvent] = field(default_factory=list[ProcessEvent])
-    replay: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
-    log_bytes: int = 0
-    acknowledged_wakes: set[int] = field(default_factory=set[int])
-    handovers: dict[int, ProcessSegmentHandover] = field(default_factory=dict[int, ProcessSegmentHandover])
-    audit: deque[AuditEntry] = field(default_factory=lambda: deque(maxlen=AUDIT_ENTRIES_MAX))
-    holding: Holding | None = None
-    due_ms: float = NEVER
-    death_writes: int = 0
-    released_token: str = ""
-    marks: set[Mark] = field(default_factory=set["Mark"])
-    marked: bool = False
-
-    def update(self, **facts: Any) -> None:
-        """Replace fields of the record."""
-        self.record = self.record.model_copy(update=facts)
-
-    def accept_fenced_write(self) -> None:
-        """Count a write made under a lease. From here on a repeat of an earlier release is no longer known as one."""
-        self.update(fenced_writes=self.record.fenced_writes + 1)
-        self.released_token = ""
-
-    def checkpoint(self) -> Row:
-        """A copy of the log and the facts, to go back to when a later event of one unit is refused."""
-        return replace(self, events=list(self.events), replay=dict(self.replay), marks=set(self.marks))
-
-    def restore(self, saved: Row) -> None:
-        """Go back to a checkpoint. Waiters that were told already read again and find nothing new."""
-        for name in ("record", "change_sequence", "events", "replay", "log_bytes", "due_ms", "marks", "marked"):
-            setattr(self, name, getattr(saved, name))
 
 
 class RefreshedEnvironments(Protocol):
@@ -126,7 +63,9 @@ class RegistryState:
         self.grants: dict[tuple[str, str, str], ProcessHandleGrant] = {}
         self.changes = ChangeHub(self.lock)
         self.notices = NoticeHub(self.lock, limits.notices_max)
-        self._ready: dict[str, list[tuple[float, str]]] = {}
+        self.scopes = ScopeState()
+        self.scope_changes = ChangeHub(self.lock)
+        self._ready = ReadyQueues(self.rows)
         self._last_fence = 0
         self._last_change = 0
 
@@ -170,26 +109,27 @@ class RegistryState:
     # -- the ready queues ------------------------------------------------------------------------
 
     def schedule(self, row: Row, due_ms: float) -> None:
-        """Say when a running, unheld row may be claimed; tells workers when that is now."""
+        """Say when a running, unheld row may be claimed; tells workers when that is now, or before all others."""
         row.due_ms = due_ms
         if due_ms == NEVER:
             return
-        heapq.heappush(self._ready.setdefault(row.record.queue, []), (due_ms, row.record.id))
+        is_first = self._ready.put(row)
         if due_ms <= self.clock.now_ms():
             self.notices.ready(row.record.id)
+        elif is_first:
+            self.notices.due(row.record.id, int(due_ms))
 
     def take_due(self, queue: str, now_ms: int) -> Iterator[Row]:
-        """Due rows of a queue, oldest first; each is the caller's to hold. Entries that rows have left are dropped."""
-        heap = self._ready.get(queue, [])
-        while heap and heap[0][0] <= now_ms:
-            due_ms, process_id = heapq.heappop(heap)
-            row = self.rows.get(process_id)
-            if row is not None and self.is_ready(row) and row.due_ms == due_ms and row.record.queue == queue:
-                yield row
+        """Due rows of a queue, oldest first; each is the caller's to hold."""
+        return self._ready.take(queue, now_ms)
+
+    def next_due_ms(self) -> int | None:
+        """The earliest due time after now, of any queue."""
+        return self._ready.next_after(self.clock.now_ms())
 
     def is_ready(self, row: Row) -> bool:
         """True for a row that stands in its queue: running and not held."""
-        return row.holding is None and not row.record.is_terminal
+        return row.is_ready
 
     # -- leases ----------------------------------------------------------------------------------
 
@@ -205,7 +145,8 @@ class RegistryState:
         """
         row.holding = None
         row.marks.clear()
-        row.marked = False
+        row.mark_count = 0
+        row.parked = False
         self.held.pop(row.record.id, None)
         if not declined and not row.record.is_terminal:
             row.update(attempt=row.record.attempt + 1)
@@ -214,8 +155,28 @@ class RegistryState:
         """Tell the holder of a row that something happened to it; the next renewal hands the mark back."""
         if row.holding is not None:
             row.marks.add(mark)
-            row.marked = True
+            row.mark_count += 1
             self.notices.holder(mark, row.record.id, row.holding.lease.owner)
+
+    def tell(self, row: Row) -> None:
+        """Something happened that may end a wait of the row's run: its holder hears of it, a parked row is due now.
+
+        A row that is merely due later, stands back after deaths, or waits for a person is left alone.
+        """
+        if row.holding is not None:
+            self.mark(row, "signal")
+        elif waits_for_something(row) and row.due_ms > self.clock.now_ms():
+            self.schedule(row, self.clock.now_ms())
+
+    def tell_watchers(self, row: Row) -> None:
+        """Tell those who watch a row of its end, once. Called when the unit that ended it stands."""
+        if not row.record.is_terminal:
+            return
+        watchers, row.watchers = row.watchers, ()
+        for watcher_id in watchers:
+            watcher = self.rows.get(watcher_id)
+            if watcher is not None:
+                self.tell(watcher)
 
     def live_holding(self, row: Row) -> Holding | None:
         """The row's lease when it has not expired."""
@@ -269,14 +230,3 @@ class RegistryState:
             incarnation_id=lease.owner.incarnation_id,
             **taken_by,
         )
-
-
-def may_be_offered(record: ProcessRecord) -> bool:
-    """False for an externally owned row: only an abandon request gives a worker something to do with it."""
-    return record.disposition is not RecoveryDisposition.EXTERNALLY_OWNED or record.abandon_request is not None
-
-
-def may_run_again(record: ProcessRecord) -> bool:
-    """False for rows that wait for evidence or a person: externally owned ones, and started owner-bound ones."""
-    started = record.disposition is RecoveryDisposition.OWNER_BOUND and record.first_started is not None
-    return may_be_offered(record) and (not started or record.abandon_request is not None)

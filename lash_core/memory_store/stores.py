@@ -10,6 +10,8 @@ from lash_core.errors import InvalidArgumentError
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.memory_store.directory import MemoryFleetDirectory
+from lash_core.memory_store.effect_journal import MemoryEffectJournal
+from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
 from lash_core.memory_store.session_store import MemorySessionStoreFactory
 from lash_core.memory_store.triggers import MemoryTriggerStore
@@ -49,6 +51,8 @@ class InMemoryStores:
             session_store_factory=self.session_store_factory,
             environments=self.env_store,
         )
+        self.effect_journal = MemoryEffectJournal(self.process_registry)
+        self.promises = MemoryPromiseStore(self.process_registry)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
         self.content_roots: tuple[ContentRoots, ...] = (
             RegistryRoots(self.process_registry),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lash_core.memory_store.detach import detached_event, detached_record
 from lash_core.memory_store.part import RegistryPart
-from lash_core.memory_store.state import Row
+from lash_core.memory_store.row import Row
 from lash_core.model.event import ProcessEvent
 from lash_core.model.record import ProcessRecord
 
