@@ -68,6 +68,30 @@ class HandleNotGrantedError(PluginSessionError):
         self.agent_frame_id = agent_frame_id
 
 
+class HandleNotVisibleError(PluginSessionError):
+    """A scope asks about a process that it has no handle on, or, for a signal, no live one."""
+
+    code = "handle_not_visible"
+
+    def __init__(self, process_id: str) -> None:
+        super().__init__(
+            f"process handle `{process_id}` is not live or visible in this session",
+            field="process_id",
+            value=process_id,
+            process_id=process_id,
+        )
+
+
+class UnknownSessionError(PluginSessionError):
+    """No session of that id."""
+
+    code = "unknown_session"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"unknown session `{session_id}`", field="session_id", value=session_id)
+        self.session_id = session_id
+
+
 class ReplayKeyConflictError(PluginSessionError):
     """The replay key exists for this process with other content."""
 
@@ -139,6 +163,12 @@ class TerminalProcessError(PluginSessionError):
     """The operation is refused on a terminal row (abandon request, wait state)."""
 
     code = "terminal_process"
+
+
+class NotRetryableError(PluginSessionError):
+    """A retry was asked for a process that has not ended, has a retry under way, or has succeeded."""
+
+    code = "not_retryable"
 
 
 class CompletionAuthorityError(PluginSessionError):

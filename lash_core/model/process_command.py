@@ -5,6 +5,7 @@ A command names its effect (``effect_id``) and gives the arguments by which a re
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from lash_core.errors import InvalidArgumentError
 from lash_core.model.base import Model
-from lash_core.model.canonical_json import sha256_hex
+from lash_core.model.canonical_json import canonical_json, sha256_hex
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.ids import check_signal_name
@@ -218,11 +219,14 @@ class SignalProcess(ProcessCommand):
 
         Raises:
             InvalidArgumentError: not a signal name (contract 1.5), or a blank ``signal_id``.
+            InvalidJsonError: the payload is not canonical JSON.
         """
         check_signal_name(signal_name)
         if not signal_id.strip():
             raise InvalidArgumentError("a signal id must be a non-empty string", field="signal_id", value=signal_id)
-        request = ProcessEventAppendRequest.signal(process_id, signal_name, payload, signal_id=signal_id)
+        # As the log keeps it: whoever resolves a wait with it and whoever reads the log see the same value.
+        plain = json.loads(canonical_json(payload, field="payload"))
+        request = ProcessEventAppendRequest.signal(process_id, signal_name, plain, signal_id=signal_id)
         return cls(process_id, signal_name, signal_id, request=request)
 
     @property

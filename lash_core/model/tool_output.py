@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from lash_core.model.await_output import (
     ABANDON_MESSAGES,
@@ -54,6 +54,13 @@ class ToolCancelled(Model):
 
 
 AnyToolOutput = Annotated[ToolSuccess | ToolFailure | ToolCancelled, Field(discriminator="type")]
+
+_OUTPUT: TypeAdapter[AnyToolOutput] = TypeAdapter(AnyToolOutput)
+
+
+def tool_output_of(value: JsonValue) -> AnyToolOutput:
+    """The output of its JSON. Raises: ValidationError: it is none."""
+    return _OUTPUT.validate_python(value)
 
 
 def to_tool_output(output: AnyAwaitOutput) -> AnyToolOutput:

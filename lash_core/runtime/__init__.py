@@ -9,9 +9,13 @@ if TYPE_CHECKING:
     from lash_core.model.execution_scope import EffectScope, ExecutionScope
     from lash_core.model.scope import ProcessScope, SessionScope
     from lash_core.runtime.cancellation import CancellationToken
+    from lash_core.runtime.context_state import ProcessEventContext
+    from lash_core.runtime.engine_context import execution_context_of_run
+    from lash_core.runtime.execution_context import RuntimeExecutionContext
     from lash_core.runtime.host_config import RuntimeHostConfig
     from lash_core.runtime.inline_effects import InlineEffectController, InlineEffectHost, ScopedEffectController
     from lash_core.runtime.lash_runtime import LashRuntime, ParkedSession, RuntimeEnvironment, RuntimeSessionState
+    from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
     from lash_core.runtime.plugins import (
         PluginFactory,
         PluginHost,
@@ -20,20 +24,34 @@ if TYPE_CHECKING:
         PluginStack,
         SessionPlugin,
     )
+    from lash_core.runtime.process_cancel import DefaultProcessCancelAbility, ProcessCancelAbility, ProcessCancelRequest
     from lash_core.runtime.process_context import ProcessContext
     from lash_core.runtime.process_engine import EngineRun, ProcessEngine, ProcessEngineRegistry
     from lash_core.runtime.process_execution_context import ProcessExecutionContext
+    from lash_core.runtime.process_op_scope import ProcessOpScope
     from lash_core.runtime.process_runner import ProcessRunner
+    from lash_core.runtime.process_service import ProcessCancelSummary, ProcessService
+    from lash_core.runtime.process_start import ChecksStarts, ProcessStarts
+    from lash_core.runtime.registry_process_service import RegistryProcessService
     from lash_core.runtime.residency import Residency
     from lash_core.runtime.run_lease import RunLease
     from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
     from lash_core.runtime.runtime_errors import DurableStoreFacet
+    from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
     from lash_core.runtime.tool_registry import ToolRegistry
-    from lash_core.runtime.tools import Tool, ToolContext
+    from lash_core.runtime.tools import Tool, ToolContext, ToolPrepared
+    from lash_core.runtime.turn_context import (
+        ProtocolTurnExtensionHandle,
+        RuntimeNamedPhase,
+        RuntimeTurnPhaseProbe,
+        TurnContext,
+    )
     from lash_core.store.effect_host import EffectHost, RuntimeEffectController
 
 __all__ = [
     "CancellationToken",
+    "ChecksStarts",
+    "DefaultProcessCancelAbility",
     "DurableStoreFacet",
     "EffectHost",
     "EffectScope",
@@ -49,33 +67,57 @@ __all__ = [
     "PluginLifecycleEvent",
     "PluginSession",
     "PluginStack",
+    "ProcessCancelAbility",
+    "ProcessCancelRequest",
+    "ProcessCancelSummary",
     "ProcessContext",
     "ProcessEngine",
     "ProcessEngineRegistry",
+    "ProcessEventContext",
     "ProcessExecutionContext",
+    "ProcessOpScope",
     "ProcessRunner",
     "ProcessScope",
+    "ProcessService",
+    "ProcessStarts",
+    "ProcessWaitCancelledError",
+    "ProtocolTurnExtensionHandle",
+    "RegistryProcessService",
     "Residency",
     "RunLease",
     "RuntimeEffectController",
+    "RuntimeEffectLocalExecutor",
     "RuntimeEnvironment",
+    "RuntimeExecutionContext",
     "RuntimeHostConfig",
+    "RuntimeNamedPhase",
     "RuntimeSessionState",
+    "RuntimeTurnPhaseProbe",
     "ScopedEffectController",
     "SessionPlugin",
     "SessionScope",
     "Tool",
+    "ToolCatalog",
     "ToolContext",
+    "ToolDispatchContext",
+    "ToolPrepared",
     "ToolRegistry",
+    "ToolTriggerOutcomeBuffer",
+    "TurnContext",
+    "execution_context_of_run",
 ]
 
 _HOMES = {
     "lash_core.model.execution_scope": ("EffectScope", "ExecutionScope"),
     "lash_core.model.scope": ("ProcessScope", "SessionScope"),
     "lash_core.runtime.cancellation": ("CancellationToken",),
+    "lash_core.runtime.context_state": ("ProcessEventContext",),
+    "lash_core.runtime.engine_context": ("execution_context_of_run",),
+    "lash_core.runtime.execution_context": ("RuntimeExecutionContext",),
     "lash_core.runtime.host_config": ("RuntimeHostConfig",),
     "lash_core.runtime.inline_effects": ("InlineEffectController", "InlineEffectHost", "ScopedEffectController"),
     "lash_core.runtime.lash_runtime": ("LashRuntime", "ParkedSession", "RuntimeEnvironment", "RuntimeSessionState"),
+    "lash_core.runtime.local_executors": ("ProcessWaitCancelledError", "RuntimeEffectLocalExecutor"),
     "lash_core.runtime.plugins": (
         "PluginFactory",
         "PluginHost",
@@ -84,16 +126,28 @@ _HOMES = {
         "PluginStack",
         "SessionPlugin",
     ),
+    "lash_core.runtime.process_cancel": ("DefaultProcessCancelAbility", "ProcessCancelAbility", "ProcessCancelRequest"),
     "lash_core.runtime.process_context": ("ProcessContext",),
     "lash_core.runtime.process_engine": ("EngineRun", "ProcessEngine", "ProcessEngineRegistry"),
     "lash_core.runtime.process_execution_context": ("ProcessExecutionContext",),
+    "lash_core.runtime.process_op_scope": ("ProcessOpScope",),
     "lash_core.runtime.process_runner": ("ProcessRunner",),
+    "lash_core.runtime.process_service": ("ProcessCancelSummary", "ProcessService"),
+    "lash_core.runtime.process_start": ("ChecksStarts", "ProcessStarts"),
+    "lash_core.runtime.registry_process_service": ("RegistryProcessService",),
     "lash_core.runtime.residency": ("Residency",),
     "lash_core.runtime.run_lease": ("RunLease",),
     "lash_core.runtime.runtime_builder": ("EmbeddedRuntimeBuilder",),
     "lash_core.runtime.runtime_errors": ("DurableStoreFacet",),
+    "lash_core.runtime.tool_dispatch": ("ToolCatalog", "ToolDispatchContext", "ToolTriggerOutcomeBuffer"),
     "lash_core.runtime.tool_registry": ("ToolRegistry",),
-    "lash_core.runtime.tools": ("Tool", "ToolContext"),
+    "lash_core.runtime.tools": ("Tool", "ToolContext", "ToolPrepared"),
+    "lash_core.runtime.turn_context": (
+        "ProtocolTurnExtensionHandle",
+        "RuntimeNamedPhase",
+        "RuntimeTurnPhaseProbe",
+        "TurnContext",
+    ),
     "lash_core.store.effect_host": ("EffectHost", "RuntimeEffectController"),
 }
 

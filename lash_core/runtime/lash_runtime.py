@@ -17,6 +17,7 @@ from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.tool_state import PluginSessionSnapshot, ToolState
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.plugins import PluginHost, PluginLifecycleEvent, PluginSession
+from lash_core.runtime.process_engine import ProcessEngineRegistry
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import ToolContext
@@ -126,6 +127,16 @@ class LashRuntime:
     def host(self) -> RuntimeHostConfig:
         """Effects and stores of the host."""
         return self._parts.runtime_host
+
+    @property
+    def session_store_factory(self) -> SessionStoreFactory | None:
+        """Opens the stores of other sessions; None where there are none."""
+        return self._parts.session_store_factory
+
+    @property
+    def process_engines(self) -> ProcessEngineRegistry | None:
+        """The engines of this program's plugins."""
+        return None if self._parts.plugin_host is None else self._parts.plugin_host.process_engines
 
     @classmethod
     async def from_environment(

@@ -6,15 +6,11 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from lash_core.client_enqueue import KindResolver
 from lash_core.errors import (
     LashError,
-    LeaseLostError,
     MissingEnvironmentError,
-    OutcomeUnknownError,
     PluginSessionError,
-    StoreBehindError,
-    StoreRefusedError,
-    StoreUnreachableError,
 )
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.model.effect import (
@@ -35,6 +31,7 @@ from lash_core.model.session import SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess, from_tool_output
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
+from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.plugins import PluginHost
 from lash_core.runtime.process_engine import EngineRun, RuntimeBuilder
@@ -52,7 +49,7 @@ TOOL_FAILED = "process_tool_failed"
 PROCESS_FAILED = "process_failed"
 SESSION_TURN_NOT_AVAILABLE = "process_session_turn_not_available"
 
-RUN_ERRORS = (LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError)
+RUN_ERRORS = STORE_ERRORS
 """Not the process's fault: the worker retries, gives the lease back or has lost it (decision 29)."""
 
 _TOOL_OUTPUTS = {"success": ToolSuccess, "failure": ToolFailure, "cancelled": ToolCancelled}
@@ -93,10 +90,18 @@ class ProcessParts(Protocol):
 
 
 class ProcessRunner:
-    """Runs processes on one host's parts. Keeps no state between runs."""
+    """Runs processes on one host's parts. Keeps no state between runs but the manifests it read."""
 
     def __init__(self, parts: ProcessParts) -> None:
         self._parts = parts
+        self._kinds: KindResolver | None = None
+
+    @property
+    def kinds(self) -> KindResolver:
+        """Finds the manifests of children's kinds: this host's apps, then the directory. Raises: SettingsError."""
+        if self._kinds is None:
+            self._kinds = KindResolver(self._parts.runtime_host.directory, self._parts.plugin_host)
+        return self._kinds
 
     async def run_process(
         self,
@@ -122,6 +127,7 @@ class ProcessRunner:
             scoped_effect_controller,
             builder,
         )
+        run.find_kinds = lambda: self.kinds
         try:
             match registration.input:
                 case EngineInput(kind=kind):
@@ -223,6 +229,7 @@ async def _run_tool_call(call: PreparedToolCall, run: EngineRun) -> AnyAwaitOutp
         call_id=call.call_id,
         process_id=run.process_id,
         cancellation=run.cancellation,
+        prepared_payload=call.prepared_payload,
     )
 
     async def attempt(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:

@@ -21,6 +21,7 @@ class ToolContext:
         attempt: from 1.
         process_id: the process that runs the call, or None.
         cancellation: fired when the call is to end.
+        prepared_payload: what the tool's own preparation left for the call, or None.
     """
 
     session_id: str
@@ -28,6 +29,7 @@ class ToolContext:
     attempt: int = 1
     process_id: str | None = None
     cancellation: CancellationToken = field(default_factory=CancellationToken)
+    prepared_payload: JsonValue = None
 
     @property
     def cancelled(self) -> bool:
@@ -35,7 +37,18 @@ class ToolContext:
         return self.cancellation.cancelled
 
 
+@dataclass(frozen=True, slots=True)
+class ToolPrepared:
+    """A call that is ready to run in a process of its own: its arguments, and what the call is to know beside them."""
+
+    args: JsonValue
+    payload: JsonValue = None
+
+
 ToolFunction = Callable[[ToolContext, JsonValue], Awaitable[AnyToolOutput]]
+
+ToolPreparation = Callable[[ToolContext, JsonValue], Awaitable[ToolPrepared | AnyToolOutput]]
+"""Runs before a tool is started as a process. An output is the answer already: no process is started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +57,4 @@ class Tool:
 
     manifest: ToolManifest
     call: ToolFunction
+    prepare: ToolPreparation | None = None

@@ -1,0 +1,38 @@
+"""Streams of what a turn does, and pokes of who works off a session's queue: hints, whose failures change nothing."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+
+from lash_core.model.turn_activity import TurnActivity, TurnEvent
+
+_log = logging.getLogger(__name__)
+
+TurnEventSender = Callable[[TurnActivity], Awaitable[None]]
+"""Takes one activity; ``asyncio.Queue.put`` is one. A full bounded queue holds the turn back."""
+
+QueuedWorkPoke = Callable[[str], Awaitable[None]]
+"""Called with a session id: work waits in its queue."""
+
+
+async def send_turn_activity(sender: TurnEventSender | None, correlation_id: str, event: TurnEvent) -> None:
+    """Send one event; nobody has to listen, and a listener that fails is logged."""
+    if sender is None:
+        return
+    activity = TurnActivity(id=str(uuid.uuid4()), correlation_id=correlation_id, event=event)
+    try:
+        await sender(activity)
+    except Exception:  # noqa: BLE001 - a listener is the host's code
+        _log.exception("a turn activity found no listener")
+
+
+async def poke_queued_work(poke: QueuedWorkPoke | None, session_id: str) -> None:
+    """Say that a session has work; a failure is logged: the work is in its queue whatever happens here."""
+    if poke is None:
+        return
+    try:
+        await poke(session_id)
+    except Exception:  # noqa: BLE001 - the poke is the host's code
+        _log.exception("session %s could not be poked", session_id)
