@@ -131,6 +131,8 @@ def _row_keys(keys: PartitionKeys, process_id: str) -> list[tuple[str, str]]:
         ("controls", keys.control(process_id)),
         ("events", keys.events(process_id)),
         ("journals", keys.journal(process_id)),
+        ("journals", keys.blobs(process_id)),
+        ("promises", keys.promises(process_id)),
         ("audit", keys.audit(process_id)),
     ]
 

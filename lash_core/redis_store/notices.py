@@ -1,9 +1,9 @@
 """Notices over sharded channels: hints that make the fleet prompt (DESIGN 3.3 rule 10).
 
 Scripts ring the channel ``T:n`` when a queue of a partition had no due row or gets one that becomes due before all
-others, and ``T:to:<owner digest>`` when something happened to a leased row. A message can be lost with its connection, so
-every (re)connection is told as ``resync``: read state instead. What stays bounded in the stream ``T:n`` is the record of
-the last notices.
+others, and ``T:to:<owner digest>`` when something happened to a leased row. A message can be lost with its connection,
+so every (re)connection is told as ``resync``: read state instead. What stays bounded in the stream ``T:n`` is the
+record of the last notices.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ for _, key in ipairs(KEYS) do lash_declared[key] = true end
 local lash_no_key = { TIME = true, INFO = true, SPUBLISH = true }
 local lash_all_keys = { DEL = true, EXISTS = true, UNLINK = true }
 local lash_one_key = {}
-for _, name in ipairs({ 'GET', 'SET', 'GETRANGE', 'SETRANGE', 'HGET', 'HMGET', 'HGETALL', 'HSET', 'HSETNX', 'HDEL', 'HEXISTS', 'HLEN', 'HKEYS',
-  'HVALS', 'HINCRBY', 'LINDEX', 'LLEN', 'LPOS', 'LRANGE', 'LREM', 'LTRIM', 'LSET', 'LPUSH', 'RPUSH', 'RPOP', 'LPOP',
-  'SADD', 'SREM', 'SISMEMBER', 'SMEMBERS', 'SCARD', 'STRLEN', 'XADD', 'XDEL', 'XLEN', 'XRANGE', 'XTRIM', 'ZADD',
-  'ZCARD', 'ZCOUNT',
-  'ZMSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZSCORE', 'INCRBY', 'HSTRLEN', 'ZREMRANGEBYRANK', 'HSCAN' }) do
+for _, name in ipairs({ 'GET', 'SET', 'GETRANGE', 'SETRANGE', 'HGET', 'HMGET', 'HGETALL', 'HSET', 'HSETNX', 'HDEL',
+  'HEXISTS', 'HLEN', 'HKEYS', 'HVALS', 'HINCRBY', 'LINDEX', 'LLEN', 'LPOS', 'LRANGE', 'LREM', 'LTRIM', 'LSET', 'LPUSH',
+  'RPUSH', 'RPOP', 'LPOP', 'SADD', 'SREM', 'SISMEMBER', 'SMEMBERS', 'SCARD', 'STRLEN', 'XADD', 'XDEL', 'XLEN',
+  'XRANGE', 'XTRIM', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZMSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZSCORE', 'INCRBY',
+  'HSTRLEN', 'ZREMRANGEBYRANK', 'HSCAN' }) do
   lash_one_key[name] = true
 end
 local function lash_check(command, ...)

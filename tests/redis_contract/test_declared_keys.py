@@ -26,6 +26,7 @@ from lash_core.store.session_store import RuntimeCommit
 from lash_core.testing.conformance.process_registry import cases
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.declared_keys import PROLOGUE, checked_scripts
+from tests.redis_contract.run_effects import run_effects
 from tools.lua_headers import all_scripts
 
 ELSEWHERE: dict[str, str] = {}
@@ -81,6 +82,7 @@ async def _run_all(url: str, found: Traces) -> None:
                 await _run_directory(stores)
                 await _run_housekeeping(stores)
                 await _run_sessions(stores)
+                await run_effects(stores)
                 await _run_content(stores)
             found.expiring += await _expiring_keys(stores)
 
