@@ -226,15 +226,22 @@ class ProcessHandle:
         """Why the process is where it is. Raises: UnknownProcessError."""
         registry = self._registry
         record = await self.record()
-        lease, workers, now_ms, grace_until_ms, audit = await asyncio.gather(
+        lease, ready_at_ms, workers, now_ms, grace_until_ms, audit = await asyncio.gather(
             registry.get_process_lease(self.process_id),
+            registry.ready_at_ms(self.process_id),
             self._directory.list_workers(),
             registry.server_time_ms(),
             registry.grace_until_ms(),
             registry.audit_entries(self.process_id),
         )
         facts = WhyFacts(
-            record=record, lease=lease, workers=workers, now_ms=now_ms, grace_until_ms=grace_until_ms, audit=audit
+            record=record,
+            lease=lease,
+            workers=workers,
+            now_ms=now_ms,
+            grace_until_ms=grace_until_ms,
+            audit=audit,
+            ready_at_ms=ready_at_ms,
         )
         return explain(facts)
 

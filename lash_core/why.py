@@ -161,6 +161,9 @@ def _resting(facts: WhyFacts) -> Why | None:
 
 def _delayed(facts: WhyFacts) -> Why | None:
     due_ms = facts.record.due_at_ms
+    if facts.ready_at_ms is not None and math.isfinite(facts.ready_at_ms):
+        # Later than its own time after a decline or a death.
+        due_ms = int(facts.ready_at_ms)
     if due_ms is None or due_ms <= facts.now_ms:
         return None
     last = facts.audit[-1] if facts.audit else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError
@@ -57,6 +57,8 @@ class ProcessWorkDriver:
         self.releaser = Releaser(context.registry, context.metrics)
         self.executor = Executor(context, worker, self.slots, self.keeper, self.completer, self.releaser)
         self._accepting = True
+        self.on_claimed: Callable[[], None] | None = None
+        """Told after each claim of due rows: the store may know anew when the next ones are due."""
         # The store remembers a worker's last claim of a partition to make it safe to repeat: one claim at a time.
         self._claiming = asyncio.Lock()
         self._list_cursor: str | None = None
@@ -142,6 +144,8 @@ class ProcessWorkDriver:
             if unused:
                 self.slots.release(unused)
         self._take(claimed, sent_at_ms)
+        if self.on_claimed is not None:
+            self.on_claimed()
         return asked, len(claimed)
 
     def _take(

@@ -28,6 +28,7 @@ from lash_worker.services.outbox import OutboxLoop
 from lash_worker.services.reaper import Reaper
 from lash_worker.services.service import Service
 from lash_worker.services.takeover import Takeover
+from lash_worker.services.waker import Waker
 from lash_worker.services.watcher import Watcher
 from lash_worker.worker import DurableProcessWorker
 from lash_worker.worker_settings import WorkerSettings
@@ -86,6 +87,8 @@ class Supervisor:
         )
         self.claimer = Claimer(self.driver, self.view)
         self.watcher = Watcher(self.driver, self.claimer, self.view, registry)
+        self.waker = Waker(self.driver, self.claimer, self.view, registry)
+        self.watcher.on_due = self.waker.hear
         self.takeover = Takeover(self.driver, self.view, stores.directory)
         self.outbox = OutboxLoop(self.driver, self.view, registry)
         self.reaper = Reaper(self.driver, self.view, registry, stores.directory)
@@ -114,7 +117,7 @@ class Supervisor:
         await self._start_horses()
         await self._warn_of_namesake()
         await self.beat.start()
-        for service in (self.watcher, self.takeover, self.outbox, self.reaper, self.claimer):
+        for service in (self.watcher, self.waker, self.takeover, self.outbox, self.reaper, self.claimer):
             await service.start()
         _log.info(
             "worker %s serves %s with %d slots; metrics on %s",
@@ -133,10 +136,10 @@ class Supervisor:
                 ", ".join(withheld),
             )
         if self.horses is not None:
+            self.horses.on_crash = self.metrics.service_crashed
             await self.horses.start()
 
     def _withheld(self) -> list[str]:
-            self.horses.on_crash = self.metrics.service_crashed
         return [manifest.kind for manifest in self._manifests if manifest.kind not in self._runnable]
 
     async def _warn_of_namesake(self) -> None:
@@ -205,7 +208,7 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop all loops, those that claim first and those that write and watch last. May be called twice."""
         self._state = "stopping"
-        for service in (self.claimer, self.takeover):
+        for service in (self.waker, self.claimer, self.takeover):
             await service.stop()
         await self.worker.close()
         if self.horses is not None:
@@ -233,6 +236,7 @@ class Supervisor:
                 },
                 "concurrency": self.settings.concurrency,
                 "busy": self.driver.slots.taken,
+                "parked": self.driver.slots.resting,
                 "lease_ttl_ms": self.settings.lease_ttl_ms,
                 "metrics_url": self.server.url,
                 "host": os.uname().nodename,
@@ -263,6 +267,7 @@ class Supervisor:
     def _troubles(self) -> dict[str, Callable[[], str | None]]:
         services: tuple[Service, ...] = (
             self.claimer,
+            self.waker,
             self.watcher,
             self.takeover,
             self.outbox,
@@ -283,7 +288,11 @@ class Supervisor:
     def _notes(self) -> dict[str, object]:
         return {
             "worker_id": self.identity.owner_id,
-            "slots": {"free": self.driver.slots.free, "busy": self.driver.slots.taken},
+            "slots": {
+                "free": self.driver.slots.free,
+                "busy": self.driver.slots.taken,
+                "parked": self.driver.slots.resting,
+            },
             "leases": self.driver.keeper.count,
             "grace_until_ms": self.probe.grace_until_ms,
             "warnings": list(self.probe.warnings),

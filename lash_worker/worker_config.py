@@ -12,11 +12,11 @@ from lash_core.model.session import SessionPolicy
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.plugins import PluginFactory, PluginHost, PluginStack
 from lash_core.runtime.residency import Residency
-from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.session_store import SessionStoreFactory
 from lash_worker.identity import worker_identity
 from lash_worker.liveness import LocalProcessTable
 from lash_worker.services.lease_keeper import OpenRegistry
+from lash_worker.services.worker_context import WorkerRegistry
 from lash_worker.worker_settings import WorkerSettings
 
 
@@ -45,7 +45,7 @@ class DurableProcessWorkerConfig:
     plugin_host: PluginHost
     runtime_host: RuntimeHostConfig
     session_store_factory: SessionStoreFactory
-    process_registry: ProcessRegistry
+    process_registry: WorkerRegistry
     session_policy: SessionPolicy = field(default_factory=SessionPolicy)
     residency: Residency = Residency.KEEP_ALL
     settings: WorkerSettings = field(default_factory=WorkerSettings)
@@ -63,7 +63,7 @@ class DurableProcessWorkerConfig:
         plugin_host: PluginHost,
         runtime_host: RuntimeHostConfig,
         session_store_factory: SessionStoreFactory,
-        process_registry: ProcessRegistry,
+        process_registry: WorkerRegistry,
         **options: Any,
     ) -> DurableProcessWorkerConfig:
         """A configuration; ``options`` are the other attributes by name."""
@@ -75,7 +75,7 @@ class DurableProcessWorkerConfig:
         plugin_factories: Iterable[PluginFactory],
         runtime_host: RuntimeHostConfig,
         session_store_factory: SessionStoreFactory,
-        process_registry: ProcessRegistry,
+        process_registry: WorkerRegistry,
         **options: Any,
     ) -> DurableProcessWorkerConfig:
         """A configuration whose plugin host is made from these factories.
@@ -92,7 +92,7 @@ class DurableProcessWorkerConfig:
         plugin_stack: PluginStack,
         runtime_host: RuntimeHostConfig,
         session_store_factory: SessionStoreFactory,
-        process_registry: ProcessRegistry,
+        process_registry: WorkerRegistry,
         **options: Any,
     ) -> DurableProcessWorkerConfig:
         """``from_plugin_factories`` with the stack's factories."""

@@ -19,11 +19,13 @@ from lash_worker.app import App
 from lash_worker.isolation.horses import Horses
 from lash_worker.liveness import LocalProcessTable
 from lash_worker.services.lease_keeper import OpenRegistry
+from lash_worker.services.parker import resting_max
+from lash_worker.services.worker_context import WorkerRegistry
 from lash_worker.worker_config import DurableProcessWorkerConfig
 from lash_worker.worker_settings import WorkerSettings
 
 
-class MaintainedRegistry(ProcessRegistry, ProcessMaintenance, Protocol):
+class MaintainedRegistry(WorkerRegistry, ProcessMaintenance, Protocol):
     """A registry with the housekeeping that a worker's loops need."""
 
 
@@ -96,8 +98,10 @@ def config_from_apps(
     _ = settings.timings
     table = LocalProcessTable()
     stores.process_registry.use_process_table(table)
+    # A synchronous function that rests keeps its thread: were there as many as slots, its child might get none.
+    threads_max = settings.concurrency + resting_max(settings.concurrency)
     return DurableProcessWorkerConfig.from_plugin_factories(
-        [app.plugin_factory(threads_max=settings.concurrency, horses=horses) for app in apps],
+        [app.plugin_factory(threads_max=threads_max, horses=horses) for app in apps],
         RuntimeHostConfig.from_stores(stores),
         stores.session_store_factory,
         stores.process_registry,

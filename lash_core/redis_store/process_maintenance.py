@@ -45,6 +45,15 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
             return None
         return ChangeCursor(token=earliest_feed_cursor([cursor.token for cursor in cursors], self.partition_count()))
 
+    async def ready_at_ms(self, process_id: str) -> float | None:
+        """When a row that nobody holds may be claimed; infinite: something must happen first; None: not queued."""
+        stored = await self._rows.registration(process_id)
+        if stored is None:
+            return None
+        queue = self._keys(process_id).ready(stored.registration.queue)
+        score = (await self._context.connection.read([Command(queue, ("ZSCORE", queue, process_id))]))[0]
+        return None if score is None else float(score)
+
     async def server_time_ms(self) -> int:
         """The server's clock (on a cluster: of the node of the first partition)."""
         keys = self._context.keyspace.partitions[0]

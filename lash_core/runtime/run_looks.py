@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from lash_core.errors import LashError, UnknownProcessError
+from lash_core.errors import LashError, LimitExceededError, UnknownProcessError
 from lash_core.model.await_event import AwaitEventKey
 from lash_core.model.event import ProcessEvent
 from lash_core.model.record import ProcessRecord
@@ -240,7 +240,13 @@ class RunLooks:
         new = [name for name in names if name not in self._watched]
         for at in range(0, len(new), CHILDREN_BATCH_MAX):
             batch = new[at : at + CHILDREN_BATCH_MAX]
-            self._end_children(batch, await self._registry.watch_processes(self._process_id, batch))
+            try:
+                rows = await self._registry.watch_processes(self._process_id, batch)
+            except LimitExceededError as error:
+                # Too many wait for one of them: that wait fails, the others are asked for again.
+                self._fail_child(error.process_id or batch[0], error)
+                return CHILD_PAUSE_MS
+            self._end_children(batch, rows)
             self._watched.update(batch)
         old = [name for name in names if name not in set(new)]
         if not old:
@@ -262,6 +268,10 @@ class RunLooks:
                 self._end(wait, error=UnknownProcessError(wait.subject))
             elif record.is_terminal:
                 self._end(wait, record)
+
+    def _fail_child(self, name: str, error: Exception) -> None:
+        for wait in [wait for wait in self.waits if wait.kind == "child" and wait.subject == name]:
+            self._end(wait, error=error)
 
     def _end(self, wait: OpenWait, value: Any = None, error: Exception | None = None) -> None:
         self.waits.pop(wait, None)

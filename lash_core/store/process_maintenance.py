@@ -66,6 +66,13 @@ class ProcessMaintenance(Protocol):
         """Partition → earliest due time after now (server ms) as last learned from claims and notices: a hint."""
         ...
 
+    async def ready_at_ms(self, process_id: str) -> float | None:
+        """When a row that nobody holds may be claimed, by the server's clock; infinite: something must happen first.
+
+        None for a row that is held, has ended or is unknown. For tools: the answer may be old when it arrives.
+        """
+        ...
+
     async def deliver_outbox(self, *, min_age_ms: int, limit: int) -> int:
         """Carry out steps for other partitions that are older than ``min_age_ms``; returns how many are done."""
         ...

@@ -14,19 +14,20 @@ from lash_worker.services.service import Service
 
 PARTITIONS_PER_CLAIM_MAX = 64
 """Partitions one claim looks into: a pipeline of at most that many short scripts."""
-OWN_SWEEP_MS = 1_000.0
-"""Rows that become due by time send no notice; the partition's first worker looks this often."""
+OWN_SWEEP_MS = 3_000.0
+"""The net below lost notices and clocks that were set: the partition's first worker looks this often. What is due by
+time is told by the waker."""
 FOREIGN_SWEEP_MS = 200.0
-FOREIGN_SWEEP_MAX_MS = 1_000.0
+FOREIGN_SWEEP_MAX_MS = 3_000.0
 WORKERS_PER_SWEEP = 8
 """A worker with free slots looks into partitions of others: soon after it found work there, else ever more rarely, at
-last once a second for each ``WORKERS_PER_SWEEP`` workers of the fleet."""
+last every three seconds for each ``WORKERS_PER_SWEEP`` workers of the fleet."""
 LISTENER_DELAY_MS = 10.0
 """Per rank: who is first in a partition claims at once, the next ones only what is still there."""
 GATHER_SECONDS = 0.002
 """With work waiting, slots that free up gather this long, so that a claim fills several."""
 ANSWER_AGE_MAX_MS = 10_000.0
-"""An idle claimer asks every second; ten without an answer mean that it cannot claim."""
+"""An idle claimer asks every three seconds; three times without an answer mean that it cannot claim."""
 RETRY_DELAY_MS = 100.0
 RETRY_DELAY_MAX_MS = 2_000.0
 

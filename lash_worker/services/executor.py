@@ -267,6 +267,18 @@ class Executor:
         if self.on_marks is not None:
             self.on_marks(run.process_id, renewed)
 
+    def stimulate(self, process_id: str) -> None:
+        """Something happened to a held row: its run looks when a wait could end by it."""
+        run = self.runs.get(process_id)
+        if run is not None and run.waits is not None:
+            run.waits.stimulus()
+
+    def stimulate_all(self) -> None:
+        """Notices may have been missed."""
+        for run in list(self.runs.values()):
+            if run.waits is not None:
+                run.waits.stimulus()
+
     def fire_cancel(self, run: ProcessRun, request: CancelRequest | None) -> None:
         """Fire a run's token and write the receipt; a second call changes nothing."""
         if run.cancel_known:

@@ -1,10 +1,10 @@
-"""Hears notices: ready rows for the claimer, cancel requests for running work."""
+"""Hears notices: ready and due rows for the claimer, cancel requests and what else happened for running work."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lash_core.errors import LashError
 from lash_core.model.lease import Renewed
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watcher(Service):
-    """A run's cancel token fires within one round trip of the notice.
+    """A run's cancel token fires within one round trip of the notice, and its waits look at its row.
 
     A lost notice comes back as a mark of the next renewal. The row is read for the reason; when it cannot be, the
     token fires without one.
@@ -43,6 +43,8 @@ class Watcher(Service):
         self._maintenance = maintenance
         self._notices: ProcessNotices | None = None
         self._looks: set[asyncio.Task[None]] = set()
+        self.on_due: Callable[[int, int], None] | None = None
+        """Told of due times to come: partition, time by the server's clock."""
         driver.executor.on_marks = self._marked
 
     def watch_hints(self) -> None:
@@ -80,13 +82,19 @@ class Watcher(Service):
             match notice.kind:
                 case "ready":
                     self._claimer.poke(notice.partition)
+                case "due":
+                    if self.on_due is not None:
+                        self.on_due(notice.partition, notice.due_at_ms)
                 case "cancel":
                     cancelled.append(notice.process_id)
                 case "resync":
                     self._claimer.poke_all()
                     maybe_cancelled.extend(self._driver.executor.runs)
-                case "signal" | "wake" | "done":
-                    # A run reads its log when it waits; these need nothing of the worker.
+                    self._driver.executor.stimulate_all()
+                case "signal" | "wake":
+                    self._driver.executor.stimulate(notice.process_id)
+                case "done":
+                    # For those who wait for results, not for runs.
                     pass
         self._look_at(cancelled, certain=True)
         self._look_at(maybe_cancelled, certain=False)
@@ -94,6 +102,8 @@ class Watcher(Service):
     def _marked(self, process_id: str, renewed: Renewed) -> None:
         if renewed.cancel_requested:
             self._look_at([process_id], certain=True)
+        if renewed.signalled:
+            self._driver.executor.stimulate(process_id)
 
     def _look_at(self, process_ids: Sequence[str], *, certain: bool) -> None:
         runs = self._driver.executor.runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from lash_core.model.lease import ProcessLease
 from lash_core.model.manifest import WorkerEntry
 from lash_core.model.process_input import EngineInput, ExternalInput, ProcessIdentity
 from lash_core.model.record import ProcessRecord, terminal_status
+from lash_core.model.registration import RetryPolicy
 from lash_core.model.scope import ProcessProvenance
 from lash_core.why import WhyFacts, explain
 from tests.client.app_stub import OWNER, claim, finish
@@ -44,6 +46,9 @@ LEASE = ProcessLease(
 WAIT = WaitState(since_ms=NOW - 500, kind=SignalWait(name="go", event_type="signal.go", key="x", ordinal=2))
 STARTED = ProcessStarted(owner=OWNER, started_at_ms=NOW - 900)
 DECLINE = AuditEntry(kind="decline", at_ms=NOW - 100, evidence={"detail": "no such kind here"})
+RETRY = AuditEntry(kind="retry", at_ms=NOW - 500, evidence={"detail": "execution / no: on fire", "retries": 1})
+RETRIED = {"retries": 1, "retry_policy": RetryPolicy(attempts_max=3, backoff_ms=1_000)}
+PARK = AuditEntry(kind="park", at_ms=NOW - 50, evidence={"detail": ""})
 OWNER_BOUND = {"disposition": RecoveryDisposition.OWNER_BOUND, "first_started": STARTED}
 EXTERNAL = {"disposition": RecoveryDisposition.EXTERNALLY_OWNED, "input": ExternalInput()}
 
@@ -78,6 +83,12 @@ EXPIRED = LEASE.model_copy(update={"expires_at_epoch_ms": NOW})
         ({"due_at_ms": NOW + 1}, {}, "due_later", "due at"),
         ({"due_at_ms": NOW + 1, "deaths": 3}, {}, "due_later", "died 3 times"),
         ({"due_at_ms": NOW + 1}, {"audit": (DECLINE,)}, "declined", "no such kind here"),
+        ({}, {"audit": (DECLINE,), "ready_at_ms": NOW + 1}, "declined", "no such kind here"),
+        (RETRIED, {"audit": (RETRY,), "ready_at_ms": NOW + 500}, "retrying", "(execution / no: on fire); retry 1 of 2"),
+        (RETRIED, {"audit": (RETRY,), "ready_at_ms": NOW - 1}, "ready", "due"),
+        ({}, {"audit": (PARK,), "ready_at_ms": NOW + 500}, "parked", "goes on at 2027"),
+        ({}, {"audit": (PARK,), "ready_at_ms": math.inf}, "parked", "goes on when what it waits for happens"),
+        ({}, {"audit": (RETRY, PARK), "workers": (), "ready_at_ms": NOW - 1}, "no_worker", "no live worker"),
         ({}, {"workers": ()}, "no_worker", "no live worker"),
         ({}, {"workers": (DRAINING,)}, "no_worker", "draining"),
         ({}, {"workers": (OTHER_QUEUE,)}, "no_worker_for_queue", "queue `default`"),

@@ -22,6 +22,7 @@ from lash_worker.services.claimer import Claimer
 from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.process_run import ProcessRun
 from lash_worker.services.takeover import Takeover
+from lash_worker.services.waker import Waker
 from lash_worker.services.watcher import Watcher
 from lash_worker.services.worker_context import WorkerContext
 from lash_worker.worker_settings import WorkerSettings
@@ -111,17 +112,19 @@ class Rig:
         self.view = FleetView(self.context.identity, self.registry.partition_count())
         self.claimer = Claimer(self.driver, self.view)
         self.watcher = Watcher(self.driver, self.claimer, self.view, self.registry)
+        self.waker = Waker(self.driver, self.claimer, self.view, self.registry)
+        self.watcher.on_due = self.waker.hear
         self.takeover = Takeover(self.driver, self.view, stores.directory)
 
     async def start(self) -> None:
         """Start driver, watcher, takeover and claimer."""
         await self.driver.start()
-        for service in (self.watcher, self.takeover, self.claimer):
+        for service in (self.watcher, self.waker, self.takeover, self.claimer):
             await service.start()
 
     async def stop(self) -> None:
         """Stop them."""
-        for service in (self.claimer, self.takeover, self.watcher):
+        for service in (self.waker, self.claimer, self.takeover, self.watcher):
             await service.stop()
         await self.driver.stop()
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from lash_core.errors import UnknownProcessError
+from lash_core.errors import LimitExceededError, UnknownProcessError
 from lash_core.model.await_event import Resolution
 from lash_core.runtime.run_waits import ParkPoint
 from tests.worker.waiting_run import WaitingRun, promise_key, settled
@@ -220,6 +220,21 @@ async def test_a_child_that_ended_before_it_is_watched_ends_the_wait() -> None:
     assert (await run.waits.ended("done")).is_terminal
     with pytest.raises(UnknownProcessError):
         await run.waits.ended("nobody")
+
+
+async def test_a_child_that_too_many_wait_for_fails_its_wait_alone() -> None:
+    """The limit is an answer and not a wait for ever; the others are watched."""
+    run = WaitingRun()
+    run.registry.child("crowded")
+    run.registry.child("quiet")
+    run.registry.crowded = "crowded"
+    quiet, crowded = begun(run.waits.ended("quiet")), begun(run.waits.ended("crowded"))
+    await run.timers.advance(1)
+
+    assert isinstance(crowded.exception(), LimitExceededError)
+    assert ["quiet"] == run.registry.watched
+    assert not quiet.done()
+    run.waits.close()
 
 
 async def test_a_run_is_parked_with_the_marks_of_a_look_at_all_it_waits_for() -> None:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lash_core.errors import StoreUnreachableError
+from lash_core.errors import LimitExceededError, StoreUnreachableError
 from lash_core.metrics import WorkerMetrics
 from lash_core.model.await_event import AwaitEventKey, Resolution, WaitIdentity
 from lash_core.model.await_output import ProcessAwaitOutput
@@ -109,6 +109,7 @@ class FakeRegistry:
         self.looks: list[int] = []
         self.reads: list[int] = []
         self.is_away = False
+        self.crowded: str | None = None
         self.gate: asyncio.Event | None = None
 
     def signal(self, name: str, payload: Any = None) -> None:
@@ -151,6 +152,8 @@ class FakeRegistry:
 
     async def watch_processes(self, watcher_id: str, process_ids: Sequence[str]) -> tuple[ProcessRecord | None, ...]:
         """The rows; the watcher is known from now on."""
+        if self.crowded in process_ids:
+            raise LimitExceededError("too many", field="watchers", limit=1, process_id=self.crowded)
         self.watched.extend(process_ids)
         return tuple(self.rows.get(name) for name in process_ids)
 
