@@ -65,13 +65,13 @@ class FileAttachmentStore(AttachmentVerbs):
         await self._drop_leftovers()
         with self._refusals():
             path, file = await asyncio.to_thread(self._files.open_incoming)
-            try:
-                digest, size = await self._write(file, data)
-            except BaseException:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
-                raise
-            finally:
-                await asyncio.to_thread(file.close)
+        try:
+            digest, size = await self._write(file, data)
+        except BaseException:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            raise
+        finally:
+            await asyncio.to_thread(file.close)
         return StagedFile(path, digest, size, self._place)
 
     async def _write(self, file: BinaryIO, data: AttachmentData) -> tuple[str, int]:
@@ -81,8 +81,11 @@ class FileAttachmentStore(AttachmentVerbs):
             if size > self._bytes_max:
                 raise over_limit(len(data) if isinstance(data, bytes) else None, self._bytes_max)
             digest.update(part)
-            await asyncio.to_thread(file.write, part)
-        await asyncio.to_thread(_sync, file)
+            # An error of the stream is the caller's; only the file's own ones are the folder's.
+            with self._refusals():
+                await asyncio.to_thread(file.write, part)
+        with self._refusals():
+            await asyncio.to_thread(_sync, file)
         return digest.hexdigest(), size
 
     async def _place(self, path: Path, digest: str) -> None:
@@ -127,7 +130,8 @@ class FileAttachmentStore(AttachmentVerbs):
         self, cursor: str | None = None, limit: int = LIST_PAGE, *, min_age_ms: int = 0
     ) -> ContentPage:
         """Addresses in the order of their digests, each once. Raises: InvalidCursorError, StoreRefusedError."""
-        after, cutoff_ms = digest_after(cursor), await self._now_ms() - min_age_ms
+        after = digest_after(cursor)
+        cutoff_ms = await self._now_ms() - min_age_ms if min_age_ms else float("inf")
         with self._refusals():
             found = await asyncio.to_thread(self._files.list_after, after, limit + 1, cutoff_ms)
         items = tuple(

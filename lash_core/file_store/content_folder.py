@@ -104,7 +104,7 @@ class ContentFolder:
                 return self._path(digest).open("rb")
         return None
 
-    def list_after(self, after: str, limit: int, cutoff_ms: int) -> list[tuple[str, int]]:
+    def list_after(self, after: str, limit: int, cutoff_ms: float) -> list[tuple[str, int]]:
         """Digests behind ``after`` with their times in ns, in order, put at or before ``cutoff_ms``.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -26,6 +27,8 @@ from lash_core.store.process_env_store import ENVIRONMENT_BYTES_MAX, ENVIRONMENT
 class _Blob:
     put_at_ms: int
     data: bytes
+    number: int
+    """Of the put: no other one has it."""
 
 
 class _MemoryContent:
@@ -38,6 +41,7 @@ class _MemoryContent:
         self._clock: Clock = clock or SystemClock()
         self._tier = durability_tier
         self._blobs: dict[str, _Blob] = {}
+        self._numbers = itertools.count()
 
     @property
     def family(self) -> str:
@@ -62,7 +66,7 @@ class _MemoryContent:
         """``touch`` for callers in other threads, such as a registry."""
         blob = self._blobs.get(self._digest(ref))
         if blob is not None:
-            blob.put_at_ms = self._stamp(blob)
+            blob.put_at_ms, blob.number = self._clock.now_ms(), next(self._numbers)
         return blob is not None
 
     async def list_stored(
@@ -73,20 +77,21 @@ class _MemoryContent:
         found = sorted(
             digest for digest, blob in list(self._blobs.items()) if digest > after and blob.put_at_ms <= cutoff_ms
         )
-        items = [StoredContent(self._ref(digest), self._blobs[digest].put_at_ms) for digest in found[:limit]]
-        return ContentPage(items=tuple(items), next_cursor=found[limit - 1] if len(found) > limit else None)
+        blobs = [(self._ref(digest), self._blobs[digest]) for digest in found[:limit]]
+        items = tuple(StoredContent(ref, blob.put_at_ms, str(blob.number)) for ref, blob in blobs)
+        return ContentPage(items=items, next_cursor=found[limit - 1] if len(found) > limit else None)
 
     async def delete_unchanged(self, stored: StoredContent) -> bool:
         """Delete bytes that nobody put since they were listed. Atomic, safe to repeat."""
         blob = self._blobs.get(self._digest(stored.ref))
-        if blob is None or blob.put_at_ms != stored.put_at_ms:
+        if blob is None or str(blob.number) != stored.stamp:
             return False
         del self._blobs[self._digest(stored.ref)]
         return True
 
     def _put(self, ref: str, data: bytes, size_max: int) -> None:
         digest = check_content(ref, self.family, data, size_max=size_max)
-        self._blobs[digest] = _Blob(self._stamp(self._blobs.get(digest)), data)
+        self._blobs[digest] = _Blob(self._clock.now_ms(), data, next(self._numbers))
 
     def _get(self, ref: str) -> bytes | None:
         blob = self._blobs.get(self._digest(ref))
@@ -97,10 +102,6 @@ class _MemoryContent:
 
     def _ref(self, digest: str) -> str:
         return f"{self.family}:sha256:{digest}"
-
-    def _stamp(self, blob: _Blob | None) -> int:
-        now_ms = self._clock.now_ms()
-        return now_ms if blob is None else max(now_ms, blob.put_at_ms + 1)
 
 
 class MemoryProcessEnvStore(_MemoryContent):

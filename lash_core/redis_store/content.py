@@ -1,7 +1,7 @@
 """Content-addressed blobs over Redis: one string a blob, spread over 256 tags (``docs/contracts/redis_layout.md``).
 
 The stored text is ``<version>;<ms of the last put>;<bytes>``. Beside the blobs of a tag stands an index, member
-``<family letter>:<digest>`` by the ms of the last put: what lists and sweeps read. The ms in the blob decides.
+``<family letter>:<digest>`` by the µs of the last put: what lists and sweeps read.
 """
 
 from __future__ import annotations
@@ -81,37 +81,41 @@ class RedisContent:
             InvalidCursorError.
         """
         after = digest_after(cursor)
-        cutoff_ms = await server_time_ms(self._context) - min_age_ms
+        cutoff = (await server_time_ms(self._context) - min_age_ms) * 1_000 if min_age_ms else "+inf"
         tags = self._context.keyspace.content_tags
         at, width = int(after[:2], 16) if after else 0, 1
         found: list[StoredContent] = []
         while at < len(tags):
-            found += await self._listed(tags[at : at + width], after, cutoff_ms)
+            found += await self._listed(tags[at : at + width], after, cutoff)
             if len(found) > limit:
                 return ContentPage(items=tuple(found[:limit]), next_cursor=found[limit - 1].ref.rpartition(":")[2])
             at, width = at + width, min(2 * width, TAGS_A_READ_MAX)
         return ContentPage(items=tuple(found))
 
-    async def _listed(self, tags: tuple[str, ...], after: str, cutoff_ms: int) -> list[StoredContent]:
+    async def _listed(self, tags: tuple[str, ...], after: str, cutoff: int | str) -> list[StoredContent]:
         indexes = [self._context.keyspace.content_index(tag) for tag in tags]
         replies = await self._context.connection.read(
-            [Command(index, ("ZRANGE", index, "-inf", cutoff_ms, "BYSCORE", "WITHSCORES")) for index in indexes]
+            [Command(index, ("ZRANGE", index, "-inf", cutoff, "BYSCORE", "WITHSCORES")) for index in indexes]
         )
         letter = f"{FAMILY_LETTERS[self.family]}:"
         found: list[StoredContent] = []
         for reply in replies:
-            own = [(member[2:], put_ms) for member, put_ms in scored(reply) if member.startswith(letter)]
-            found += [StoredContent(self._ref(digest), put_ms) for digest, put_ms in sorted(own) if digest > after]
+            own = [(member[2:], put_us) for member, put_us in scored(reply) if member.startswith(letter)]
+            found += [
+                StoredContent(self._ref(digest), put_us // 1_000, str(put_us))
+                for digest, put_us in sorted(own)
+                if digest > after
+            ]
         return found
 
     async def delete_unchanged(self, stored: StoredContent) -> bool:
         """Delete bytes that nobody put since they were listed. Atomic, safe to repeat, works on a full server."""
-        return await self._delete(stored.ref, str(stored.put_at_ms)) == "deleted"
+        return await self._delete(stored.ref, stored.stamp) == "deleted"
 
-    async def _delete(self, ref: str, put_ms: str) -> str:
+    async def _delete(self, ref: str, put_us: str) -> str:
         digest = self._digest(ref)
         others = [member_of(family, digest) for family in FAMILY_LETTERS if family != self.family]
-        args = (member_of(self.family, digest), put_ms, *others)
+        args = (member_of(self.family, digest), put_us, *others)
         call = Call("delete_content", self._context.keyspace.content(digest), args)
         return str((await self._context.scripts.run([call], durable=True))[0])
 

@@ -200,7 +200,7 @@ class Keyspace:
         return f"{{{self.namespace}:env:{digest_hex[:2]}}}:{digest_hex}"
 
     def content_index(self, tag: str) -> str:
-        """Zset ``<family letter>:<digest>`` → ms of the last put: what is stored under one of ``content_tags``."""
+        """Zset ``<family letter>:<digest>`` → µs of the last put: what is stored under one of ``content_tags``."""
         return f"{tag}:idx"
 
     def content(self, digest_hex: str) -> tuple[str, str]:

@@ -25,13 +25,12 @@ _REF = re.compile(rb"(?:process-env|artifact|attachment):sha256:[0-9a-f]{64}")
 class StoredContent(Model):
     """Bytes that are stored.
 
-    ``put_at_ms`` is their last put by the store's clock, ``stamp`` whatever else the store tells one put from another
-    by: together they are those of no other put.
+    ``put_at_ms`` is their last put by the store's clock; ``stamp`` is that put's own, and no other put of them has it.
     """
 
     ref: str = Field(kw_only=False)
     put_at_ms: int = Field(kw_only=False)
-    stamp: str = Field(default="", kw_only=False)
+    stamp: str = Field(kw_only=False)
 
 
 class ContentPage(Model):
