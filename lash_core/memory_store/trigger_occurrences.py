@@ -8,6 +8,7 @@ from lash_core.errors import InvalidArgumentError, OccurrenceConflictError
 from lash_core.memory_store.trigger_state import StoredOccurrence, TriggerState
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.trigger import TriggerSubscription
+from lash_core.model.trigger_limits import TriggerLimits
 from lash_core.model.trigger_occurrence import (
     DeliverySettlement,
     DueSchedule,
@@ -25,8 +26,9 @@ from lash_core.store.trigger_store import WaitingDelivery
 class TriggerOccurrences:
     """What happens at sources, and what follows from it."""
 
-    def __init__(self, state: TriggerState) -> None:
+    def __init__(self, state: TriggerState, limits: TriggerLimits) -> None:
         self._state = state
+        self.limits = limits
 
     async def ingest_occurrence(self, occurrence: TriggerOccurrence) -> IngestedOccurrence:
         """Store an occurrence and reserve its deliveries, or answer with what is stored."""
@@ -42,7 +44,8 @@ class TriggerOccurrences:
                     raise OccurrenceConflictError(checked.source_type, checked.source_key, checked.idempotency_key)
                 return _answer(stored, replayed=True)
             matching = self._state.matching(checked.source_type, checked.source_key)
-            return _answer(self._state.reserve(checked.model_copy(deep=True), matching), replayed=False)
+            stored = self._state.reserve(checked.model_copy(deep=True), matching, self.limits)
+            return _answer(stored, replayed=False)
 
     async def get_occurrence(self, occurrence_id: str) -> IngestedOccurrence | None:
         """A stored occurrence, or None."""
@@ -152,7 +155,7 @@ class TriggerOccurrences:
             stored = self._state.occurrences.get(occurrence.occurrence_id)
             status: ReservationStatus = "already_reserved"
             if stored is None:
-                stored, status = self._state.reserve(occurrence, [subscription]), "reserved"
+                stored, status = self._state.reserve(occurrence, [subscription], self.limits), "reserved"
             self._move(tick)
             delivery = None
             if tick.subscription_id in stored.deliveries:

@@ -81,9 +81,8 @@ class Receipt:
 class TriggerState:
     """Subscriptions, due times, occurrences and receipts of one program."""
 
-    def __init__(self, clock: Clock, limits: TriggerLimits, payload_limits: Limits) -> None:
+    def __init__(self, clock: Clock, payload_limits: Limits) -> None:
         self.clock = clock
-        self.limits = limits
         self.payload_limits = payload_limits
         self.lock = threading.RLock()
         self.subscriptions: dict[str, TriggerSubscription] = {}
@@ -110,7 +109,9 @@ class TriggerState:
             and (subscription.definition.source_type, subscription.definition.source_key) == (source_type, source_key)
         ]
 
-    def reserve(self, occurrence: TriggerOccurrence, snapshots: list[TriggerSubscription]) -> StoredOccurrence:
+    def reserve(
+        self, occurrence: TriggerOccurrence, snapshots: list[TriggerSubscription], limits: TriggerLimits
+    ) -> StoredOccurrence:
         """Store an occurrence and reserve its deliveries.
 
         Raises:
@@ -118,7 +119,7 @@ class TriggerState:
         """
         size = len(canonical_json_bytes(occurrence.to_plain_value()))
         size += sum(len(canonical_json_bytes(snapshot.to_plain_value())) for snapshot in snapshots)
-        self._make_room(size, len(snapshots))
+        self._make_room(size, len(snapshots), limits)
         now_ms = self.clock.now_ms()
         stored = StoredOccurrence(occurrence.model_copy(update={"recorded_at_ms": now_ms}), size)
         for snapshot in snapshots:
@@ -157,8 +158,7 @@ class TriggerState:
             heapq.heappop(self._settled)
         return None
 
-    def _make_room(self, size: int, deliveries: int) -> None:
-        limits = self.limits
+    def _make_room(self, size: int, deliveries: int, limits: TriggerLimits) -> None:
         for _ in range(TRIM_MAX):
             full = len(self.occurrences) >= limits.occurrences_max
             oldest = self.oldest_settled()

@@ -41,7 +41,13 @@ class MemoryTriggerStore(TriggerOccurrences):
     def __init__(
         self, clock: Clock | None = None, limits: TriggerLimits | None = None, payload_limits: Limits | None = None
     ) -> None:
-        super().__init__(TriggerState(clock or SystemClock(), limits or TriggerLimits(), payload_limits or Limits()))
+        super().__init__(TriggerState(clock or SystemClock(), payload_limits or Limits()), limits or TriggerLimits())
+
+    def with_limits(self, limits: TriggerLimits) -> MemoryTriggerStore:
+        """The same triggers under other bounds."""
+        copy = MemoryTriggerStore(limits=limits)
+        copy._state = self._state
+        return copy
 
     def durability_tier(self) -> DurabilityTier:
         """``inline``."""
@@ -87,10 +93,10 @@ class MemoryTriggerStore(TriggerOccurrences):
 
     def _check_room(self, before: TriggerSubscription | None, after: TriggerSubscription) -> None:
         state = self._state
-        if before is None and len(state.subscriptions) >= state.limits.subscriptions_max:
-            raise too_many_subscriptions(state.limits.subscriptions_max)
+        if before is None and len(state.subscriptions) >= self.limits.subscriptions_max:
+            raise too_many_subscriptions(self.limits.subscriptions_max)
         if after.is_live:
-            definition, limit = after.definition, state.limits.source_subscriptions_max
+            definition, limit = after.definition, self.limits.source_subscriptions_max
             others = state.matching(definition.source_type, definition.source_key)
             if sum(other.subscription_id != after.subscription_id for other in others) >= limit:
                 raise too_many_of_source(definition.source_type, definition.source_key, limit)
@@ -113,7 +119,7 @@ class MemoryTriggerStore(TriggerOccurrences):
         state.receipts[key] = Receipt(request_hash, state.clock.now_ms(), result, size)
         state.receipt_bytes += size
         while (
-            len(state.receipts) > state.limits.receipts_max or state.receipt_bytes > state.limits.receipt_bytes_max
+            len(state.receipts) > self.limits.receipts_max or state.receipt_bytes > self.limits.receipt_bytes_max
         ) and len(state.receipts) > 1:
             state.receipt_bytes -= state.receipts.pop(next(iter(state.receipts))).size
 

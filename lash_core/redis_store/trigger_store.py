@@ -28,6 +28,7 @@ from lash_core.model.trigger_command import (
     TriggerUpdated,
     UpdateTrigger,
 )
+from lash_core.model.trigger_limits import TriggerLimits
 from lash_core.model.trigger_rules import decide_trigger, due_after
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.scripts import Call
@@ -75,6 +76,10 @@ class _Change:
 
 class RedisTriggerStore(RedisTriggerSchedules):
     """``TriggerStore`` over Redis: mutations are decided here, and written by a script if nothing has changed since."""
+
+    def with_limits(self, limits: TriggerLimits) -> RedisTriggerStore:
+        """The same triggers under other bounds."""
+        return RedisTriggerStore(self._context, limits)
 
     def durability_tier(self) -> DurabilityTier:
         """``durable``."""
