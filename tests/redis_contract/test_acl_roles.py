@@ -14,8 +14,6 @@ from lash_core.errors import InvalidArgumentError, ProcessCancelled, StoreAuthEr
 from lash_core.model.await_event import Accepted, AwaitEventKey, Resolution, WaitIdentity
 from lash_core.model.await_output import ProcessAwaitOutput
 from lash_core.model.disposition import RecoveryDisposition
-from lash_core.model.effect import EffectKind
-from lash_core.model.effect_record import ChildStart, EffectClaimed, EffectWrite
 from lash_core.model.environment import EMPTY_ENV_REF
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.execution_scope import ExecutionScope
@@ -33,6 +31,7 @@ from lash_core.settings import StoreSettings
 from lash_core.store.process_batches import LeasedCompletion
 from lash_core.testing.servers import DebianRedis, ValkeyServer
 from tests.redis_contract.rows import owner, registration, unique
+from tests.redis_contract.run_effects import run_effects
 
 FILES = Path(__file__).resolve().parents[2] / "deploy" / "acl"
 SETTINGS = StoreSettings(partitions=4)
@@ -132,8 +131,7 @@ async def test_a_worker_can_do_its_work(guarded: ValkeyServer, admin: RedisStore
 
 async def _work(stores: RedisStores) -> None:
     registry = stores.process_registry
-    secrets = stores.promises.signing_secrets()
-    assert secrets is not None
+    assert stores.promises.signing_secrets() is not None
     session, other = SessionScope(session_id=unique("s")), SessionScope(session_id=unique("s"))
     record = await registry.register_process(registration(wake_target=session), grant_to=session)
     (claimed,) = await registry.claim_ready_processes(owner(), 1, 30_000)
@@ -143,24 +141,6 @@ async def _work(stores: RedisStores) -> None:
     await registry.append_event(record.id, ProcessEventAppendRequest.cancel_requested(record.id, "stop"))
     await registry.renew_process_leases([lease], 30_000)
     await registry.mark_cancel_seen(lease)
-    child = ChildStart(registration(), other)
-    start = EffectWrite("c", EffectKind.PROCESS, "starting", "ab", start=child)
-    await stores.effect_journal.record_effects(
-        lease, [start, EffectWrite("s", EffectKind.DURABLE_STEP, "completed", "ab")]
-    )
-    await stores.effect_journal.load_effects(record.id)
-    step = EffectWrite("s", EffectKind.DURABLE_STEP, "completed", "ab", outcome_json="1")
-    claim = await stores.effect_journal.claim_effect(OPERATION, step, owner="me", ttl_ms=1_000)
-    assert isinstance(claim, EffectClaimed)
-    await stores.effect_journal.renew_effect(OPERATION, "s", claim.token, ttl_ms=1_000)
-    await stores.effect_journal.finalize_effect(OPERATION, step, claim.token)
-    for scope in (ExecutionScope.process(record.id), ExecutionScope.turn("s", "t"), OPERATION):
-        key = AwaitEventKey.mint(scope, WaitIdentity.custom("k"), secrets.current)
-        assert None is await stores.promises.open_promise(key)
-        async with stores.promises.listening(key):
-            assert 1 == await stores.promises.cancel_promises(scope)
-    await stores.promises.revoke_session_promises("s")
-    await stores.effect_journal.forget_effects(0, 10)
     await registry.transfer_handles(session, other, [record.id])
     await registry.complete_processes_with_lease([LeasedCompletion(lease, ProcessAwaitOutput.success(1))])
     await registry.await_terminal(record.id)
@@ -174,6 +154,7 @@ async def _work(stores: RedisStores) -> None:
     await registry.list_processes(ProcessFilter(status="any"))
     await registry.prune_terminal_processes(await registry.server_time_ms() + 10_000)
     await stores.directory.list_workers()
+    await run_effects(stores)
 
 
 async def test_an_observer_reads_and_nothing_else(guarded: ValkeyServer, admin: RedisStores) -> None:

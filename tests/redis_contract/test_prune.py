@@ -62,6 +62,7 @@ async def test_nothing_of_a_row_is_left(stores: RedisStores) -> None:
         head = stores.context.keyspace.of_session(own).session_head(own)
         await stores.context.connection.execute(head, "HSET", head, "f", "v")
         await registry.grant_handle(SessionScope(session_id=own), wanted.id, ProcessHandleDescriptor())
+        await stores.promises.revoke_session_promises(own)
     await ended(stores, wanted.id)
     await lease_of(stores, wanted.id)
 

@@ -16,10 +16,10 @@
 -- RETURNS two items a row: its events (int), then the id of its outbox entry or '' | kept
 -- INVARIANT only a terminal row goes, and what is removed is removed first, so that a full server can shrink.
 -- CLOCK not used.
-local cutoff, sequence_max = tonumber(ARGV[1]), tonumber(ARGV[2])
+local keys_a_row, cutoff, sequence_max = 22, tonumber(ARGV[1]), tonumber(ARGV[2])
 local reply = {}
 for row = 1, (#ARGV - 2) / 4 do
-  local at, first = 3 + (row - 1) * 4, 8 + (row - 1) * 22
+  local at, first = 3 + (row - 1) * 4, 8 + (row - 1) * keys_a_row
   local process_id, hash = ARGV[at], ARGV[at + 1]
   local facts = redis.call('HMGET', KEYS[first], 'st', 'ua', 'dg', 'q')
   local sequence = redis.call('ZSCORE', KEYS[1], process_id)
@@ -28,7 +28,7 @@ for row = 1, (#ARGV - 2) / 4 do
     reply[2 * row - 1], reply[2 * row] = 'kept', ''
   else
     local grants = redis.call('HGETALL', KEYS[first + 6])
-    for key = first, first + 19 do
+    for key = first, first + keys_a_row - 1 do
       redis.call('DEL', KEYS[key])
     end
     redis.call('ZREM', KEYS[1], process_id)
