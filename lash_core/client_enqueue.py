@@ -80,7 +80,7 @@ def new_process_id() -> str:
 class KindResolver:
     """Finds a kind's manifest: the app, then the directory (cached 30 s), then an explicit disposition."""
 
-    def __init__(self, directory: FleetDirectory, app: DeclaredKinds | None) -> None:
+    def __init__(self, directory: FleetDirectory | None, app: DeclaredKinds | None) -> None:
         self._directory = directory
         self._declared: Mapping[str, KindManifest] = {} if app is None else app.manifests()
         self._cached: dict[str, tuple[float, KindManifest]] = {}
@@ -118,7 +118,7 @@ class KindResolver:
         cached = self._cached.get(kind)
         if cached is not None and now_ms - cached[0] < MANIFEST_CACHE_MS:
             return cached[1]
-        manifest = await self._directory.get_kind(kind)
+        manifest = None if self._directory is None else await self._directory.get_kind(kind)
         if manifest is None:
             self._cached.pop(kind, None)
         elif len(self._cached) < _CACHED_KINDS_MAX or kind in self._cached:
@@ -174,7 +174,7 @@ class StartPlan:
             InvalidJsonError: params that are not JSON. LimitExceededError: params over the payload limit.
         """
         payload = as_json(params)
-        size = _json_size(payload)
+        size = json_size(payload)
         if self._limits is not None:
             self._limits.check_payload_size(size, field="params", process_id=process_id)
         check_params(self._manifest, payload)
@@ -190,7 +190,7 @@ class StartPlan:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _json_size(params: Any) -> int:
+def json_size(params: Any) -> int:
     """Bytes of the params as JSON. Raises: InvalidJsonError with the path of what is not JSON."""
     try:
         return len(_ENCODER.encode(params).encode())

@@ -25,7 +25,7 @@ from lash_worker.app_checks import (
     checked_timeout,
 )
 from lash_worker.app_declaration import Declaration
-from lash_worker.app_engine import AppEngine
+from lash_worker.app_engine import AppEngine, AppPools
 from lash_worker.app_signature import ProcessSignature
 from lash_worker.app_tools import AppTool
 from lash_worker.isolation.declared import Isolation, RqSignature, checked_isolation
@@ -206,20 +206,30 @@ class App:
         """
         if record_tracebacks is None:
             record_tracebacks = load_settings().record_tracebacks
-        pool = ThreadPool(threads_max, f"lash-{self.name}")
-        engines = self.engines(pool, record_tracebacks=record_tracebacks, horses=horses)
-        return AppPluginFactory(self, self._tools, pool, engines)
+        pools = AppPools(
+            ThreadPool(threads_max, f"lash-{self.name}"), ThreadPool(threads_max, f"lash-{self.name}-step")
+        )
+        engines = self.engines(pools, record_tracebacks=record_tracebacks, horses=horses)
+        return AppPluginFactory(self, self._tools, pools, engines)
 
     def engines(
-        self, pool: ThreadPool, *, record_tracebacks: bool, horses: Horses | None = None
+        self, pools: AppPools, *, record_tracebacks: bool, horses: Horses | None = None
     ) -> tuple[ProcessEngine, ...]:
-        """One engine a kind, its synchronous function run in ``pool`` or in ``horses``. Raises: SettingsError."""
+        """One engine a kind, its synchronous function run in ``pools`` or in ``horses``. Raises: SettingsError."""
         made: list[ProcessEngine] = []
         for kind, declaration in self._processes.items():
             signature, timeout_ms = declaration.signature, declaration.manifest.timeout_ms
             if declaration.isolation is None and isinstance(signature, ProcessSignature):
                 made.append(
-                    AppEngine(kind, signature, self.version, timeout_ms, pool, record_tracebacks=record_tracebacks)
+                    AppEngine(
+                        kind,
+                        signature,
+                        app_version=self.version,
+                        timeout_ms=timeout_ms,
+                        pools=pools,
+                        signal_types=declaration.signal_types,
+                        record_tracebacks=record_tracebacks,
+                    )
                 )
             elif horses is not None:
                 made.append(
@@ -243,13 +253,14 @@ class AppPluginFactory(PluginFactory):
     """An app as a plugin. ``App.plugin_factory`` makes it."""
 
     def __init__(
-        self, app: App, tools: Mapping[str, AppTool], pool: ThreadPool, engines: Sequence[ProcessEngine]
+        self, app: App, tools: Mapping[str, AppTool], pools: AppPools, engines: Sequence[ProcessEngine]
     ) -> None:
         self.plugin_id = f"app:{app.name}"
         self.plugin_version = app.version or ""
         self._engines = tuple(engines)
-        self._tools = tuple(tool.to_tool(pool) for tool in tools.values())
-        self._pool = pool
+        self._tools = tuple(tool.to_tool(pools.functions) for tool in tools.values())
+        self._manifests = app.manifests()
+        self._pools = pools
 
     def build(self, session_id: str) -> SessionPlugin:
         """The app's tools in one session."""
@@ -260,13 +271,17 @@ class AppPluginFactory(PluginFactory):
         """One engine a kind."""
         return self._engines
 
+    def manifests(self) -> Mapping[str, KindManifest]:
+        """The app's kinds."""
+        return self._manifests
+
     def tool_names(self) -> frozenset[str]:
         """The declared tools."""
         return frozenset(tool.manifest.name for tool in self._tools)
 
     def close(self) -> None:
         """Let the threads end. May be called twice."""
-        self._pool.close()
+        self._pools.close()
 
 
 class _AppPlugin(SessionPlugin):

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.process_blocking import ThreadBridge
 from lash_worker.thread_pool import Raised, ThreadOutcome, ThreadPool
 
 TIMEOUT_REASON = "timeout"
+
+Hold = Callable[[Callable[[], None]], None]
+"""Takes what delivers a cancel, and calls it when the time has come."""
 
 
 class CallStoppedError(Exception):
@@ -25,7 +29,13 @@ class _StopWatch:
 
     __slots__ = ("_armed", "_fired", "_forget", "_loop", "_task", "_timer", "_token", "timed_out")
 
-    def __init__(self, token: CancellationToken, timeout_ms: int | None, task: asyncio.Task[Any] | None) -> None:
+    def __init__(
+        self,
+        token: CancellationToken,
+        timeout_ms: int | None,
+        task: asyncio.Task[Any] | None,
+        hold: Hold | None = None,
+    ) -> None:
         self._token = token
         self._task = task
         self._armed = True
@@ -34,7 +44,9 @@ class _StopWatch:
         self._loop = asyncio.get_running_loop()
         self._timer = None if not timeout_ms else self._loop.call_later(timeout_ms / 1_000, self._time_out)
         # A function in a thread looks at the token itself: there is no task to cancel.
-        self._forget = None if task is None else token.on_cancel(self._tell)
+        self._forget = None if task is None or hold is not None else token.on_cancel(self._tell)
+        if hold is not None:
+            hold(self._fire)
 
     def _tell(self) -> None:
         self._loop.call_soon_threadsafe(self._fire)
@@ -61,8 +73,16 @@ class _StopWatch:
             self._task.uncancel()
 
 
-async def call_coroutine(call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None) -> Any:
+async def call_coroutine(
+    call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None, *, hold: Hold | None = None
+) -> Any:
     """Await ``call()`` in the caller's task.
+
+    Args:
+        call: makes the coroutine.
+        token: cancels it when it is fired.
+        timeout_ms: fires the token.
+        hold: for a token that was fired before: takes over when the cancel is delivered.
 
     Raises:
         CallStoppedError: the token fired or the time was over, and CancelledError left the function.
@@ -73,7 +93,7 @@ async def call_coroutine(call: Callable[[], Any], token: CancellationToken, time
     if task is None:
         raise RuntimeError("process functions run in asyncio tasks")
     cancels_before = task.cancelling()
-    watch = _StopWatch(token, timeout_ms, task)
+    watch = _StopWatch(token, timeout_ms, task, hold)
     try:
         return await call()
     except asyncio.CancelledError:
@@ -95,12 +115,20 @@ class FunctionCancelledError(Exception):
 
 
 async def call_in_thread(
-    call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None, pool: ThreadPool
+    call: Callable[[], Any],
+    token: CancellationToken,
+    timeout_ms: int | None,
+    pool: ThreadPool,
+    *,
+    bridge: ThreadBridge | None = None,
+    held: bool = False,
 ) -> Any:
     """Run ``call()`` in a thread and wait until it returns, whatever happens to the caller's task meanwhile.
 
-    When the task is cancelled, the token is fired, so that the function sees it, and the wait goes on: the slot is free
-    only when the thread is. A second cancel of the task gives the thread up.
+    A cancel reaches a thread that waits through ``bridge`` there, once; ``held`` says that somebody else delivers the
+    one that was there before. When the task is cancelled, the bridge is closed and the token is fired, so that the
+    function sees it, and the wait goes on: the slot is free only when the thread is. A second cancel of the task gives
+    the thread up.
 
     Raises:
         CallStoppedError: CancelledError left the function after the token fired or the time was over.
@@ -108,16 +136,21 @@ async def call_in_thread(
         Exception: what the function raised.
     """
     watch = _StopWatch(token, timeout_ms, None)
+    forget = None if bridge is None or held else token.on_cancel(bridge.cancel_from_anywhere)
     try:
         future = pool.submit(call)
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError:
+            if bridge is not None:
+                bridge.close()
             token.cancel("stopped by the worker")
             await asyncio.wait([future])
             raise
     finally:
         watch.disarm()
+        if forget is not None:
+            forget()
     outcome: ThreadOutcome = future.result()
     if not isinstance(outcome, Raised):
         return outcome.value

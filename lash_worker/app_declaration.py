@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from lash_core.errors import InvalidRegistrationError, SettingsError
 from lash_core.model.manifest import KindManifest
 from lash_core.model.payload_schema import check_schema
@@ -29,6 +31,12 @@ class Declaration:
         self._signals = signals
 
     @cached_property
+    def signal_types(self) -> Mapping[str, TypeAdapter[Any]]:
+        """Adapters of the signals that were declared with a type. Raises: SettingsError: a type that is no data."""
+        _ = self.manifest
+        return {name: TypeAdapter(kind) for name, kind in self._signals.items() if not _is_schema(kind)}
+
+    @cached_property
     def manifest(self) -> KindManifest:
         """The manifest. Raises: SettingsError for an annotation that cannot be used."""
         subject = f"process `{self._facts.kind}`"
@@ -46,3 +54,7 @@ class Declaration:
         except InvalidRegistrationError as error:
             raise SettingsError(f"{subject}: {error.message}", field=error.field, limit=error.limit) from error
         return manifest
+
+
+def _is_schema(annotation: Any) -> bool:
+    return annotation is None or isinstance(annotation, dict | bool)

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from lash_core.errors import Failure, InvalidJsonError
+from lash_core.errors import Failure, InvalidJsonError, RuntimeFailure
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, Success
+from lash_core.runtime.journaled_errors import JOURNAL_FULL
+from lash_core.runtime.journaled_run import RunEffects
 from lash_core.runtime.process_context import ProcessContext
 from lash_core.runtime.process_engine import EngineRun
 from lash_core.runtime.process_runner import PROCESS_FAILED, RUN_ERRORS
 from lash_worker.app_calls import CallStoppedError, FunctionCancelledError, call_coroutine, call_in_thread
 from lash_worker.app_failures import bounded, faults_of, raised_failure, text_of, traceback_of
 from lash_worker.app_signature import ProcessSignature
-from lash_worker.thread_pool import ThreadPool
+from lash_worker.thread_pool import Raised, ThreadPool
 
 PARAMS_INVALID = "process_params_invalid"
 RESULT_INVALID = "process_result_invalid"
 PROCESS_TIMEOUT = "process_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class AppPools:
+    """Threads of one app.
+
+    Steps have their own: functions that wait in a thread must not keep the steps of others from running.
+    """
+
+    functions: ThreadPool
+    steps: ThreadPool
+
+    def close(self) -> None:
+        """Let the threads end. May be called twice."""
+        self.functions.close()
+        self.steps.close()
+
+    async def run_step(self, call: Callable[[], Any]) -> Any:
+        """Run a step's plain function in a thread. Raises: what it raises."""
+        outcome = await self.steps.submit(call)
+        if isinstance(outcome, Raised):
+            raise outcome.error
+        return outcome.value
 
 
 class AppEngine:
@@ -31,7 +58,8 @@ class AppEngine:
         signature: of the declared function.
         app_version: what the context answers as ``app_version``.
         timeout_ms: for rows that carry none of their own.
-        pool: threads for synchronous functions.
+        pools: threads for plain functions.
+        signal_types: adapters of declared signal payloads by name.
         record_tracebacks: put the traceback of an exception into ``raw``.
     """
 
@@ -39,17 +67,19 @@ class AppEngine:
         self,
         kind: str,
         signature: ProcessSignature,
+        *,
         app_version: str | None,
         timeout_ms: int | None,
-        pool: ThreadPool,
-        *,
+        pools: AppPools,
+        signal_types: Mapping[str, TypeAdapter[Any]],
         record_tracebacks: bool = False,
     ) -> None:
         self._kind = kind
         self._signature = signature
         self._app_version = app_version
         self._timeout_ms = timeout_ms
-        self._pool = pool
+        self._pools = pools
+        self._signal_types = signal_types
         self._record_tracebacks = record_tracebacks
 
     @property
@@ -58,33 +88,50 @@ class AppEngine:
         return self._kind
 
     async def run(self, run: EngineRun) -> AnyAwaitOutput:
-        """Run the function once.
+        """Run the function once; what its journal has is answered and not done again.
 
         Raises:
             asyncio.CancelledError: the worker ended the run; nothing is to be recorded.
             LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: a store
-                call of the context failed and the function let it pass.
+                call of the context failed and the function let it pass, or the journal cannot be read.
         """
-        token = run.cancellation
-        if token.cancelled:
-            return ProcessAwaitOutput.cancelled(bounded(token.reason or "cancelled"))
-        signature = self._signature
+        journal = run.effects if isinstance(run.effects, RunEffects) else None
+        if journal is not None:
+            await journal.load()
+        if run.cancellation.cancelled and not _was_begun(run, journal):
+            return ProcessAwaitOutput.cancelled(bounded(run.cancellation.reason or "cancelled"))
         try:
-            arguments = signature.arguments(run.payload)
+            arguments = self._signature.arguments(run.payload)
         except ValidationError as error:
             text, raw = faults_of(error, "params")
             return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, text, raw)
         except ValueError as error:
             return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, f"params: {error}")
-        context = ProcessContext(run, self._app_version)
+        context = ProcessContext(run, self._app_version, submit=self._pools.run_step, signal_types=self._signal_types)
+        try:
+            output = await self._call(run, context, arguments)
+        finally:
+            context.close()
+        if journal is not None and journal.mismatch is not None:
+            return _void(journal.mismatch)
+        return output
+
+    async def _call(self, run: EngineRun, context: ProcessContext, arguments: tuple[Any, ...]) -> AnyAwaitOutput:
+        token, signature = run.cancellation, self._signature
         timeout_ms = run.registration.timeout_ms or self._timeout_ms
+        # A cancel from before this attempt comes where the last one was interrupted, not at the function's first await.
+        frontier = context.hold_cancel() if token.cancelled else None
         call = partial(signature.function, context, *arguments)
         try:
             if signature.is_async:
-                value = await call_coroutine(call, token, timeout_ms)
+                value = await call_coroutine(call, token, timeout_ms, hold=None if frontier is None else frontier.hold)
             else:
-                context.enter_thread()
-                value = await call_in_thread(call, token, timeout_ms, self._pool)
+                bridge = context.enter_thread()
+                if frontier is not None:
+                    frontier.hold(bridge.cancel_once)
+                value = await call_in_thread(
+                    call, token, timeout_ms, self._pools.functions, bridge=bridge, held=frontier is not None
+                )
         except CallStoppedError as stop:
             return self._stopped(run, timeout_ms, timed_out=stop.timed_out)
         except FunctionCancelledError as error:
@@ -117,3 +164,15 @@ class AppEngine:
             return ProcessAwaitOutput.failure("invalid_request", RESULT_INVALID, text_of(error))
         # Built without validation: the value was checked just now and the rest is constant.
         return Success.model_construct(type="success", value=encoded, control=None)
+
+
+def _was_begun(run: EngineRun, journal: RunEffects | None) -> bool:
+    """True when an attempt before this one left something that says where it was: its end belongs to the function."""
+    record = run.context.record
+    return journal is not None and (journal.has_loaded_entries or (record is not None and record.wait is not None))
+
+
+def _void(failure: RuntimeFailure) -> AnyAwaitOutput:
+    """The outcome of a run that met a mismatch or the end of its journal, whatever its function made of it."""
+    class_ = "resource_limit" if failure.code == JOURNAL_FULL else "execution"
+    return ProcessAwaitOutput.failure(class_, failure.code, bounded(failure.detail), failure.raw)

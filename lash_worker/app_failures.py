@@ -7,31 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lash_core.errors import Failure, InvalidJsonError
+from lash_core.errors import Failure
 from lash_core.model.await_output import ToolFailureClass
-from lash_core.model.canonical_json import canonical_json
+from lash_core.runtime.failure_texts import bounded, storable, text_of
 
-MESSAGE_CHARACTERS_MAX = 8_000
+__all__ = ["bounded", "faults_of", "raised_failure", "text_of", "traceback_of"]
+
 TRACEBACK_CHARACTERS_MAX = 32_000
-RAW_BYTES_MAX = 64 * 1024
 FAULTS_MAX = 8
 """Validation faults that are listed; who has more fixes these first."""
-
-
-def text_of(error: BaseException) -> str:
-    """``<Type>: <text>``, at most ``MESSAGE_CHARACTERS_MAX`` long and always encodable."""
-    try:
-        text = str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception's own __str__ is user code
-        text = f"(its text cannot be made: {type(broken).__name__})"
-    return bounded(f"{type(error).__name__}: {text}")
-
-
-def bounded(text: str, characters_max: int = MESSAGE_CHARACTERS_MAX) -> str:
-    """``text`` without lone surrogates, cut at the limit."""
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
 
 
 def traceback_of(error: BaseException) -> dict[str, str]:
@@ -47,15 +31,7 @@ def raised_failure(failure: Failure) -> tuple[ToolFailureClass, str, str, Any]:
     except ValueError:
         text = bounded(f"Failure: unknown class {failure.class_!r} (code {failure.code}: {failure.message})")
         return ToolFailureClass.EXECUTION, "process_failed", text, None
-    return class_, bounded(str(failure.code), 200), bounded(failure.message), _storable(failure.raw)
-
-
-def _storable(raw: Any) -> Any:
-    try:
-        size = len(canonical_json(raw, field="raw").encode())
-    except (InvalidJsonError, RecursionError) as error:
-        return {"raw_dropped": bounded(str(error), 500)}
-    return raw if size <= RAW_BYTES_MAX else {"raw_dropped": f"{size} bytes; the limit is {RAW_BYTES_MAX}"}
+    return class_, bounded(str(failure.code), 200), bounded(failure.message), storable(failure.raw)
 
 
 def faults_of(error: ValidationError, root: str) -> tuple[str, dict[str, Any]]:

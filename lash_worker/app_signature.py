@@ -16,7 +16,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from lash_core.errors import SettingsError
 from lash_core.model.base import JsonValue
-from lash_worker.app_results import ResultCodec, schema_of
+from lash_core.runtime.value_codec import ResultCodec, schema_of
 
 _ANYTHING = (Any, object, inspect.Parameter.empty)
 NO_PARAMS_SCHEMA: JsonValue = {"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]}

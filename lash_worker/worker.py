@@ -22,6 +22,7 @@ from lash_core.model.process_input import ExternalInput
 from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.direct_effects import direct_effects
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
 from lash_core.store.effect_host import EffectSource, JournalingEffectHost, ScopedEffects
@@ -112,10 +113,13 @@ class DurableProcessWorker:
             WorkerBoundaryError: a check failed. PluginSessionError: the run's session or environment cannot be used.
         """
         check_process_id(registration)
+        context = execution_context or ProcessExecutionContext.default()
         scoped = self._scoped_static(registration)
+        if self._journaling_host is not None:
+            scoped = direct_effects(self._journaling_host, registration.id, context)
         return await self.run_process_with_scoped_effect_controller(
             registration,
-            execution_context or ProcessExecutionContext.default(),
+            context,
             scoped,
             cancellation or CancellationToken(),
         )

@@ -18,8 +18,9 @@ from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
 from lash_core.runtime.attachment_roots import AttachmentRoots
-from lash_core.runtime.inline_effects import InlineEffectHost
+from lash_core.runtime.journaled_effects import JournaledEffectHost
 from lash_core.runtime.registry_roots import RegistryRoots
+from lash_core.runtime.trigger_roots import TriggerRoots
 from lash_core.store.content_sweep import ContentRoots, SweptContent
 
 
@@ -43,7 +44,6 @@ class InMemoryStores:
         self.session_store_factory = MemorySessionStoreFactory(
             self.clock, on_delete=self.attachment_manifest.forget_session
         )
-        self.effect_host = InlineEffectHost()
         self.process_registry = MemoryProcessRegistry(
             self.clock,
             process_table,
@@ -53,16 +53,18 @@ class InMemoryStores:
         )
         self.effect_journal = MemoryEffectJournal(self.process_registry)
         self.promises = MemoryPromiseStore(self.process_registry)
+        self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
+        self.directory = MemoryFleetDirectory(self.clock)
+        self.live_replay = None
+        self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
         self.content_roots: tuple[ContentRoots, ...] = (
             RegistryRoots(self.process_registry),
             self.session_store_factory,
             AttachmentRoots(self.attachment_manifest, self.process_registry),
             self.env_store,
+            TriggerRoots(self.triggers),
         )
-        self.directory = MemoryFleetDirectory(self.clock)
-        self.live_replay = None
-        self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
 
     async def advance_clock(self, ms: int) -> None:
         """Move the clock forward.

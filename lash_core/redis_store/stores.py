@@ -15,7 +15,7 @@ from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
 from lash_core.redis_store.attachment_store import RedisAttachmentStore
 from lash_core.redis_store.attachments_folder import open_attachments
 from lash_core.redis_store.commands import Command
-from lash_core.redis_store.content_roots import RedisHeadRoots, RedisRowRoots
+from lash_core.redis_store.content_roots import RedisHeadRoots, RedisRowRoots, RedisTriggerRoots
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.directory import RedisFleetDirectory
 from lash_core.redis_store.effect_journal import RedisEffectJournal
@@ -27,7 +27,7 @@ from lash_core.redis_store.registry import RedisProcessRegistry
 from lash_core.redis_store.session_store import RedisSessionStoreFactory
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.runtime.attachment_roots import AttachmentRoots
-from lash_core.runtime.inline_effects import InlineEffectHost
+from lash_core.runtime.journaled_effects import JournaledEffectHost
 from lash_core.settings import StoreSettings
 from lash_core.store.content_sweep import ContentRoots, SweptContent
 
@@ -56,13 +56,14 @@ class RedisStores:
         self.session_store_factory = RedisSessionStoreFactory(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)
         self.promises = RedisPromiseStore(context, self.process_registry.done_channels)
-        self.effect_host = InlineEffectHost()
+        self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
         self.content_roots: tuple[ContentRoots, ...] = (
             RedisRowRoots(context),
             RedisHeadRoots(context),
             AttachmentRoots(self.attachment_manifest, self.process_registry),
             self.env_store,
+            RedisTriggerRoots(context),
         )
         self.live_replay = None
         self.triggers = RedisTriggerStore(context)

@@ -11,6 +11,7 @@ from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.store.artifact_store import ArtifactStore
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.effect_host import EffectHost
+from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_env_store import ProcessExecutionEnvStore
 
 
@@ -77,6 +78,8 @@ class RuntimeHostConfig:
     control: RuntimeControl
     durability: RuntimeDurability
     profile: RuntimeProfile
+    directory: FleetDirectory | None = None
+    """Where processes find the kinds of children that no app of their own worker declares."""
 
     @classmethod
     def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:
@@ -94,4 +97,5 @@ class RuntimeHostConfig:
             control=RuntimeControl(stores.effect_host),
             durability=RuntimeDurability(stores.attachments, stores.artifacts, stores.env_store),
             profile=RuntimeProfile(host_profile_id),
+            directory=getattr(stores, "directory", None),
         )

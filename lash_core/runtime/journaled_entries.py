@@ -48,6 +48,11 @@ class RunEntries:
                     self._entries = entries
         return self._entries
 
+    @property
+    def is_filled(self) -> bool:
+        """True when entries were read or written."""
+        return bool(self._entries)
+
     def find(self, key: str) -> EffectRecord | None:
         """The entry of a key, among those that were read or written by this run."""
         return None if self._entries is None else self._entries.get(key)

@@ -116,6 +116,11 @@ class RunEffects(HasAwaitEvents):
         """True when the journal has an entry. Raises: store errors."""
         return bool(await self._entries.known())
 
+    @property
+    def has_loaded_entries(self) -> bool:
+        """``has_entries`` of a journal that was read."""
+        return self._entries.is_filled
+
     def find(self, key: str) -> EffectRecord | None:
         """The entry of a replay key, among those that were read or written by this run."""
         return self._entries.find(key)

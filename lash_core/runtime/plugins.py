@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from lash_core.errors import PluginSessionError
 from lash_core.model.base import JsonValue
+from lash_core.model.manifest import KindManifest
 from lash_core.model.tool_state import PluginSessionSnapshot, PluginSnapshotEntry
 from lash_core.runtime.process_engine import ProcessEngine, ProcessEngineRegistry
 from lash_core.runtime.tool_registry import ToolRegistry
@@ -71,6 +72,10 @@ class PluginFactory:
     def process_engines(self) -> Sequence[ProcessEngine]:
         """Engines it gives to workers."""
         return ()
+
+    def manifests(self) -> Mapping[str, KindManifest]:
+        """Kind → manifest of the process kinds it declares: what children are started by."""
+        return {}
 
     def tool_names(self) -> frozenset[str] | None:
         """The tools its plugins offer, when that is the same in every session; None when it is not known."""
@@ -162,6 +167,10 @@ class PluginHost:
                 return None
             names |= offered
         return frozenset(names)
+
+    def manifests(self) -> dict[str, KindManifest]:
+        """Kind → manifest of every kind that a factory declares. Raises: SettingsError."""
+        return {kind: found for factory in self._factories.values() for kind, found in factory.manifests().items()}
 
     def build_session(self, session_id: str, *, exclusive: bool = True) -> PluginSession:
         """Build the plugins of a session and register their tools.

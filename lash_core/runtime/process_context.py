@@ -1,28 +1,52 @@
-"""What an ``@app.process`` function is given: identity, cancel, events, log, tools."""
+"""What an ``@app.process`` function is given: its identity, and the verbs whose outcomes are recorded.
+
+The function itself runs again after every takeover, park and retry; what a verb answered before is answered again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Unpack
 
-from lash_core.errors import InvalidArgumentError, LashError, PluginSessionError
+from pydantic import TypeAdapter
+
+from lash_core.errors import LashError
 from lash_core.model.base import JsonValue
-from lash_core.model.event import ProcessEvent, ProcessEventAppendRequest, Replay
-from lash_core.model.event_type import CORE_BY_NAME
+from lash_core.model.event import ProcessEvent
+from lash_core.model.registration import RetryPolicy
+from lash_core.runtime.process_blocking import BlockingContext, ThreadBridge
+from lash_core.runtime.process_children import ChildHandle, ChildOptions, ChildStarts
 from lash_core.runtime.process_engine import EngineRun
-from lash_core.runtime.tools import ToolContext
+from lash_core.runtime.process_events import EventWriter
+from lash_core.runtime.process_frontier import Frontier
+from lash_core.runtime.process_gather import Gatherings
+from lash_core.runtime.process_promises import PendingEvent, pending_event
+from lash_core.runtime.process_signals import SignalWaits
+from lash_core.runtime.process_steps import StepRunner, sleep_effect
+from lash_core.runtime.process_tools import ProcessTools, ToolCallError
+from lash_core.runtime.process_verbs import RunVerbs, Submit, checked_ms, checked_name
+from lash_core.runtime.recorded_values import RecordedValues
 
-if TYPE_CHECKING:
-    from lash_core.runtime.lash_runtime import LashRuntime
+__all__ = ["ProcessContext", "ProcessTools", "ToolCallError"]
 
 _log = logging.getLogger("lash.process")
+_NO_TYPES: Mapping[str, TypeAdapter[Any]] = {}
 
 
 class _RunLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds the run's facts to the ``extra`` of a call; the standard adapter would drop that."""
+    """Adds the run's facts to the ``extra`` of a call; the standard adapter would drop that. Silent in a replay."""
+
+    def __init__(self, verbs: RunVerbs, facts: dict[str, object]) -> None:
+        super().__init__(_log, facts)
+        self._verbs = verbs
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the standard library's name
+        """False while the run replays what it did before: those lines were written then."""
+        journal = self._verbs.journal
+        return (journal is None or not journal.is_replaying) and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
@@ -30,18 +54,50 @@ class _RunLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class ProcessContext:
-    """One run of a process as its function sees it. It costs next to nothing until it is asked for something."""
+    """One run of a process as its function sees it. It costs next to nothing until it is asked for something.
 
-    __slots__ = ("_app_version", "_log", "_loop", "_run", "_tools", "store_error")
+    Args:
+        run: the run.
+        app_version: what ``app_version`` answers.
+        submit: runs plain functions of steps beside the loop; None runs them in it.
+        signal_types: adapters of declared signal payloads by name.
+    """
 
-    def __init__(self, run: EngineRun, app_version: str | None = None) -> None:
+    __slots__ = (
+        "_app_version",
+        "_blocking",
+        "_bridge",
+        "_events",
+        "_gatherings",
+        "_log",
+        "_run",
+        "_signals",
+        "_tools",
+        "_values",
+        "_verbs",
+    )
+
+    def __init__(
+        self,
+        run: EngineRun,
+        app_version: str | None = None,
+        *,
+        submit: Submit | None = None,
+        signal_types: Mapping[str, TypeAdapter[Any]] = _NO_TYPES,
+    ) -> None:
         self._run = run
         self._app_version = app_version
+        self._verbs = RunVerbs(run, submit)
+        self._signals = SignalWaits(self._verbs, signal_types)
+        self._events = EventWriter(self._verbs)
+        self._values: RecordedValues | None = None
+        self._gatherings = Gatherings(self._verbs)
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
         self._tools: ProcessTools | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.store_error: LashError | None = None
-        """The last error of a store call made here: when it leaves the function, the worker retries the run."""
+        self._bridge: ThreadBridge | None = None
+        self._blocking: BlockingContext | None = None
+
+    # -- what the run is -----------------------------------------------------------------------------
 
     @property
     def process_id(self) -> str:
@@ -56,13 +112,23 @@ class ProcessContext:
 
     @property
     def cancelled(self) -> bool:
-        """True once the process is to end: cancel, timeout, lost lease. Code in a thread asks for it now and then."""
-        return self._run.cancellation.cancelled
+        """True once the process is to end: cancel, timeout, lost lease. Code in a thread asks for it now and then.
+
+        A cancel that came before this attempt shows when the replay is over, where it interrupted the function.
+        """
+        frontier = self._verbs.frontier
+        return self._run.cancellation.cancelled and (frontier is None or not frontier.is_holding)
 
     @property
     def reason(self) -> str | None:
         """Why it is to end, or None."""
-        return self._run.cancellation.reason
+        return self._run.cancellation.reason if self.cancelled else None
+
+    @property
+    def is_replaying(self) -> bool:
+        """True while verbs answer what an earlier attempt recorded, and nothing new was asked for yet."""
+        journal = self._verbs.journal
+        return journal is not None and journal.is_replaying
 
     @property
     def fence(self) -> int:
@@ -85,12 +151,14 @@ class ProcessContext:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger whose records carry ``process_id``, ``fence`` and ``owner`` beside the ``extra`` of the call."""
+        """A logger whose records carry ``process_id``, ``fence`` and ``owner`` beside the ``extra`` of the call.
+
+        Silent while the run replays: a line is not written again for what happened once.
+        """
         if self._log is None:
             lease = self._run.context.run_lease
             owner = "" if lease is None else lease.lease.owner.owner_id
-            facts = {"process_id": self.process_id, "fence": self.fence, "owner": owner}
-            self._log = _RunLog(_log, facts)
+            self._log = _RunLog(self._verbs, {"process_id": self.process_id, "fence": self.fence, "owner": owner})
         return self._log
 
     @property
@@ -110,113 +178,193 @@ class ProcessContext:
         Raises:
             asyncio.CancelledError: the process is to end.
         """
-        if self._run.cancellation.cancelled:
+        if self.cancelled:
             raise asyncio.CancelledError(self._run.cancellation.reason)
 
-    async def emit(self, event_type: str, payload: JsonValue = None, key: str | None = None) -> ProcessEvent:
-        """Append an event of a declared type, under the run's lease.
+    # -- verbs ---------------------------------------------------------------------------------------
 
-        With ``key`` the event is written once over all attempts: the same key answers the stored event.
+    async def step(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        retry: RetryPolicy | None = None,
+        timeout_ms: Any = None,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run a side effect once and record how it ended; an attempt that comes later gets the record.
+
+        A worker that dies between the effect and its record runs it again: give systems outside ``idempotency_key`` or
+        ``fence``. Steps may run side by side; steps inside steps are not foreseen.
+
+        Args:
+            name: 1 to 100 bytes without ``#``; unique in the run, together with ``key``.
+            fn: an async function runs in the loop, a plain one in a thread.
+            *args: for ``fn``. Those that are JSON (models, dataclasses and dates too) are compared on replay.
+            retry: tries in all and the waits between them; none by default. A raised ``Failure`` is not tried again.
+            timeout_ms: for each try, ms or a timedelta. A thread cannot be stopped: its result is dropped.
+            key: distinguishes steps of one name, in a loop for example.
+            **kwargs: for ``fn``.
+
+        Returns:
+            What ``fn`` returned, by way of JSON: as its return annotation says, else plain JSON.
+
+        Raises:
+            StepFailed: it failed for good; ``code`` is ``step_failed``, ``step_timeout`` or ``step_result_invalid``.
+            Failure: as raised by ``fn``.
+            RuntimeFailure: ``step_name_repeated``; ``<backend>_effect_replay_hash_conflict`` when another request was
+                recorded under the name; ``process_journal_full``.
+            InvalidArgumentError: a bad name, key or timeout.
+            LeaseLostError and store errors: let them pass, the worker tries again.
+        """
+        runner = StepRunner(self._verbs)
+        call = runner.checked(name, fn, (args, kwargs), retry=retry, timeout_ms=timeout_ms, key=key)
+        return await runner.run(call)
+
+    async def sleep(self, duration_ms: Any, *, key: str | None = None) -> None:
+        """Wait, over restarts: the due time is recorded. The slot is free meanwhile.
+
+        Args:
+            duration_ms: ms, or a timedelta.
+            key: names the sleep; by default the n-th one of the run.
+        """
+        left_ms = checked_ms(duration_ms, "duration_ms")
+        name = str(self._verbs.count("sleep")) if key is None else f"#{checked_name(key, 'sleep key')}"
+        await sleep_effect(self._verbs, f"sleep:{name}", left_ms)
+
+    async def wait_signal(self, name: str, timeout_ms: Any = None) -> Any:
+        """Wait for the next signal of a declared name and answer its payload, as its declared type.
+
+        Signals of a name are handed out in the order of the log, one a wait. One that came before is there at once.
+
+        Args:
+            name: declared by the kind.
+            timeout_ms: ms or a timedelta; kept over restarts. None waits for ever.
+
+        Raises:
+            TimeoutError: none came in time; the next wait waits for the same one.
+            UnknownSignalError: not declared. NotAvailableError: a process that is run directly.
+        """
+        return await self._signals.wait(name, timeout_ms)
+
+    def await_event(self, name: str, timeout_ms: Any = None) -> PendingEvent:
+        """A promise that code outside resolves once: hand its ``token`` out, then await it.
+
+        Args:
+            name: unique in the run.
+            timeout_ms: ms or a timedelta, from the first await; kept over restarts. None waits for ever.
+
+        Raises:
+            InvalidArgumentError: a bad name or timeout. RuntimeFailure: ``await_event_name_repeated``,
+                ``await_event_unsupported``. Awaiting it raises as ``PendingEvent.result``.
+        """
+        return pending_event(self._verbs, name, timeout_ms)
+
+    async def start_child(
+        self, kind: str, params: Any = None, *, process_id: str | None = None, **options: Unpack[ChildOptions]
+    ) -> ChildHandle:
+        """Start another process, once over all attempts; it belongs to the chain of this one.
+
+        Args:
+            kind: declared by an app of this worker, or published by another one.
+            params: JSON, a pydantic model or a dataclass.
+            process_id: by default ``<this id>/<kind>/<n>`` for the n-th child of the kind.
+            **options: see ``ChildOptions``.
+
+        Raises:
+            UnknownKindError, InvalidArgumentError: nothing was started. RuntimeFailure:
+                ``process_registration_conflict``: the id has other content.
+        """
+        return await ChildStarts(self._verbs).start(kind, params, process_id, options)
+
+    async def gather(self, *things: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+        """Wait for several children, promises, steps or other awaitables at once; their values in order.
+
+        As ``asyncio.gather``: without ``return_exceptions`` the first error is raised and the others go on. Which error
+        was first is recorded, so a replay raises the same.
+        """
+        return await self._gatherings.gather(things, return_exceptions=return_exceptions)
+
+    async def emit(self, event_type: str, payload: JsonValue = None, key: str | None = None) -> ProcessEvent:
+        """Append an event of a declared type, under the run's lease, once over all attempts.
+
+        Args:
+            event_type: declared by the kind; neither a core type nor one that ends the process.
+            payload: JSON.
+            key: names the event; by default it is the n-th of its type, and what an earlier attempt wrote stands.
 
         Raises:
             InvalidArgumentError: a core type, or one that would end the process; its function ends it by returning.
-            UndeclaredEventTypeError, InvalidPayloadError, ReplayKeyConflictError, LimitExceededError: nothing written.
+            UndeclaredEventTypeError, InvalidPayloadError, LimitExceededError: nothing written.
+            ReplayKeyConflictError: ``key`` stands for other content.
             LeaseLostError: this run may not write any more. UnknownProcessError: it has no row.
         """
-        self._check_emitted(event_type)
-        replay = None if key is None else Replay(key=f"process:{self.process_id}:emit:{key}")
-        request = ProcessEventAppendRequest(
-            event_type=event_type,
-            payload=payload,
-            replay=replay,
-            wake_target_scope=self._run.context.wake_target_scope,
-        )
-        lease = self._run.context.run_lease
-        try:
-            result = await self._run.registry.append_event(
-                self.process_id, request, lease=None if lease is None else lease.require()
-            )
-        except LashError as error:
-            self.store_error = error
-            raise
-        return result.event
+        return await self._events.emit(event_type, payload, key)
 
-    def emit_from_thread(self, event_type: str, payload: JsonValue = None, key: str | None = None) -> ProcessEvent:
-        """``emit`` for synchronous functions: waits until the event is written; the store's deadlines bound the wait.
+    async def now_ms(self) -> int:
+        """The time in ms since the epoch by this worker's clock, recorded: a replay gets the same."""
+        return await self._recorded().now_ms()
+
+    async def random(self) -> float:
+        """A random number from 0 to 1, recorded. Not for secrets."""
+        return await self._recorded().random()
+
+    async def uuid(self) -> str:
+        """A random UUID, recorded."""
+        return await self._recorded().uuid()
+
+    @property
+    def blocking(self) -> BlockingContext:
+        """The same verbs for plain functions, which run in threads: each returns when it is done.
 
         Raises:
-            RuntimeError: called in the event loop's own thread. Else as ``emit``.
+            RuntimeError: in an async function; await the context's own verbs there.
         """
-        if self._loop is None:
-            raise RuntimeError("emit_from_thread is for synchronous process functions; await emit instead")
-        return asyncio.run_coroutine_threadsafe(self.emit(event_type, payload, key), self._loop).result()
+        if self._bridge is None:
+            raise RuntimeError("ctx.blocking is for plain process functions; await the context's own verbs instead")
+        if self._blocking is None:
+            self._blocking = BlockingContext(self, self._bridge)
+        return self._blocking
 
-    def enter_thread(self) -> None:
-        """Tell the context that its function runs in a thread beside the present loop. For the engine."""
-        self._loop = asyncio.get_running_loop()
+    def emit_from_thread(self, event_type: str, payload: JsonValue = None, key: str | None = None) -> ProcessEvent:
+        """``ctx.blocking.emit``, under its older name."""
+        return self.blocking.emit(event_type, payload, key)
 
-    def _check_emitted(self, event_type: str) -> None:
-        declared = self._run.registration.event_type(event_type)
-        terminal = declared is not None and declared.semantics.terminal is not None
-        if terminal or event_type in CORE_BY_NAME:
-            raise InvalidArgumentError(
-                f"event type `{event_type}` cannot be emitted by a process function",
-                field="event_type",
-                value=event_type,
-                process_id=self.process_id,
-            )
+    def _recorded(self) -> RecordedValues:
+        if self._values is None:
+            self._values = RecordedValues(self._verbs)
+        return self._values
+
+    # -- for the engine ------------------------------------------------------------------------------
+
+    @property
+    def store_error(self) -> LashError | None:
+        """The last error of a store call made here: when it leaves the function, the worker retries the run."""
+        return self._verbs.store_error
+
+    def hold_cancel(self) -> Frontier | None:
+        """A cancel was there before this attempt: what delivers it when the replay is over; None without a journal."""
+        if self._verbs.journal is None:
+            return None
+        self._verbs.frontier = Frontier(self._verbs.journal)
+        return self._verbs.frontier
+
+    def enter_thread(self) -> ThreadBridge:
+        """Tell the context that its function runs in a thread beside the present loop."""
+        self._bridge = ThreadBridge(asyncio.get_running_loop())
+        return self._bridge
+
+    def close(self) -> None:
+        """The function is over: what it left running may start no effect any more."""
+        self._gatherings.close()
+        if self._verbs.frontier is not None:
+            self._verbs.frontier.close()
+        if self._bridge is not None:
+            self._bridge.close()
+        if self._verbs.journal is not None:
+            self._verbs.journal.refuse()
 
     def __repr__(self) -> str:
         return f"ProcessContext(process_id={self.process_id!r}, attempt={self.attempt})"
-
-
-class ProcessTools:
-    """Calls tools of the process's session by name."""
-
-    def __init__(self, run: EngineRun) -> None:
-        self._run = run
-        self._runtime: LashRuntime | None = None
-        self._calls = 0
-        self._building = asyncio.Lock()
-
-    async def names(self) -> tuple[str, ...]:
-        """The member tools, sorted."""
-        runtime = await self._built()
-        return tuple(manifest.name for manifest in runtime.tools.catalog())
-
-    async def call(self, name: str, args: JsonValue = None) -> Any:
-        """Call a tool and return its value.
-
-        Raises:
-            ToolUnavailableError: no member tool of that name.
-            ToolCallError: the tool answered a failure or was cancelled.
-            MissingEnvironmentError, PluginSessionError: the session cannot be rebuilt.
-        """
-        runtime = await self._built()
-        self._calls += 1
-        context = ToolContext(
-            session_id=runtime.session_id,
-            call_id=f"{self._run.process_id}:{self._calls}",
-            process_id=self._run.process_id,
-            cancellation=self._run.cancellation,
-        )
-        output = await runtime.call_tool(name, args if args is not None else {}, context)
-        if output.type == "success":
-            return output.value
-        raise ToolCallError(name, output.type if output.type == "cancelled" else output.code, output.message)
-
-    async def _built(self) -> LashRuntime:
-        async with self._building:
-            if self._runtime is None:
-                self._runtime = await self._run.runtime_builder.build()
-            return self._runtime
-
-
-class ToolCallError(PluginSessionError):
-    """A tool that was called from a process function failed; ``tool_code`` is its code."""
-
-    code = "tool_call_failed"
-
-    def __init__(self, tool_name: str, tool_code: str, message: str) -> None:
-        super().__init__(f"tool `{tool_name}` failed: {tool_code}: {message}", field="tool_name", value=tool_name)
-        self.tool_code = tool_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from lash_core.client_enqueue import KindResolver
 from lash_core.errors import PluginSessionError
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.base import JsonValue
@@ -70,9 +71,19 @@ class EngineRun:
         effects: the controller of the scope ``process(<pid>)``.
         runtime_builder: for engines that need a session.
         handover: what the segment before left behind, or None.
+        find_kinds: answers what finds the manifests of children's kinds; None where nothing does.
     """
 
-    __slots__ = ("cancellation", "context", "effects", "handover", "registration", "registry", "runtime_builder")
+    __slots__ = (
+        "cancellation",
+        "context",
+        "effects",
+        "find_kinds",
+        "handover",
+        "registration",
+        "registry",
+        "runtime_builder",
+    )
 
     def __init__(
         self,
@@ -90,6 +101,7 @@ class EngineRun:
         self.effects = effects
         self.runtime_builder = runtime_builder
         self.handover: ProcessSegmentHandover | None = None
+        self.find_kinds: Callable[[], KindResolver] | None = None
 
     @property
     def process_id(self) -> str:

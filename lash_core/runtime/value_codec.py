@@ -1,7 +1,8 @@
-"""Encodes what declared functions return as JSON values, without losing anything silently."""
+"""Encodes what functions return as JSON values, without losing anything silently, and decodes it again."""
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Literal
 
@@ -25,6 +26,11 @@ class ResultCodec:
         self._adapter = adapter
         self._declared = declared
 
+    @property
+    def is_declared(self) -> bool:
+        """False where there is no annotation: values are plain JSON."""
+        return self._declared
+
     def encode(self, value: Any) -> JsonValue:
         """The JSON value of a result, a copy of its own.
 
@@ -42,6 +48,14 @@ class ResultCodec:
             _refuse_changes(self._adapter.dump_python(value, warnings=False), "result", keys=True)
         check_json(encoded, field="result")
         return encoded
+
+    def decode(self, text: str) -> Any:
+        """The value of an encoded result's JSON text; as JSON where nothing is declared.
+
+        Raises:
+            ValidationError: not what the annotation says any more.
+        """
+        return self._adapter.validate_json(text) if self._declared else json.loads(text)
 
     @property
     def schema(self) -> JsonValue:
