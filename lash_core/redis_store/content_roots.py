@@ -1,4 +1,4 @@
-"""What rows and heads of sessions name: the roots of the sweep (``docs/contracts/attachments.md`` 6).
+"""What rows, heads of sessions and triggers name: the roots of the sweep (``docs/contracts/attachments.md`` 6).
 
 Addresses are found in the stored texts as they are, whatever record version they have; nothing is decoded.
 """
@@ -9,7 +9,8 @@ from typing import Any
 
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
-from lash_core.redis_store.key_scan import scan_page
+from lash_core.redis_store.key_scan import scan_page, scan_place
+from lash_core.redis_store.keys import TriggerKeys
 from lash_core.store.content_sweep import ContentRefs, refs_in
 
 ROWS_A_READ = 100
@@ -17,6 +18,9 @@ ROWS_A_READ = 100
 
 HEADS_A_READ = 16
 """Heads of one read: 1 MB each at most."""
+
+TRIGGERS_A_READ = 100
+"""Subscriptions or deliveries of one read."""
 
 
 class RedisRowRoots:
@@ -59,3 +63,24 @@ class RedisHeadRoots:
             for values in replies:
                 named |= frozenset[str]().union(*map(refs_in, values))
         return ContentRefs(refs=frozenset(named), next_cursor=page.next_cursor)
+
+
+class RedisTriggerRoots:
+    """Content that subscriptions name, and deliveries that were reserved with a subscription as it was then."""
+
+    def __init__(self, context: RedisContext) -> None:
+        self._context = context
+        keys = TriggerKeys.of(context.keyspace.namespace)
+        self._hashes = (keys.subscriptions, keys.deliveries)
+
+    async def refs_page(self, cursor: str | None, limit: int, *, grace_ms: int) -> ContentRefs:
+        """What about ``limit`` of them name. Raises: InvalidCursorError."""
+        at, position = scan_place(cursor, len(self._hashes))
+        key = self._hashes[at]
+        command = Command(key, ("HSCAN", key, position, "COUNT", min(limit, TRIGGERS_A_READ)))
+        following, flat = (await self._context.connection.read([command], raw=True))[0]
+        named = frozenset[str]().union(*map(refs_in, flat[1::2]))
+        position = following.decode() if isinstance(following, bytes) else str(following)
+        if position == "0":
+            at += 1
+        return ContentRefs(refs=named, next_cursor=f"{at}:{position}" if at < len(self._hashes) else None)

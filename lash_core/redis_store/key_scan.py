@@ -34,7 +34,7 @@ async def scan_page(context: RedisContext, sets: Sequence[str], cursor: str | No
     Raises:
         InvalidCursorError: no cursor of these sets.
     """
-    at, position = _place(cursor, len(sets))
+    at, position = scan_place(cursor, len(sets))
     found: dict[str, None] = {}
     for _ in range(EMPTY_SETS_A_PAGE):
         if at >= len(sets) or len(found) >= limit:
@@ -49,7 +49,12 @@ async def scan_page(context: RedisContext, sets: Sequence[str], cursor: str | No
     return MembersPage(tuple(found), f"{at}:{position}" if at < len(sets) else None)
 
 
-def _place(cursor: str | None, sets: int) -> tuple[int, str]:
+def scan_place(cursor: str | None, sets: int) -> tuple[int, str]:
+    """Where a cursor ``<key>:<position of its scan>`` is.
+
+    Raises:
+        InvalidCursorError: no cursor of so many keys.
+    """
     if cursor is None:
         return 0, "0"
     at, _, position = cursor.partition(":")

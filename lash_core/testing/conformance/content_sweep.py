@@ -16,6 +16,8 @@ from lash_core.model.environment import EMPTY_ENV_REF, ProcessExecutionEnvSpec
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.process_input import ProcessInput
 from lash_core.model.session import SessionPolicy, SessionStoreCreateRequest
+from lash_core.model.trigger import TriggerDefinition, TriggerOwnerScope, TriggerTarget
+from lash_core.model.trigger_command import RegisterTrigger
 from lash_core.runtime.attachment_roots import AttachmentRoots
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.content_sweep import (
@@ -28,6 +30,7 @@ from lash_core.store.content_sweep import ContentPage, ContentRoots, StoredConte
 from lash_core.store.process_env_store import persist_process_execution_env
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.trigger_store import TriggerStore
 from lash_core.testing.conformance.artifact_store import ArtifactStores
 from lash_core.testing.conformance.attachment_manifest import ManifestStores
 from lash_core.testing.conformance.content_cases import fresh_bytes
@@ -49,6 +52,11 @@ class SweepStores(ManifestStores, ArtifactStores, EnvironmentStores, Protocol):
     @property
     def process_registry(self) -> MaintainedRegistry:
         """The rows."""
+        ...
+
+    @property
+    def triggers(self) -> TriggerStore:
+        """Subscriptions."""
         ...
 
     @property
@@ -187,6 +195,25 @@ async def what_the_head_of_a_live_session_names_stays(stores: SweepStores) -> No
     await _swept(stores)
 
     assert not await _is_there(stores, ref)
+
+
+async def what_a_subscription_starts_with_stays(stores: SweepStores) -> None:
+    """Its environment is there at the next occurrence, however long that takes."""
+    env_ref = await _environment(stores)
+    target = TriggerTarget("job", env_ref=env_ref)
+    definition = TriggerDefinition("webhook", unique("source"), target)
+    await stores.triggers.apply_trigger_command(
+        RegisterTrigger(
+            owner_scope=TriggerOwnerScope.host(),
+            operation_id=unique("operation"),
+            subscription_key=unique("key"),
+            definition=definition,
+        )
+    )
+
+    await _swept(stores)
+
+    assert await _is_there(stores, env_ref)
 
 
 async def a_committed_reference_keeps_its_attachment(stores: SweepStores) -> None:
