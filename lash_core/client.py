@@ -8,19 +8,30 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Unpack
 
 from lash_core.client_connect import open_stores
-from lash_core.client_enqueue import EnqueueOptions, KindResolver, StartPlan, new_process_id, same_request
+from lash_core.client_enqueue import (
+    EnqueueOptions,
+    KindResolver,
+    StartPlan,
+    as_json,
+    json_size,
+    new_process_id,
+    same_request,
+)
 from lash_core.client_handle import OnGap, ProcessHandle
+from lash_core.client_listing import ListOptions, list_filter
+from lash_core.client_retry import retry_registration
 from lash_core.client_sync import SyncLashClient
-from lash_core.errors import InvalidArgumentError, LashError, RegistrationConflictError
+from lash_core.errors import InvalidArgumentError, LashError, RegistrationConflictError, SettingsError
+from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome
 from lash_core.model.event import ProcessEvent
-from lash_core.model.process_filter import FilterStatus, ProcessFilter
 from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import ProcessPage
 from lash_core.redis_store.embedded import resolve_url
+from lash_core.runtime.stored_await_events import StoredAwaitEvents
 from lash_core.settings import Settings, load_settings
 from lash_core.store.client_stores import ClientStores, DeclaredKinds
 from lash_core.store.process_batches import RegisterOutcome
@@ -34,19 +45,6 @@ _CHUNKS_AT_ONCE = 2
 
 _PAGES_MAX = 256
 """Pages that one ``list`` reads at most to fill its limit; its cursor goes on from there."""
-
-
-class ListOptions(TypedDict, total=False):
-    """Facets of a listing; absent or None means any. Times are ms since the epoch, start inclusive, end exclusive."""
-
-    status: FilterStatus | None
-    kind: str | None
-    queue: str | None
-    label: str | None
-    waiting: bool | None
-    since_ms: int | None
-    until_ms: int | None
-    scope: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +291,56 @@ class LashClient:
                 resolved[index] = RegisterOutcome("exists", row.id, row)
         return resolved
 
+    async def retry(self, process_id: str, new_id: str | None = None, *, force: bool = False) -> ProcessHandle:
+        """Run a failed, cancelled or abandoned process again, as a new process with the same request.
+
+        The new process is called ``<id>.retry-<n>`` and is caused by the first one. While a retry is under way, to ask
+        again answers that one (``created`` False); after it has ended without success, the next number is taken.
+
+        Args:
+            process_id: of the first process or of one of its retries.
+            new_id: another id for the new process; the same one again is the same process.
+            force: also for one that has completed.
+
+        Raises:
+            UnknownProcessError. NotRetryableError: it runs, or it or its last retry has completed.
+            RegistrationConflictError: ``new_id`` exists with other content. InvalidArgumentError: it is not legal.
+        """
+        name = self.handle(process_id).process_id
+        found = await retry_registration(self.stores.process_registry, name, new_id, force=force)
+        if isinstance(found, ProcessRecord):
+            return ProcessHandle(self.stores, found.id, created=False)
+        outcome = (await self.stores.process_registry.register_processes([found]))[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return ProcessHandle(self.stores, found.id, created=outcome.status == "created")
+
+    async def resolve(self, token: str | AwaitEventKey, value: Any = None) -> ResolveOutcome:
+        """Resolve an await-event: the answer that a ``ctx.await_event`` token was handed out for.
+
+        The first resolution wins; one that comes before the wait is kept for it.
+
+        Args:
+            token: as ``ctx.await_event`` gave it.
+            value: any JSON value, pydantic model or dataclass; ``Resolution.err(code, message)`` to refuse.
+
+        Returns:
+            ``Accepted``, ``AlreadyResolved`` with the resolution that stands, or ``UnknownOrRevoked``: no such promise,
+            its process or session is gone, or the token is not of this namespace.
+
+        Raises:
+            InvalidArgumentError: not a token. InvalidJsonError, LimitExceededError: the value.
+            SettingsError: this client may not read the secret that tokens are checked with.
+        """
+        key = AwaitEventKey.from_token(token) if isinstance(token, str) else token
+        resolution = value if isinstance(value, Resolution) else Resolution.ok(as_json(value))
+        (self._limits or self.settings.store.limits).check_payload_size(json_size(resolution.value), field="value")
+        if self.stores.promises.signing_secrets() is None:
+            raise SettingsError(
+                "this client's role may not read the secret of await-event tokens (lash acl print ROLE)"
+            )
+        return await StoredAwaitEvents(self.stores.promises).resolve(key, resolution)
+
     # -- find --------------------------------------------------------------------------------------
 
     def handle(self, process_id: str) -> ProcessHandle:
@@ -342,22 +390,3 @@ class LashClient:
             if cursor is None or len(items) >= limit:
                 break
         return ProcessPage(items=tuple(items), next_cursor=cursor)
-
-
-def list_filter(facets: ListOptions) -> ProcessFilter:
-    """The filter of a listing. Raises: InvalidFilterError: a value of the wrong type or an unknown status."""
-    unknown = facets.keys() - ListOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unknown facet {', '.join(sorted(unknown))}")
-    scope = facets.get("scope")
-    args = {
-        "status": facets.get("status") or "any",
-        "identity_kind": facets.get("kind"),
-        "identity_label": facets.get("label"),
-        "queue": facets.get("queue"),
-        "waiting": facets.get("waiting"),
-        "created_at_start_ms": facets.get("since_ms"),
-        "created_at_end_ms": facets.get("until_ms"),
-        "originator_scope_id": f"host:{scope}" if scope else None,
-    }
-    return ProcessFilter.from_args({name: value for name, value in args.items() if value is not None})

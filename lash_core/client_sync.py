@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from lash_core.client_enqueue import EnqueueOptions
 from lash_core.client_handle import OnGap, ProcessHandle
+from lash_core.model.await_event import AwaitEventKey, ResolveOutcome
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.event import ProcessEvent
 from lash_core.model.receipts import CancelReceipt, SignalReceipt
@@ -18,7 +19,8 @@ from lash_core.model.reports import ProcessPage
 from lash_core.why import Why
 
 if TYPE_CHECKING:
-    from lash_core.client import EnqueuedItem, LashClient, ListOptions
+    from lash_core.client import EnqueuedItem, LashClient
+    from lash_core.client_listing import ListOptions
 
 T = TypeVar("T")
 
@@ -160,6 +162,14 @@ class SyncLashClient:
     ) -> tuple[EnqueuedItem, ...]:
         """See ``LashClient.enqueue_many``; ``handle(item.process_id)`` gives a handle that blocks."""
         return self._thread.call(self._client.enqueue_many(kind, params_list, ids, **options))
+
+    def retry(self, process_id: str, new_id: str | None = None, *, force: bool = False) -> SyncProcessHandle:
+        """See ``LashClient.retry``."""
+        return SyncProcessHandle(self._thread.call(self._client.retry(process_id, new_id, force=force)), self._thread)
+
+    def resolve(self, token: str | AwaitEventKey, value: Any = None) -> ResolveOutcome:
+        """See ``LashClient.resolve``."""
+        return self._thread.call(self._client.resolve(token, value))
 
     def handle(self, process_id: str) -> SyncProcessHandle:
         """See ``LashClient.handle``."""

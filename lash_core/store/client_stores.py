@@ -9,6 +9,7 @@ from lash_core.model.manifest import KindManifest
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.promise_store import PromiseStore
 
 
 class FleetRegistry(ProcessRegistry, ProcessMaintenance, Protocol):
@@ -26,6 +27,11 @@ class ClientStores(Protocol):
     @property
     def directory(self) -> FleetDirectory:
         """Workers and kinds."""
+        ...
+
+    @property
+    def promises(self) -> PromiseStore:
+        """Await-event promises."""
         ...
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from lash_core.errors import (
     HandoverConflictError,
     InvalidArgumentError,
     LashError,
+    NotRetryableError,
     OutcomeUnknownError,
     RegistrationConflictError,
     ReplayKeyConflictError,
@@ -36,7 +37,13 @@ TIMED_OUT = 7
 EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((UnknownProcessError,), NOT_FOUND),
     (
-        (RegistrationConflictError, ReplayKeyConflictError, ExternalRefConflictError, HandoverConflictError),
+        (
+            RegistrationConflictError,
+            ReplayKeyConflictError,
+            ExternalRefConflictError,
+            HandoverConflictError,
+            NotRetryableError,
+        ),
         CONFLICT,
     ),
     ((StoreUnreachableError, StoreRefusedError), STORE),

@@ -17,6 +17,8 @@ VERBS = {
     "events": (f"{_HERE}.process_events:events", "Print the event log of a process."),
     "result": (f"{_HERE}.process_result:result", "Print the outcome of a process, or wait for it."),
     "signal": (f"{_HERE}.process_signal:signal", "Send a declared signal."),
+    "retry": (f"{_HERE}.process_retry:retry", "Run a process that ended without success again, as a new one."),
+    "resolve": (f"{_HERE}.process_resolve:resolve", "Answer an await-event by its token."),
     "abandon": (f"{_HERE}.process_signal:abandon", "Allow a process whose owner is gone to be abandoned."),
     "prune": (f"{_HERE}.process_prune:prune", "Delete old processes that have ended."),
     "changes": (f"{_HERE}.process_changes:changes", "Print rows as they change, from a remembered position."),

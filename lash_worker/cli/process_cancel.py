@@ -8,7 +8,8 @@ from typing import Any
 import click
 from rich.progress import Progress
 
-from lash_core.client import LashClient, ListOptions
+from lash_core.client import LashClient
+from lash_core.client_listing import ListOptions
 from lash_core.model.receipts import CancelReceipt
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, confirm, console, print_json

@@ -11,11 +11,12 @@ from lash_core.client import EnqueuedItem, LashClient
 from lash_core.client_enqueue import EnqueueOptions, new_process_id
 from lash_core.errors import InvalidArgumentError
 from lash_core.model.registration import ProcessRegistration
+from lash_core.why import at_text
 from lash_worker.cli.apps import DeclaredApps, load_apps
 from lash_worker.cli.exit_codes import error_facts, exit_code
 from lash_worker.cli.invocation import Invocation, app_option, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, facts, json_cell, print_json
-from lash_worker.cli.parameters import DURATION, JSON, parse_json
+from lash_worker.cli.parameters import DURATION, JSON, MOMENT, parse_json
 from lash_worker.cli.store_access import with_client
 
 _BULK_ITEMS = 2_000
@@ -39,6 +40,7 @@ _ERRORS_SHOWN = 10
 )
 @click.option("--queue", metavar="Q", help="Another queue than the kind's.")
 @click.option("--label", metavar="TEXT", help="Text for lists.")
+@click.option("--at", "at_ms", type=MOMENT, metavar="T", help="Due then: RFC 3339 or ms since the epoch.")
 @click.option("--delay", "delay_ms", type=DURATION, metavar="D", help="Due that long from now: 90s, 10m, 7d.")
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds to run."
@@ -58,6 +60,8 @@ def enqueue(invocation: Invocation, kind: str, *, as_json: bool, dry_run: bool, 
         )
     if given["jsonl"] is not None and (given["process_id"] is not None or dry_run):
         raise click.UsageError("--jsonl goes neither with --id nor with --dry-run")
+    if given["at_ms"] is not None and given["delay_ms"] is not None:
+        raise click.UsageError("--at and --delay exclude each other")
     options = _options(given)
     app = DeclaredApps(load_apps(invocation))
     if given["jsonl"] is not None:
@@ -87,6 +91,7 @@ def _options(given: dict[str, Any]) -> EnqueueOptions:
     return {
         "queue": given["queue"],
         "label": given["label"],
+        "at_ms": given["at_ms"],
         "delay_ms": given["delay_ms"],
         "timeout_ms": None if timeout_s is None else max(1, round(timeout_s * 1_000)),
         "disposition": given["disposition"],
@@ -171,6 +176,7 @@ def _print_plan(registration: ProcessRegistration, *, as_json: bool) -> None:
         ("label", cell(registration.resolved_identity.label)),
         ("queue", cell(registration.queue)),
         ("disposition", cell(registration.disposition.value)),
+        ("due", cell(None if registration.due_at_ms is None else at_text(registration.due_at_ms))),
         ("delay_ms", cell(registration.delay_ms)),
         ("timeout_ms", cell(registration.timeout_ms)),
         ("input", json_cell(registration.input.to_json_value())),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.text import Text
 
 from lash_core.client import LashClient
+from lash_core.client_retry import retries_of, retry_of
 from lash_core.model.audit import AuditEntry
 from lash_core.model.lease import ProcessLease
 from lash_core.model.record import ProcessRecord
@@ -26,14 +28,14 @@ from lash_worker.cli.store_access import with_client
 @pass_invocation
 def get(invocation: Invocation, process_id: str, *, as_json: bool) -> None:
     """Show one process: its row, its lease, its outcome, its handovers."""
-    record, lease, audit, now_ms = with_client(invocation, lambda lash: _read(lash, process_id))
+    shown = with_client(invocation, lambda lash: _read(lash, process_id))
     if as_json:
-        print_json(process_json(record, lease, audit))
+        print_json(process_json(shown))
         return
     out = console()
-    out.print(facts(_pairs(record, lease, now_ms)))
-    if audit:
-        rows = ((cell(at_text(entry.at_ms)), cell(entry.kind), json_cell(entry.evidence)) for entry in audit)
+    out.print(facts(_pairs(shown)))
+    if shown.audit:
+        rows = ((cell(at_text(entry.at_ms)), cell(entry.kind), json_cell(entry.evidence)) for entry in shown.audit)
         out.print(table(("handover at", "kind", "evidence"), rows))
 
 
@@ -51,19 +53,34 @@ def why(invocation: Invocation, process_id: str, *, as_json: bool) -> None:
     console().print(Text.assemble(status_cell(answer.status), "  ", (answer.reason, "bold"), "  ", cell(answer.text)))
 
 
-async def _read(
-    lash: LashClient, process_id: str
-) -> tuple[ProcessRecord, ProcessLease | None, tuple[AuditEntry, ...], int]:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is known of one process at one time."""
+
+    record: ProcessRecord
+    why: Why
+    lease: ProcessLease | None
+    audit: tuple[AuditEntry, ...]
+    retried_as: tuple[str, ...]
+    now_ms: int
+
+
+async def _read(lash: LashClient, process_id: str) -> Shown:
     registry = lash.stores.process_registry
     record = await lash.handle(process_id).record()
-    lease, audit, now_ms = await asyncio.gather(
-        registry.get_process_lease(process_id), registry.audit_entries(process_id), registry.server_time_ms()
+    why, lease, audit, retries, now_ms = await asyncio.gather(
+        lash.why(process_id),
+        registry.get_process_lease(process_id),
+        registry.audit_entries(process_id),
+        retries_of(registry, process_id),
+        registry.server_time_ms(),
     )
-    return record, lease, audit, now_ms
+    return Shown(record, why, lease, audit, tuple(row.id for row in retries), now_ms)
 
 
-def process_json(record: ProcessRecord, lease: ProcessLease | None, audit: tuple[AuditEntry, ...]) -> dict[str, Any]:
+def process_json(shown: Shown) -> dict[str, Any]:
     """The JSON of one process (DESIGN 6)."""
+    record, lease, audit = shown.record, shown.lease, shown.audit
     held = None
     if lease is not None:
         held = {
@@ -81,6 +98,9 @@ def process_json(record: ProcessRecord, lease: ProcessLease | None, audit: tuple
         "abandon_request": None if record.abandon_request is None else record.abandon_request.to_json_value(),
         "first_started": None if record.first_started is None else record.first_started.to_json_value(),
         "deaths": record.deaths,
+        "retries": record.retries,
+        "retry_of": retry_of(record),
+        "retried_as": list(shown.retried_as),
         "last_sequence": record.last_sequence,
         "timeout_ms": record.timeout_ms,
         "app_version": record.app_version,
@@ -95,7 +115,8 @@ def _attempt(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> 
     return f"{record.attempt + 1} (running)" if is_held else str(record.attempt)
 
 
-def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> list[tuple[str, Text]]:
+def _pairs(shown: Shown) -> list[tuple[str, Text]]:
+    record, lease, now_ms = shown.record, shown.lease, shown.now_ms
     pairs = [
         ("id", cell(record.id)),
         ("kind", cell(record.identity.kind)),
@@ -107,6 +128,8 @@ def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> li
         ("created", when(record.created_at_ms, now_ms)),
         ("updated", when(record.updated_at_ms, now_ms)),
     ]
+    if not record.is_terminal:
+        pairs.append(("why", Text.assemble((shown.why.reason, "bold"), "  ", cell(shown.why.text))))
     if record.due_at_ms is not None and not record.is_terminal:
         pairs.append(("due", when(record.due_at_ms, now_ms)))
     if record.first_started is not None:
@@ -118,7 +141,8 @@ def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> li
         held = f"{lease.owner.owner_id}  fence {lease.fencing_token}, until {at_text(lease.expires_at_epoch_ms)}"
         pairs.append(("lease", cell(held if lease.is_live(now_ms) else f"{held} (expired)")))
     if record.wait is not None:
-        pairs.append(("waiting for", cell(f"signal {record.wait.kind.name} number {record.wait.kind.ordinal}")))
+        waits = f"signal {record.wait.kind.name} number {record.wait.kind.ordinal}"
+        pairs.append(("waiting for", Text.assemble(cell(waits), "  since ", when(record.wait.since_ms, now_ms))))
     if record.cancel_request is not None:
         asked = record.cancel_request
         pairs.append(
@@ -131,6 +155,13 @@ def _pairs(record: ProcessRecord, lease: ProcessLease | None, now_ms: int) -> li
         )
     if record.deaths:
         pairs.append(("deaths", cell(record.deaths)))
+    if record.retries:
+        pairs.append(("retries", cell(record.retries)))
+    first_id = retry_of(record)
+    if first_id is not None:
+        pairs.append(("retry of", cell(first_id)))
+    if shown.retried_as:
+        pairs.append(("retried as", cell(", ".join(shown.retried_as))))
     pairs.append(("input", json_cell(record.input.to_json_value(), limit=2_000)))
     if record.await_output is not None:
         pairs.append(("output", json_cell(record.await_output.to_json_value(), limit=4_000)))

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from lash_core.client import LashClient, ListOptions, list_filter
+from lash_core.client import LashClient
+from lash_core.client_listing import ListOptions, list_filter
 from lash_core.model.reports import ChangeCursor
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from lash_core.model.await_output import FailureOutput
 from lash_core.model.process_filter import FilterStatus
 from lash_core.model.record import ProcessRecord
 from lash_worker.cli.output import ago, cell, status_cell, table
@@ -15,6 +16,8 @@ STATUSES: tuple[FilterStatus, ...] = ("running", "completed", "failed", "cancell
 
 _COLUMNS = ("id", "kind", "label", "queue", "status", "attempt", "created", "updated")
 _NARROW_COLUMNS = ("id", "kind", "status", "updated")
+_FAILURE_COLUMNS = ("id", "kind", "queue", "failure", "attempt", "updated")
+_NARROW_FAILURE_COLUMNS = ("id", "failure", "updated")
 _WIDE = 100
 """Columns of a terminal that has room for all of them."""
 
@@ -39,15 +42,18 @@ def row_json(record: ProcessRecord) -> dict[str, Any]:
 
 
 def rows_table(records: tuple[ProcessRecord, ...], now_ms: int, width: int) -> Table:
-    """Rows for people; a narrow terminal gets fewer columns instead of broken words."""
-    columns = [name for name in _COLUMNS if width >= _WIDE or name in _NARROW_COLUMNS]
+    """Rows for people; a narrow terminal gets fewer columns instead of broken words, failed rows their failure."""
+    if all(record.status.state == "failed" for record in records):
+        columns = _FAILURE_COLUMNS if width >= _WIDE else _NARROW_FAILURE_COLUMNS
+    else:
+        columns = _COLUMNS if width >= _WIDE else _NARROW_COLUMNS
     rows = ([cells[name] for name in columns] for cells in (row_cells(record, now_ms) for record in records))
     return table(columns, rows, right=("attempt", "created", "updated"))
 
 
 def row_line(record: ProcessRecord, now_ms: int) -> Text:
     """One row on one line, for a stream of them."""
-    return Text("  ").join(row_cells(record, now_ms).values())
+    return Text("  ").join(cells for name, cells in row_cells(record, now_ms).items() if name != "failure")
 
 
 def row_cells(record: ProcessRecord, now_ms: int) -> dict[str, Text]:
@@ -57,10 +63,13 @@ def row_cells(record: ProcessRecord, now_ms: int) -> dict[str, Text]:
         status.append(" (waiting)", "dim")
     elif record.cancel_request is not None and not record.is_terminal:
         status.append(" (cancelling)", "dim")
+    output = record.await_output
+    failure = None if not isinstance(output, FailureOutput) else f"{output.class_.value} / {output.code}"
     return {
         "id": cell(record.id),
         "kind": cell(record.identity.kind),
         "label": cell(record.identity.label),
+        "failure": cell(failure),
         "queue": cell(record.queue),
         "status": status,
         "attempt": cell(record.attempt),

@@ -11,6 +11,9 @@ from lash_core.client import LashClient
 from lash_core.client_sync import SyncLashClient
 from lash_core.errors import ProcessCancelled, UnknownKindError
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.model.await_event import Accepted, WaitIdentity
+from lash_core.model.execution_scope import ExecutionScope
+from lash_core.runtime.stored_await_events import StoredAwaitEvents
 from tests.client.app_stub import REPORT, StubApp
 
 
@@ -38,6 +41,10 @@ def test_the_verbs_block_and_answer(lash: SyncLashClient) -> None:
     assert [1, 2, 3] == [event.sequence for event in handle.events(follow=True)]
     assert ["p"] == [record.id for record in lash.list().items]
     assert 1 == lash.count(status="cancelled")
+    assert "p.retry-1" == lash.retry("p").process_id
+    scope, wait = ExecutionScope.process("p.retry-1"), WaitIdentity.custom("approval")
+    token = StoredAwaitEvents(lash._client.stores.promises).mint(scope, wait).to_token()
+    assert Accepted() == lash.resolve(token, 1)
     assert ["created"] == [item.status for item in lash.enqueue_many("report.build", [{"month": "x"}])]
     assert lash.get("nobody") is None
 
