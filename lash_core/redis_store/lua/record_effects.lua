@@ -58,7 +58,7 @@ for i = 1, count do
   end
 end
 
-local answers, written = {}, {}
+local answers, written, pairs_to_set = {}, {}, {}
 if fresh > 0 then
   local refused = fact_fault(writes)
   if refused then return refused end
@@ -79,11 +79,13 @@ if fresh > 0 then
         tail, bytes = '@', bytes + #field + #outcome
       end
       local text = letter .. ';' .. arg(i, 3) .. ';' .. due .. ';' .. arg(i, 5) .. ';' .. tail
-      redis.call('HSET', KEYS[6], field, text)
+      pairs_to_set[#pairs_to_set + 1] = field
+      pairs_to_set[#pairs_to_set + 1] = text
       bytes = bytes + #text - (old and #old or -#field)
       written[field] = text
     end
   end
+  redis.call('HSET', KEYS[6], unpack(pairs_to_set))
   writes = writes + 1
   redis.call('HSET', KEYS[1], 'wn', writes, 'wl', ARGV[5] .. ';0', 'jb', F(bytes))
   if base > 8 and not row[4] then
