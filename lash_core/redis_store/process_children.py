@@ -163,7 +163,7 @@ class ProcessChildren(ProcessStart):
 
 def started_outcome(child_id: str) -> str:
     """Outcome of a child start that was carried out, as JSON."""
-    return canonical_json({"process_id": child_id})
+    return canonical_json({"id": child_id})
 
 
 def _decode(entry: OutboxEntry) -> _Step:

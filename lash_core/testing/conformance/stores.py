@@ -6,7 +6,10 @@ import asyncio
 from typing import Any, Protocol
 
 from lash_core.errors import LashError
+from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.process_run_waits import ProcessRunWaits
+from lash_core.store.promise_store import PromiseStore
 
 REAL_WAIT_MS_MAX = 2_000
 """Longest real wait of one step, for stores whose clock nobody can move: a suite stays short there."""
@@ -19,6 +22,31 @@ class ConformanceStores(Protocol):
     def process_registry(self) -> ProcessRegistry:
         """The registry under test."""
         ...
+
+
+class EffectStores(ConformanceStores, Protocol):
+    """Stores with what a run keeps beside its row. Their registry is a ``ProcessRunWaits`` too."""
+
+    @property
+    def effect_journal(self) -> EffectJournal:
+        """The journal under test."""
+        ...
+
+    @property
+    def promises(self) -> PromiseStore:
+        """The promises under test."""
+        ...
+
+
+def run_waits(stores: ConformanceStores) -> ProcessRunWaits:
+    """The registry as a waiting run knows it.
+
+    Raises:
+        AssertionError: the registry lacks a verb of ``ProcessRunWaits``.
+    """
+    registry = stores.process_registry
+    assert isinstance(registry, ProcessRunWaits), f"{type(registry).__name__} is no ProcessRunWaits"
+    return registry
 
 
 async def can_advance(stores: ConformanceStores) -> bool:

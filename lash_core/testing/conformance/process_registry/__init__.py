@@ -9,10 +9,10 @@ Which case notices which broken hazard of the contract is listed in docs/adr/005
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 
+from lash_core.testing.conformance.collect import cases_of
 from lash_core.testing.conformance.process_registry import (
     ack_wake,
     append_event,
@@ -133,17 +133,4 @@ _MODULES: tuple[ModuleType, ...] = (
 
 def cases() -> Iterator[tuple[str, Case]]:
     """Every case as ``(<module>.<function>, function)``, in a stable order: by operation, then as written."""
-    for module in _MODULES:
-        name = module.__name__.rpartition(".")[2]
-        for case_name, function in vars(module).items():
-            if _is_case(module, case_name, function):
-                yield f"{name}.{case_name}", function
-
-
-def _is_case(module: ModuleType, name: str, function: object) -> bool:
-    return (
-        not name.startswith("_")
-        and inspect.iscoroutinefunction(function)
-        and function.__module__ == module.__name__
-        and list(inspect.signature(function).parameters) == ["stores"]
-    )
+    return cases_of(_MODULES)

@@ -1,0 +1,50 @@
+"""A suite over every backend: what each test file of a suite has in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+import pytest
+
+from lash_core.errors import LashError
+from lash_core.memory_store.stores import InMemoryStores
+from lash_core.testing.conformance.collect import AnyCase
+from tests.conformance.backends import BACKENDS, open_stores
+
+BESIDE_EACH_OTHER_MAX = 24
+"""Cases at once on stores without a virtual clock: enough to hide their real waits, few enough to meet their leases."""
+
+
+def over_all_backends(cases: Collection[str]) -> list[object]:
+    """``(backend, name)`` of each case on each backend."""
+    marks = {"cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]}
+    return [
+        pytest.param(backend, name, id=f"{backend}-{name}", marks=marks.get(backend, []))
+        for backend in BACKENDS
+        for name in cases
+    ]
+
+
+async def run_case(case: AnyCase, backend: str, server_url: Callable[[str], str], label: str) -> None:
+    """One case on stores whose clock can be moved; a namespace per label."""
+    namespace = f"c-{label}".replace("_", "-")[:32].rstrip("-")
+    async with open_stores(backend, server_url(backend), namespace) as stores:
+        await case(stores)
+
+
+async def failures_on_plain_stores(cases: Mapping[str, AnyCase], alone: Collection[str] = ()) -> list[str]:
+    """Run the cases beside each other on one set of stores whose clock nobody can move; what failed, as text."""
+    room = asyncio.Semaphore(BESIDE_EACH_OTHER_MAX)
+    async with InMemoryStores() as stores:
+
+        async def run(name: str, case: AnyCase) -> str | None:
+            async with room:
+                try:
+                    await case(stores)
+                except (AssertionError, LashError) as error:
+                    return f"{name}: {error}"
+            return None
+
+        answers = await asyncio.gather(*(run(name, case) for name, case in cases.items() if name not in alone))
+    return [answer for answer in answers if answer is not None]
