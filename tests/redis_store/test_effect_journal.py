@@ -144,7 +144,7 @@ async def test_a_lost_reply_is_one_write(stores: RedisStores, monkeypatch: pytes
     record = await stores.process_registry.get_process(process_id)
     assert record is not None
     assert 1 == record.fenced_writes
-    assert {"process_id": child.id} == answers[2].record.outcome
+    assert {"id": child.id} == answers[2].record.outcome
     assert 0 == await redis(stores, "XLEN", partition(stores).outbox)
     assert await stores.process_registry.get_process(child.id) is not None
 
