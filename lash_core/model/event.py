@@ -76,7 +76,7 @@ class ProcessEventAppendRequest(Model):
 
     @classmethod
     def waiting(cls, process_id: str, wait: WaitState) -> ProcessEventAppendRequest:
-        """The process waits for a signal: one event an ordinal (contract 4.5)."""
+        """The process waits for a signal: one event an ordinal, with the time since when."""
         key = f"process:{process_id}:waiting:{wait.kind.event_type}:{wait.kind.ordinal}"
         return cls(event_type=WAITING, payload={"wait": wait.to_json_value()}, replay=Replay(key=key))
 
