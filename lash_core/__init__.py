@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnknownProcessError,
     )
     from lash_core.memory_store.stores import InMemoryStores
+    from lash_core.model.step_retry import StepRetry
     from lash_core.redis_store.stores import RedisStores
 
 __version__: str
@@ -48,6 +49,7 @@ __all__ = [
     "RegistrationConflictError",
     "SettingsError",
     "StepFailed",
+    "StepRetry",
     "StoreUnreachableError",
     "SyncLashClient",
     "SyncProcessHandle",
@@ -62,6 +64,7 @@ _HOMES = {
     "ProcessHandle": "lash_core.client_handle",
     "SyncLashClient": "lash_core.client_sync",
     "SyncProcessHandle": "lash_core.client_sync",
+    "StepRetry": "lash_core.model.step_retry",
 }
 
 

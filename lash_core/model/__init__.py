@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lash_core.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
+    from lash_core.model.attachment import *
     from lash_core.model.audit import *
     from lash_core.model.await_event import *
     from lash_core.model.await_output import *
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from lash_core.model.chronological_projection import *
     from lash_core.model.disposition import *
     from lash_core.model.effect import *
+    from lash_core.model.effect_digest import *
+    from lash_core.model.effect_record import *
     from lash_core.model.environment import *
     from lash_core.model.event import *
     from lash_core.model.event_type import *
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from lash_core.model.scope import *
     from lash_core.model.selector import *
     from lash_core.model.session import *
+    from lash_core.model.step_retry import *
     from lash_core.model.tool_invocation import *
     from lash_core.model.tool_output import *
     from lash_core.model.tool_state import *
@@ -78,9 +82,13 @@ __all__ = [
     "AnySelector",
     "AnySessionRelation",
     "AnyToolOutput",
+    "AttachmentIntent",
+    "AttachmentOwner",
+    "AttachmentOwnerKind",
     "AuditEntry",
     "AuditKind",
     "AwaitEventKey",
+    "AwaitEventWaitIdentity",
     "AwaitProcess",
     "Busy",
     "CancelOutcome",
@@ -92,10 +100,12 @@ __all__ = [
     "CausalRef",
     "ChangeCursor",
     "ChildRelation",
+    "ChildStart",
     "ChronologicalEntry",
     "ChronologicalProjection",
     "ClaimOutcome",
     "ClaimedProcess",
+    "CommittedTurn",
     "Completed",
     "CompletionAuthority",
     "ConstDedupe",
@@ -104,11 +114,20 @@ __all__ = [
     "DeleteTrigger",
     "DeliverySettlement",
     "DisableTrigger",
+    "Divergence",
     "DueSchedule",
     "DurabilityTier",
+    "EffectAnswer",
+    "EffectClaim",
+    "EffectClaimed",
+    "EffectConflict",
+    "EffectInProgress",
     "EffectKind",
+    "EffectRecord",
+    "EffectRecorded",
     "EffectScope",
     "EffectSubject",
+    "EffectWrite",
     "EnableTrigger",
     "EngineInput",
     "EventIdentityDedupe",
@@ -212,6 +231,7 @@ __all__ = [
     "SignalReceipt",
     "SignalWait",
     "StartProcess",
+    "StepRetry",
     "Success",
     "TemplateSelector",
     "TerminalSemantics",
@@ -270,6 +290,7 @@ __all__ = [
 ]
 
 _MODULES = (
+    "attachment",
     "audit",
     "await_event",
     "await_output",
@@ -278,6 +299,8 @@ _MODULES = (
     "chronological_projection",
     "disposition",
     "effect",
+    "effect_digest",
+    "effect_record",
     "environment",
     "event",
     "event_type",
@@ -300,6 +323,7 @@ _MODULES = (
     "scope",
     "selector",
     "session",
+    "step_retry",
     "tool_invocation",
     "tool_output",
     "tool_state",

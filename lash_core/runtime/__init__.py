@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lash_core.runtime.execution_context import RuntimeExecutionContext
     from lash_core.runtime.host_config import RuntimeHostConfig
     from lash_core.runtime.inline_effects import InlineEffectController, InlineEffectHost, ScopedEffectController
+    from lash_core.runtime.journaled_effects import JournaledEffectHost
     from lash_core.runtime.lash_runtime import LashRuntime, ParkedSession, RuntimeEnvironment, RuntimeSessionState
     from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
     from lash_core.runtime.plugins import (
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
         SessionPlugin,
     )
     from lash_core.runtime.process_cancel import DefaultProcessCancelAbility, ProcessCancelAbility, ProcessCancelRequest
+    from lash_core.runtime.process_children import ChildHandle
     from lash_core.runtime.process_context import ProcessContext
     from lash_core.runtime.process_engine import EngineRun, ProcessEngine, ProcessEngineRegistry
     from lash_core.runtime.process_execution_context import ProcessExecutionContext
     from lash_core.runtime.process_op_scope import ProcessOpScope
+    from lash_core.runtime.process_promises import PendingEvent
     from lash_core.runtime.process_runner import ProcessRunner
     from lash_core.runtime.process_service import ProcessCancelSummary, ProcessService
     from lash_core.runtime.process_start import ChecksStarts, ProcessStarts
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CancellationToken",
     "ChecksStarts",
+    "ChildHandle",
     "DefaultProcessCancelAbility",
     "DurableStoreFacet",
     "EffectHost",
@@ -60,8 +64,10 @@ __all__ = [
     "ExecutionScope",
     "InlineEffectController",
     "InlineEffectHost",
+    "JournaledEffectHost",
     "LashRuntime",
     "ParkedSession",
+    "PendingEvent",
     "PluginFactory",
     "PluginHost",
     "PluginLifecycleEvent",
@@ -116,6 +122,9 @@ _HOMES = {
     "lash_core.runtime.execution_context": ("RuntimeExecutionContext",),
     "lash_core.runtime.host_config": ("RuntimeHostConfig",),
     "lash_core.runtime.inline_effects": ("InlineEffectController", "InlineEffectHost", "ScopedEffectController"),
+    "lash_core.runtime.journaled_effects": ("JournaledEffectHost",),
+    "lash_core.runtime.process_children": ("ChildHandle",),
+    "lash_core.runtime.process_promises": ("PendingEvent",),
     "lash_core.runtime.lash_runtime": ("LashRuntime", "ParkedSession", "RuntimeEnvironment", "RuntimeSessionState"),
     "lash_core.runtime.local_executors": ("ProcessWaitCancelledError", "RuntimeEffectLocalExecutor"),
     "lash_core.runtime.plugins": (

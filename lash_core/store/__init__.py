@@ -10,32 +10,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lash_core.store.artifact_store import *
+    from lash_core.store.attachment_manifest import *
     from lash_core.store.attachment_store import *
     from lash_core.store.client_stores import *
+    from lash_core.store.content_sweep import *
     from lash_core.store.effect_host import *
+    from lash_core.store.effect_journal import *
     from lash_core.store.fleet_directory import *
     from lash_core.store.process_batches import *
     from lash_core.store.process_env_store import *
     from lash_core.store.process_maintenance import *
     from lash_core.store.process_notices import *
     from lash_core.store.process_registry import *
+    from lash_core.store.process_run_waits import *
+    from lash_core.store.promise_store import *
     from lash_core.store.session_store import *
     from lash_core.store.trigger_store import *
 
 __all__ = [
     "ArtifactStore",
+    "AttachmentManifest",
     "AttachmentNotFoundError",
     "AttachmentRef",
     "AttachmentStore",
+    "AwaitEventDoor",
     "AwaitEventResolver",
     "BatchOutcome",
     "ClientStores",
+    "ContentRoots",
     "DeclaredKinds",
     "EffectHost",
+    "EffectJournal",
+    "EffectRun",
+    "EffectSource",
     "FleetDirectory",
     "FleetFacts",
     "FleetRegistry",
     "HeadRevisionConflictError",
+    "JournalingEffectHost",
     "LeasedCompletion",
     "LeasedRelease",
     "NoticeKind",
@@ -45,7 +57,11 @@ __all__ = [
     "ProcessNotice",
     "ProcessNotices",
     "ProcessRegistry",
+    "ProcessRunWaits",
+    "PromiseStore",
     "RegisterOutcome",
+    "RunLook",
+    "RunScopedEffects",
     "RuntimeCommit",
     "RuntimeCommitResult",
     "RuntimeEffectController",
@@ -54,6 +70,10 @@ __all__ = [
     "ScopedEffects",
     "SessionBindingError",
     "SessionStoreFactory",
+    "SigningSecrets",
+    "StagedAttachment",
+    "StartsProcess",
+    "SweptContent",
     "TriggerFilter",
     "TriggerPage",
     "TriggerStore",
@@ -62,15 +82,20 @@ __all__ = [
 
 _MODULES = (
     "artifact_store",
+    "attachment_manifest",
     "attachment_store",
     "client_stores",
+    "content_sweep",
     "effect_host",
+    "effect_journal",
     "fleet_directory",
     "process_batches",
     "process_env_store",
     "process_maintenance",
     "process_notices",
     "process_registry",
+    "process_run_waits",
+    "promise_store",
     "session_store",
     "trigger_store",
 )
