@@ -14,6 +14,7 @@ from lash_core.errors import LashError
 from lash_core.metrics import WorkerMetrics
 from lash_core.model.manifest import WorkerEntry
 from lash_core.model.owner import is_provably_dead
+from lash_core.runtime.content_sweep import content_sweep_of
 from lash_worker.app import App
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
@@ -91,7 +92,7 @@ class Supervisor:
         self.watcher.on_due = self.waker.hear
         self.takeover = Takeover(self.driver, self.view, stores.directory)
         self.outbox = OutboxLoop(self.driver, self.view, registry)
-        self.reaper = Reaper(self.driver, self.view, registry, stores.directory)
+        self.reaper = Reaper(self.driver, self.view, registry, stores.directory, content_sweep_of(stores))
         self.health = Health(self.loop_lag, self._troubles(), self._notes)
         self.server = MetricsServer(self._pages(), settings.metrics_host, settings.metrics_port)
         self._started_at_ms = 0

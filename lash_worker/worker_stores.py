@@ -11,6 +11,7 @@ from lash_core.metrics import WorkerMetrics
 from lash_core.model.manifest import KindManifest
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.runtime.host_config import HostStores, RuntimeHostConfig
+from lash_core.store.content_sweep import ContentRoots, SweptContent
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
@@ -45,6 +46,16 @@ class WorkerStores(HostStores, Protocol):
     @property
     def session_store_factory(self) -> SessionStoreFactory:
         """Sessions."""
+        ...
+
+    @property
+    def swept_contents(self) -> Sequence[SweptContent]:
+        """Environments, artifacts and attachments, for their sweep."""
+        ...
+
+    @property
+    def content_roots(self) -> Sequence[ContentRoots]:
+        """What names them."""
         ...
 
     async def close(self) -> None:

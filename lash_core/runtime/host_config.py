@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.model.disposition import DurabilityTier
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.store.artifact_store import ArtifactStore
+from lash_core.store.attachment_manifest import AttachmentManifest
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.effect_host import EffectHost
 from lash_core.store.fleet_directory import FleetDirectory
@@ -32,12 +34,16 @@ class RuntimeControl:
 
 @dataclass(slots=True)
 class RuntimeDurability:
-    """The stores beside registry and sessions. ``process_env_store`` or ``trigger_store`` None = not configured."""
+    """The stores beside registry and sessions. ``process_env_store`` or ``trigger_store`` None = not configured.
+
+    ``attachment_manifest`` says which session refers to which attachment (``lash_core.runtime.attachments``).
+    """
 
     attachment_store: AttachmentStore
     artifact_store: ArtifactStore
     process_env_store: ProcessExecutionEnvStore | None
     trigger_store: HasDurabilityTier | None = None
+    attachment_manifest: AttachmentManifest = field(default_factory=MemoryAttachmentManifest)
 
 
 @dataclass(slots=True)
@@ -58,6 +64,11 @@ class HostStores(Protocol):
     @property
     def attachments(self) -> AttachmentStore:
         """Attachments."""
+        ...
+
+    @property
+    def attachment_manifest(self) -> AttachmentManifest:
+        """Which session refers to which attachment."""
         ...
 
     @property
@@ -95,7 +106,12 @@ class RuntimeHostConfig:
         """The host of one server's stores."""
         return cls(
             control=RuntimeControl(stores.effect_host),
-            durability=RuntimeDurability(stores.attachments, stores.artifacts, stores.env_store),
+            durability=RuntimeDurability(
+                stores.attachments,
+                stores.artifacts,
+                stores.env_store,
+                attachment_manifest=stores.attachment_manifest,
+            ),
             profile=RuntimeProfile(host_profile_id),
             directory=getattr(stores, "directory", None),
         )

@@ -1,4 +1,4 @@
-"""Housekeeping: expired leases back to their queues, unused owner identities, retention."""
+"""Housekeeping: expired leases back to their queues, unused owner identities, retention, content nobody names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import logging
 
 from lash_core.errors import LashError
 from lash_core.model.reports import ChangeCursor
+from lash_core.runtime.content_sweep import ContentSweep
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_worker.driver import ProcessWorkDriver
+from lash_worker.services.content_sweeper import ContentSweeper
 from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.service import Service
 
@@ -36,12 +38,14 @@ class Reaper(Service):
         view: FleetView,
         maintenance: ProcessMaintenance,
         directory: FleetDirectory,
+        sweep: ContentSweep | None = None,
     ) -> None:
         super().__init__(driver.context.metrics.service_crashed)
         self._context = driver.context
         self._view = view
         self._maintenance = maintenance
         self._directory = directory
+        self._sweeper = None if sweep is None else ContentSweeper(sweep, view, self.pause)
 
     async def run(self) -> None:
         """One round each period; the fleet as a whole keeps the period."""
@@ -62,6 +66,9 @@ class Reaper(Service):
         await self._maintenance.drop_unused_owners(OWNERS_MAX)
         if self._context.settings.retention_hours is not None:
             await self.prune(self._context.settings.retention_hours)
+        # Last: it may take a second, and nobody waits for it.
+        if self._sweeper is not None:
+            await self._sweeper.round(lambda: self.is_stopping)
 
     async def prune(self, retention_hours: float) -> int:
         """Prune terminal rows that are old enough and that every projector has seen; returns how many."""
