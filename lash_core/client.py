@@ -24,6 +24,7 @@ from lash_core.client_handle import OnGap, ProcessHandle
 from lash_core.client_listing import ListOptions, list_filter
 from lash_core.client_retry import retry_registration
 from lash_core.client_sync import SyncLashClient
+from lash_core.client_triggers import TriggerClient
 from lash_core.errors import InvalidArgumentError, LashError, RegistrationConflictError, SettingsError
 from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome
 from lash_core.model.event import ProcessEvent
@@ -105,6 +106,7 @@ class LashClient:
         self.settings = Settings() if settings is None else settings
         self._limits = None if settings is None else settings.store.limits
         self._kinds = KindResolver(stores.directory, app)
+        self.triggers = TriggerClient(stores, self._kinds, self._limits)
         self._on_close = on_close
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from lash_core.client_enqueue import EnqueueOptions
 from lash_core.client_handle import OnGap, ProcessHandle
+from lash_core.client_triggers_sync import SyncTriggerClient
 from lash_core.model.await_event import AwaitEventKey, ResolveOutcome
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.event import ProcessEvent
@@ -131,6 +132,7 @@ class SyncLashClient:
         except BaseException:
             self._thread.stop()
             raise
+        self.triggers = SyncTriggerClient(self._client.triggers, self._thread.call)
 
     def __enter__(self) -> SyncLashClient:
         return self

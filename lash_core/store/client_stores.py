@@ -10,6 +10,7 @@ from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.promise_store import PromiseStore
+from lash_core.store.trigger_store import TriggerStore
 
 
 class FleetRegistry(ProcessRegistry, ProcessMaintenance, Protocol):
@@ -32,6 +33,11 @@ class ClientStores(Protocol):
     @property
     def promises(self) -> PromiseStore:
         """Await-event promises."""
+        ...
+
+    @property
+    def triggers(self) -> TriggerStore:
+        """Subscriptions and occurrences."""
         ...
 
     async def close(self) -> None:
