@@ -92,7 +92,7 @@ class App:
 
         def declare(function: _F) -> _F:
             signature = ProcessSignature(function, f"process `{kind}`")
-            isolated = checked_isolation(kind, isolation, signature)
+            isolated = checked_isolation(facts, isolation, signature, named)
             self._processes[kind] = Declaration(facts, signature, named, isolated)
             return function
 

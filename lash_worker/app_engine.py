@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import TypeAdapter
 
-from lash_core.errors import Failure, InvalidJsonError, RuntimeFailure
-from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, Success
+from lash_core.errors import RuntimeFailure
+from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.runtime.journaled_errors import JOURNAL_FULL
 from lash_core.runtime.journaled_run import RunEffects
 from lash_core.runtime.process_context import ProcessContext
 from lash_core.runtime.process_engine import EngineRun
 from lash_core.runtime.process_runner import PROCESS_FAILED, RUN_ERRORS
 from lash_worker.app_calls import CallStoppedError, FunctionCancelledError, call_coroutine, call_in_thread
-from lash_worker.app_failures import bounded, faults_of, raised_failure, text_of, traceback_of
+from lash_worker.app_failures import bounded
+from lash_worker.app_outcomes import bad_params, raised, returned, stopped
 from lash_worker.app_signature import ProcessSignature
 from lash_worker.thread_pool import Raised, ThreadPool
-
-PARAMS_INVALID = "process_params_invalid"
-RESULT_INVALID = "process_result_invalid"
-PROCESS_TIMEOUT = "process_timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +98,8 @@ class AppEngine:
             return ProcessAwaitOutput.cancelled(bounded(run.cancellation.reason or "cancelled"))
         try:
             arguments = self._signature.arguments(run.payload)
-        except ValidationError as error:
-            text, raw = faults_of(error, "params")
-            return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, text, raw)
         except ValueError as error:
-            return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, f"params: {error}")
+            return bad_params(error)
         context = ProcessContext(run, self._app_version, submit=self._pools.run_step, signal_types=self._signal_types)
         try:
             output = await self._call(run, context, arguments)
@@ -133,37 +126,14 @@ class AppEngine:
                     call, token, timeout_ms, self._pools.functions, bridge=bridge, held=frontier is not None
                 )
         except CallStoppedError as stop:
-            return self._stopped(run, timeout_ms, timed_out=stop.timed_out)
+            return stopped(run.process_id, token.reason, timeout_ms if stop.timed_out else None)
         except FunctionCancelledError as error:
             return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, str(error))
         except (Exception, SystemExit) as error:
             if error is context.store_error and isinstance(error, RUN_ERRORS):
                 raise
-            return self._failed(error)
-        return self._encoded(value)
-
-    def _stopped(self, run: EngineRun, timeout_ms: int | None, *, timed_out: bool) -> AnyAwaitOutput:
-        if timed_out:
-            text = f"process `{run.process_id}` ran longer than {timeout_ms} ms"
-            return ProcessAwaitOutput.failure("timeout", PROCESS_TIMEOUT, text)
-        return ProcessAwaitOutput.cancelled(bounded(run.cancellation.reason or "cancelled"))
-
-    def _failed(self, error: BaseException) -> AnyAwaitOutput:
-        if isinstance(error, Failure):
-            return ProcessAwaitOutput.failure(*raised_failure(error))
-        raw = traceback_of(error) if self._record_tracebacks else None
-        return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, text_of(error), raw)
-
-    def _encoded(self, value: Any) -> AnyAwaitOutput:
-        try:
-            encoded = self._signature.result.encode(value)
-        except ValidationError as error:
-            text, raw = faults_of(error, "result")
-            return ProcessAwaitOutput.failure("invalid_request", RESULT_INVALID, text, raw)
-        except (PydanticSerializationError, InvalidJsonError, RecursionError, ValueError, TypeError) as error:
-            return ProcessAwaitOutput.failure("invalid_request", RESULT_INVALID, text_of(error))
-        # Built without validation: the value was checked just now and the rest is constant.
-        return Success.model_construct(type="success", value=encoded, control=None)
+            return raised(error, record_tracebacks=self._record_tracebacks)
+        return returned(signature.result, value)
 
 
 def _was_begun(run: EngineRun, journal: RunEffects | None) -> bool:

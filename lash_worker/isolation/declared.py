@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from lash_core.errors import SettingsError
 from lash_core.model.base import JsonValue
+from lash_core.model.manifest import KindManifest
 from lash_core.model.payload_schema import schema_fault
 from lash_core.runtime.value_codec import ResultCodec
 from lash_worker.app_signature import FunctionSignature
@@ -87,8 +88,15 @@ class RqSignature:
         return found
 
 
-def checked_isolation(kind: str, isolation: str | None, signature: FunctionSignature) -> Isolation | None:
-    """The isolation of a declared function. Raises: SettingsError: an unknown word, or an async function."""
+def checked_isolation(
+    facts: KindManifest, isolation: str | None, signature: FunctionSignature, signals: Collection[str]
+) -> Isolation | None:
+    """The isolation of a declared function.
+
+    Raises:
+        SettingsError: an unknown word, an async function, or signals and events that it could not use.
+    """
+    kind = facts.kind
     if isolation is None:
         return None
     if isolation != "process":
@@ -102,5 +110,11 @@ def checked_isolation(kind: str, isolation: str | None, signature: FunctionSigna
             "and use asyncio.run inside where a library wants a loop",
             field="isolation",
             value=isolation,
+        )
+    if signals or facts.event_types:
+        raise SettingsError(
+            f"process `{kind}`: isolation='process' goes without signals and event_types: waits and events belong into "
+            "a process without isolation, which may start this one as its child",
+            field="signals" if signals else "event_types",
         )
     return "process"

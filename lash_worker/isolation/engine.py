@@ -9,8 +9,7 @@ from typing import Any
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, decode_await_output
 from lash_core.runtime.process_engine import EngineRun
 from lash_worker.app_calls import TIMEOUT_REASON
-from lash_worker.app_engine import PARAMS_INVALID, PROCESS_TIMEOUT
-from lash_worker.app_failures import bounded
+from lash_worker.app_outcomes import bad_params, stopped
 from lash_worker.app_signature import ProcessSignature
 from lash_worker.isolation.declared import RqSignature
 from lash_worker.isolation.faces import RqCall
@@ -68,13 +67,13 @@ class IsolatedEngine:
         """
         token = run.cancellation
         if token.cancelled:
-            return ProcessAwaitOutput.cancelled(bounded(token.reason or "cancelled"))
+            return stopped(run.process_id, token.reason, None)
         rq_call: RqCall | None = None
         if isinstance(self._signature, RqSignature):
             try:
                 rq_call = (self._signature.rq_name, *self._signature.arguments(run.payload))
             except ValueError as error:
-                return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, f"params: {error}")
+                return bad_params(error)
         timeout_ms = run.registration.timeout_ms or self._timeout_ms
         lease = run.context.run_lease
         loop = asyncio.get_running_loop()
@@ -127,11 +126,8 @@ def _output_of(run: EngineRun, end: HorseEnd, *, asked: bool, timeout_ms: int | 
     output = None if end.outcome is None else decode_await_output(end.outcome)
     if output is not None:
         return output
-    if timeout_ms is not None:
-        text = f"process `{run.process_id}` ran longer than {timeout_ms} ms"
-        return ProcessAwaitOutput.failure("timeout", PROCESS_TIMEOUT, text)
     if asked:
-        return ProcessAwaitOutput.cancelled(bounded(run.cancellation.reason or "cancelled"))
+        return stopped(run.process_id, run.cancellation.reason, timeout_ms)
     how = "was ended by a SIGTERM that its worker did not send" if end.stopped else end.text
     text = f"the work-horse of process `{run.process_id}` {how}"
     raw: dict[str, Any] = end.evidence

@@ -10,16 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 from rq.job import Job
 
-from lash_core.errors import Failure, InvalidJsonError
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.runtime.process_runner import PROCESS_FAILED
 from lash_worker.app import App
-from lash_worker.app_engine import PARAMS_INVALID, RESULT_INVALID
-from lash_worker.app_failures import faults_of, raised_failure, text_of, traceback_of
+from lash_worker.app_outcomes import RESULT_INVALID, bad_params, raised, returned
 from lash_worker.app_signature import ProcessSignature
 from lash_worker.isolation.declared import RqSignature
 from lash_worker.isolation.horse_context import HorseContext, StopFlag
@@ -96,7 +92,7 @@ def ended(order: HorseOrder, stable: Stable) -> dict[str, Any]:
             return {"stopped": True}
         output = _failed("CancelledError: raised by the function itself")
     except BaseException as error:  # noqa: BLE001 - whatever leaves the function is its outcome, SystemExit too
-        output = _raised(error, order)
+        output = raised(error, record_tracebacks=order.record_tracebacks)
     outcome = output.to_json_value()
     size = len(json.dumps(outcome, ensure_ascii=False).encode())
     if size > RESULT_BYTES_MAX:
@@ -111,14 +107,11 @@ def _output(order: HorseOrder, stable: Stable) -> AnyAwaitOutput:
         return _failed(f"app `{order.app}` of this work-horse does not isolate kind `{order.kind}`")
     try:
         arguments = signature.arguments(order.params)
-    except ValidationError as error:
-        text, raw = faults_of(error, "params")
-        return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, text, raw)
     except ValueError as error:
-        return ProcessAwaitOutput.failure("invalid_request", PARAMS_INVALID, f"params: {error}")
+        return bad_params(error)
     with stable.stop:
         value = _call(signature, arguments, order, stable)
-    return _encoded(signature, value)
+    return returned(signature.result, value)
 
 
 def _call(
@@ -132,21 +125,5 @@ def _call(
     return asyncio.run(value) if asyncio.iscoroutine(value) else value
 
 
-def _encoded(signature: ProcessSignature | RqSignature, value: Any) -> AnyAwaitOutput:
-    try:
-        return ProcessAwaitOutput.success(signature.result.encode(value))
-    except ValidationError as error:
-        text, raw = faults_of(error, "result")
-        return ProcessAwaitOutput.failure("invalid_request", RESULT_INVALID, text, raw)
-    except (PydanticSerializationError, InvalidJsonError, RecursionError, ValueError, TypeError) as error:
-        return ProcessAwaitOutput.failure("invalid_request", RESULT_INVALID, text_of(error))
-
-
-def _raised(error: BaseException, order: HorseOrder) -> AnyAwaitOutput:
-    if isinstance(error, Failure):
-        return ProcessAwaitOutput.failure(*raised_failure(error))
-    return _failed(text_of(error), traceback_of(error) if order.record_tracebacks else None)
-
-
-def _failed(text: str, raw: Any = None) -> AnyAwaitOutput:
-    return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, text, raw)
+def _failed(text: str) -> AnyAwaitOutput:
+    return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, text)

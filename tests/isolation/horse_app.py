@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel
 
 from lash_core.errors import Failure
+from lash_core.model.registration import RetryPolicy
 from lash_worker import App
 
 app = App("horses", version="3")
@@ -111,6 +112,15 @@ def wait(ctx: Any, params: dict[str, Any]) -> str:
 def doze(ctx: Any, params: float) -> float:
     time.sleep(params)
     return params
+
+
+@app.process("flaky", disposition="rerunnable", isolation="process", retry=RetryPolicy(attempts_max=2, backoff_ms=1))
+def flaky(ctx: Any, params: str) -> str:
+    """Dies the first time."""
+    if not (Path(params) / "died").exists():
+        note(Path(params) / "died", "once")
+        os._exit(1)
+    return "second time"
 
 
 def note(path: Path, text: str) -> None:

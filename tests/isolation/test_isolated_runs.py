@@ -98,6 +98,11 @@ async def test_the_death_of_a_horse_is_an_outcome(barn: Barn, how: str, text: st
     assert 9 == await (await barn.lash.enqueue("sum", {"a": 4, "b": 5})).result(timeout=20)
 
 
+async def test_a_dead_horse_is_retried_by_the_policy_of_its_kind(barn: Barn, tmp_path: Path) -> None:
+    """As every failure."""
+    assert "second time" == await (await barn.lash.enqueue("flaky", str(tmp_path))).result(timeout=20)
+
+
 async def test_a_cancel_kills_the_horse_and_what_it_started(barn: Barn, process_id: str, tmp_path: Path) -> None:
     """The function is interrupted where it is; its ``finally`` blocks run."""
     handle = await barn.lash.enqueue("wait", {"folder": str(tmp_path)}, process_id=process_id)
