@@ -16,6 +16,7 @@ from lash_core.model.process_input import EngineInput
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import SessionScope
 from lash_core.redis_store.effect_journal import RedisEffectJournal
+from lash_core.redis_store.outbox_steps import OutboxEntry
 from lash_core.redis_store.process_children import CONFLICT_CODE
 from lash_core.redis_store.stores import RedisStores
 from lash_core.store.process_batches import LeasedRelease
@@ -49,7 +50,7 @@ async def state_of(stores: RedisStores, lease: ProcessLease, write: EffectWrite)
 def started(write: EffectWrite) -> tuple[str, Any]:
     """What a journal says of a child that was started."""
     assert write.start is not None
-    return "completed", {"process_id": write.start.registration.id}
+    return "completed", {"id": write.start.registration.id}
 
 
 async def test_children_are_started_with_their_grants(stores: RedisStores) -> None:
@@ -198,6 +199,29 @@ async def test_a_step_of_a_pruned_parent_is_carried_out_and_dropped(
     assert await stores.process_registry.get_process(write.start.registration.id) is not None
     assert {} == dict(await stores.effect_journal.load_effects(lease.process_id))
     assert [] == await entries(stores)
+
+
+async def test_a_step_of_the_old_life_leaves_the_entry_of_the_new_one(
+    stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each entry becomes final by its own step."""
+    pages: list[OutboxEntry] = []
+    lease, child = await held(stores), registration()
+    for life in (1, 2):
+        with Cut(monkeypatch, "register_processes"), pytest.raises(OutcomeUnknownError):
+            await stores.effect_journal.record_effects(lease, [start(child)])
+        pages = await entries(stores)
+        if life == 1:
+            await stores.process_registry.complete_process_with_lease(lease, ProcessAwaitOutput.success(1))
+            await stores.process_registry.prune_terminal_processes(2**50)
+            await stores.process_registry.register_process(registration(lease.process_id))
+            lease = await held(stores, lease.process_id)
+
+    await stores.process_registry.carry_out(pages[:1])
+
+    assert ("starting", None) == await state_of(stores, lease, start(child))
+    assert 1 == await deliver(stores)
+    assert started(start(child)) == await state_of(stores, lease, start(child))
 
 
 async def test_a_watcher_cut_off_is_told_by_the_outbox(stores: RedisStores, monkeypatch: pytest.MonkeyPatch) -> None:
