@@ -183,6 +183,11 @@ class HeldRunWaits:
         """True once the run was told by a refusal that it ends: what its function then returns is no outcome."""
         return self._refusals > 0
 
+    @property
+    def open_subjects(self) -> tuple[Any, ...]:
+        """What the open waits wait for: event types with ordinals, keys, ids; None for a time. For tests and tools."""
+        return tuple(wait.subject for wait in self._open)
+
     def stimulus(self) -> None:
         """Something happened to the row: a notice or a renewal says so. Looks when a wait could end by it."""
         if not self._closed and (self._looks_made is not None or self._open):

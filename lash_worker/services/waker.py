@@ -46,7 +46,8 @@ class Waker(Service):
         self._view = view
         self._maintenance = maintenance
         self._due: dict[int, float] = {}
-        self._armed_ms = float("inf")
+        self.armed_ms = float("inf")
+        """The time the timer is set for, by the server's clock."""
         self._not_before_ms = 0.0
         self._changed = asyncio.Event()
         self._clock_at_ms = 0.0
@@ -66,7 +67,7 @@ class Waker(Service):
         self._look()
 
     def _look(self) -> None:
-        if self._earliest() < self._armed_ms:
+        if self._earliest() < self.armed_ms:
             self._changed.set()
 
     def _earliest(self) -> float:
@@ -84,8 +85,8 @@ class Waker(Service):
             if own_time_ms() >= self._clock_at_ms:
                 await self._ask_the_time()
             self._changed.clear()
-            self._armed_ms = self._earliest()
-            wait_ms = min(self._armed_ms + LATE_MS - clock.precise_ms(), self._clock_at_ms - own_time_ms())
+            self.armed_ms = self._earliest()
+            wait_ms = min(self.armed_ms + LATE_MS - clock.precise_ms(), self._clock_at_ms - own_time_ms())
             wait_ms = max(wait_ms, self._not_before_ms - own_time_ms())
             if wait_ms > 0:
                 await self._sleep(min(wait_ms, WAIT_MAX_MS))

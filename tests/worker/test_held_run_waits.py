@@ -385,6 +385,23 @@ async def test_a_cancelled_wait_goes_on_with_a_slot() -> None:
     assert 0 == run.timers.waiting
 
 
+async def test_a_slot_that_nobody_waits_for_any_more_is_given_back() -> None:
+    """The wait that asked for it was cancelled meanwhile; what is left of the run rests."""
+    run = WaitingRun()
+    ended, _ = begun(run.waits.sleep(10)), begun(run.waits.sleep(1_000))
+    await settled()
+    run.slots.reserve(1)
+    await run.timers.advance(10)
+    ended.cancel()
+    await settled()
+    assert ended.cancelled()
+    run.slots.release()
+    await settled()
+
+    assert (1, 1) == (run.slots.free, run.slots.resting)
+    run.waits.close()
+
+
 async def test_work_that_begins_in_a_resting_run_takes_a_slot() -> None:
     """``ready`` waits for a free one; an effect that did not ask takes one beyond the bound."""
     run = WaitingRun()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from functools import partial
 from typing import Any
+
+import pytest
 
 from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import AbandonedOutput, AnyAwaitOutput, FailureOutput, ProcessAwaitOutput, Success
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.event_type import ProcessEventType
+from lash_core.runtime import run_looks
 from lash_core.testing.waiting import eventually
 from lash_worker.services.process_run import ProcessRun
 from tests.worker.rig import Rig, local_owner, registration, running, succeed
@@ -147,20 +151,64 @@ async def test_a_parked_run_hears_its_signal() -> None:
         assert ["now", 1] == (await rig.output_of("p", Success)).value
 
 
-async def test_a_resting_run_hears_its_signal_at_once() -> None:
+async def test_a_run_parks_for_good_after_what_it_has_seen() -> None:
+    """A signal that it received in memory does not make the row due again."""
+    calls: list[int] = []
+
+    async def body(run: ProcessRun) -> AnyAwaitOutput:
+        calls.append(run.record.attempt)
+        for ordinal in (1, 2):
+            await begun(run).signal("signal.go", ordinal)
+        return ProcessAwaitOutput.success()
+
+    async with running(InMemoryStores(), body, park_after_ms=60_000) as rig:
+        await rig.put(with_signal("p", "go"))
+        await eventually(lambda: rig.driver.slots.resting == 1)
+        await rig.registry.append_event("p", signal("go"))
+        waits = rig.driver.executor.runs["p"].waits
+        assert waits is not None
+        await eventually(lambda: len(waits.open_subjects) == 1 and ("signal.go", 2) in waits.open_subjects)
+        rig.driver.executor.park_all()
+        await eventually(lambda: parked_times(rig, 1))
+
+        assert math.inf == await rig.registry.ready_at_ms("p")
+        await rig.registry.append_event("p", signal("go"))
+        await rig.end_of("p")
+        assert [0, 1] == calls
+
+
+async def test_a_resting_run_hears_its_signal_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory it hears of it by the notice; the slot was free meanwhile."""
+    monkeypatch.setattr(run_looks, "POLL_FIRST_MS", 60_000.0)
 
     async def body(run: ProcessRun) -> AnyAwaitOutput:
         event = await begun(run).signal("signal.go", 1)
         return ProcessAwaitOutput.success([event.payload, run.record.attempt])
 
-    async with running(InMemoryStores(), body, concurrency=1) as rig:
+    async with running(InMemoryStores(), body, concurrency=1, lease_ttl_ms=60_000) as rig:
         await rig.put(with_signal("p", "go"))
         await eventually(lambda: rig.driver.slots.resting == 1)
         assert 1 == rig.driver.slots.free
         await rig.registry.append_event("p", signal("go", "now"))
 
         assert ["now", 0] == (await rig.output_of("p", Success)).value
+
+
+async def test_a_renewal_tells_of_a_signal_whose_notice_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody hears notices here: the next renewal hands the mark back."""
+    monkeypatch.setattr(run_looks, "POLL_FIRST_MS", 60_000.0)
+
+    async def body(run: ProcessRun) -> AnyAwaitOutput:
+        event = await begun(run).signal("signal.go", 1)
+        return ProcessAwaitOutput.success(event.payload)
+
+    async with running(InMemoryStores(), body, lease_ttl_ms=600) as rig:
+        await rig.put(with_signal("p", "go"))
+        await eventually(lambda: rig.driver.slots.resting == 1)
+        await rig.watcher.stop()
+        await rig.registry.append_event("p", signal("go", "heard"))
+
+        assert "heard" == (await rig.output_of("p", Success)).value
 
 
 async def test_an_event_between_look_and_release_is_not_slept_through() -> None:
