@@ -192,8 +192,11 @@ async def test_an_observer_reads_and_nothing_else(guarded: ValkeyServer, admin: 
 
 async def test_an_enqueuer_starts_cancels_signals_and_reads_by_name(guarded: ValkeyServer, admin: RedisStores) -> None:
     """What a web application needs: nothing is refused."""
+    parent, child = [(await admin.process_registry.register_process(registration())).id for _ in range(2)]
+    await admin.process_registry.watch_processes(parent, [child])
     async with connect(guarded, "enqueuer") as stores:
         registry = stores.process_registry
+        await registry.append_event(child, ProcessEventAppendRequest.cancel_requested(child, "not needed"))
         session = SessionScope(session_id=unique("s"))
         record = await registry.register_process(registration(wake_target=session), grant_to=session)
         await registry.register_processes([registration() for _ in range(5)])
@@ -218,6 +221,7 @@ async def test_an_enqueuer_starts_cancels_signals_and_reads_by_name(guarded: Val
         await stores.directory.list_kinds()
 
     assert [] == await denials(admin)
+    assert 0 == (await admin.process_registry.fleet_facts()).outbox_depth
 
 
 async def test_an_enqueuer_cannot_claim_list_or_delete(guarded: ValkeyServer, admin: RedisStores) -> None:

@@ -21,9 +21,11 @@ from lash_core.model.lease import ReleaseReason, Renewed
 from lash_core.model.limits import Limits
 from lash_core.redis_store.keys import secret_key
 from lash_core.redis_store.stores import RedisStores
+from lash_core.settings import load_settings
 from lash_core.store.process_batches import LeasedRelease
 from lash_core.store.process_notices import ProcessNotice
 from lash_core.store.promise_store import SigningSecrets
+from lash_worker.cli.config import setting_rows
 from tests.redis_store.conftest import OpenStores
 from tests.redis_store.rows import (
     DONE,
@@ -245,3 +247,13 @@ async def test_a_given_key_is_used_instead(open_stores: OpenStores) -> None:
     with pytest.raises(SettingsError) as refused:
         await enter(open_stores, signing_key="short")
     assert "short" not in str(refused.value).replace("too short", "")
+
+
+def test_the_printed_settings_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``lash config show`` names the variable and where it comes from, not its value."""
+    monkeypatch.setenv("LASH_SIGNING_KEY", "0123456789abcdef")
+
+    rows = setting_rows(load_settings(), {})
+
+    assert ("LASH_SIGNING_KEY", "***", "environment") in rows
+    assert "0123456789abcdef" not in str(rows)

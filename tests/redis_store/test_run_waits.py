@@ -207,6 +207,25 @@ async def test_every_way_to_end_tells_the_watchers(stores: RedisStores) -> None:
         assert None is await redis(stores, "HGET", partition(stores).control(child), "pw")
 
 
+async def test_an_end_whose_reply_was_lost_is_told_by_the_outbox(
+    stores: RedisStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repeat finds the end stored and knows of no watchers; the step is there."""
+    lease = await held(stores)
+    child = await started(stores)
+    await stores.process_registry.watch_processes(lease.process_id, [child])
+    ending = await claimed_by_name(stores, child)
+    lost = lose_replies(monkeypatch, stores, "complete_processes_with_lease")
+
+    await stores.process_registry.complete_processes_with_lease([LeasedCompletion(ending, DONE)])
+
+    assert lost[0][0].endswith(f" {lease.process_id}")
+    assert 1 == await stores.process_registry.deliver_outbox(min_age_ms=0, limit=10)
+    (renewed,) = await stores.process_registry.renew_process_leases([lease], TTL_MS)
+    assert isinstance(renewed, Renewed)
+    assert renewed.signalled
+
+
 async def test_a_signal_wait_is_set_and_cleared_with_its_events(stores: RedisStores) -> None:
     """One event each over every replay; the first ``since`` stays; another wait is not cleared."""
     lease = await held(stores)
