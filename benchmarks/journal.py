@@ -1,7 +1,7 @@
 """What journals cost: replay of recorded steps, a step's round trips, fifty steps at once.
 
-``python -m benchmarks.journal [--steps 10000] [--json]``: a process of many steps runs once on a server of its own and is
-replayed; the store's calls are counted.
+``python -m benchmarks.journal [--steps 10000] [--json]``: a process of many steps runs once on a server of its own and
+is replayed; the store's calls are counted.
 """
 
 from __future__ import annotations
