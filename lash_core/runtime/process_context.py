@@ -13,10 +13,11 @@ from typing import Any, Unpack
 
 from pydantic import TypeAdapter
 
-from lash_core.errors import LashError
+from lash_core.errors import LashError, NotAvailableError
 from lash_core.model.base import JsonValue
 from lash_core.model.event import ProcessEvent
 from lash_core.model.registration import RetryPolicy
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.process_blocking import BlockingContext, ThreadBridge
 from lash_core.runtime.process_children import ChildHandle, ChildOptions, ChildStarts
 from lash_core.runtime.process_engine import EngineRun
@@ -167,6 +168,19 @@ class ProcessContext:
         if self._tools is None:
             self._tools = ProcessTools(self._run)
         return self._tools
+
+    @property
+    def attachments(self) -> SessionAttachments:
+        """Files of the process, kept as long as its row: put them in a step, whose recorded ref a replay answers.
+
+        Raises:
+            NotAvailableError: this run's host has no attachments.
+        """
+        if self._run.open_attachments is None:
+            raise NotAvailableError(
+                f"process `{self.process_id}` runs on a host without attachments", process_id=self.process_id
+            )
+        return self._run.open_attachments()
 
     def idempotency_key(self, name: str) -> str:
         """A key that is the same in every attempt: 64 hex digits of SHA-256 over ``<process id>:<name>``."""

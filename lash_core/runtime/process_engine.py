@@ -11,6 +11,7 @@ from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.base import JsonValue
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import ProcessSegmentHandover
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.store.effect_host import ScopedEffects
@@ -72,6 +73,7 @@ class EngineRun:
         runtime_builder: for engines that need a session.
         handover: what the segment before left behind, or None.
         find_kinds: answers what finds the manifests of children's kinds; None where nothing does.
+        open_attachments: answers the process's attachments; None where the host has none.
     """
 
     __slots__ = (
@@ -80,6 +82,7 @@ class EngineRun:
         "effects",
         "find_kinds",
         "handover",
+        "open_attachments",
         "registration",
         "registry",
         "runtime_builder",
@@ -102,6 +105,7 @@ class EngineRun:
         self.runtime_builder = runtime_builder
         self.handover: ProcessSegmentHandover | None = None
         self.find_kinds: Callable[[], KindResolver] | None = None
+        self.open_attachments: Callable[[], SessionAttachments] | None = None
 
     @property
     def process_id(self) -> str:

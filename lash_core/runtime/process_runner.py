@@ -29,6 +29,7 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import CausalRef
 from lash_core.model.session import SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess, from_tool_output
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.journaled_errors import STORE_ERRORS
@@ -128,6 +129,10 @@ class ProcessRunner:
             builder,
         )
         run.find_kinds = lambda: self.kinds
+        durability = self._parts.runtime_host.durability
+        run.open_attachments = lambda: SessionAttachments.of_process(
+            registration.id, durability.attachment_store, durability.attachment_manifest
+        )
         try:
             match registration.input:
                 case EngineInput(kind=kind):

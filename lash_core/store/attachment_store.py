@@ -148,8 +148,9 @@ class AttachmentStore(Protocol):
 def over_limit(size_bytes: int | None, limit: int) -> LimitExceededError:
     """The error of an attachment that is too large. ``size_bytes`` None: a stream that was cut off at the limit."""
     size = f"over {limit}" if size_bytes is None else str(size_bytes)
+    way_out = " (a folder in LASH_ATTACHMENTS_DIR takes larger ones)" if limit <= ATTACHMENT_BYTES_MAX else ""
     return LimitExceededError(
-        f"attachment has {size} bytes; the limit is {limit}",
+        f"attachment has {size} bytes; the limit is {limit}{way_out}",
         field="data",
         value=limit + 1 if size_bytes is None else size_bytes,
         limit=limit,
