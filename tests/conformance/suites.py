@@ -9,20 +9,21 @@ import pytest
 
 from lash_core.errors import LashError
 from lash_core.memory_store.stores import InMemoryStores
-from lash_core.testing.conformance.collect import AnyCase
+from lash_core.testing.conformance.suite import AnyCase
 from tests.conformance.backends import BACKENDS, open_stores
 
 BESIDE_EACH_OTHER_MAX = 24
 """Cases at once on stores without a virtual clock: enough to hide their real waits, few enough to meet their leases."""
 
 
-def over_all_backends(cases: Collection[str]) -> list[object]:
-    """``(backend, name)`` of each case on each backend."""
+def over_all_backends(cases: Collection[str], slow: Collection[str] = ()) -> list[object]:
+    """``(backend, name)`` of each case on each backend; slow ones in memory and on one server only."""
     marks = {"cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]}
     return [
         pytest.param(backend, name, id=f"{backend}-{name}", marks=marks.get(backend, []))
         for backend in BACKENDS
         for name in cases
+        if name not in slow or backend in ("memory", "valkey")
     ]
 
 

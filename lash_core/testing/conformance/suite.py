@@ -1,9 +1,9 @@
-"""How a suite that is one module finds its own cases."""
+"""How suites find their cases: the public ``async def case(stores)`` functions of a module or of several."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -21,3 +21,9 @@ def cases_in(module: ModuleType) -> Iterator[tuple[str, AnyCase]]:
             and list(inspect.signature(function).parameters) == ["stores"]
         ):
             yield f"{prefix}.{name}", function
+
+
+def cases_of(modules: Sequence[ModuleType]) -> Iterator[tuple[str, AnyCase]]:
+    """The cases of several modules, in a stable order: by module, then as written."""
+    for module in modules:
+        yield from cases_in(module)

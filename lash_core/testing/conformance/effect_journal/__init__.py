@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 
-from lash_core.testing.conformance.collect import cases_of
 from lash_core.testing.conformance.effect_journal import (
     child_starts,
     claim_effect,
@@ -23,6 +22,7 @@ from lash_core.testing.conformance.effect_journal import (
     renew_effect,
 )
 from lash_core.testing.conformance.stores import EffectStores
+from lash_core.testing.conformance.suite import cases_of
 
 Case = Callable[[EffectStores], Awaitable[None]]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 
-from lash_core.testing.conformance.collect import cases_of
 from lash_core.testing.conformance.process_registry import (
     ack_wake,
     append_event,
@@ -70,6 +69,7 @@ from lash_core.testing.conformance.process_registry import (
     wake_events_after,
 )
 from lash_core.testing.conformance.stores import ConformanceStores
+from lash_core.testing.conformance.suite import cases_of
 
 Case = Callable[[ConformanceStores], Awaitable[None]]
 
