@@ -123,6 +123,12 @@ def flaky(ctx: Any, params: str) -> str:
     return "second time"
 
 
+@app.process("litter", disposition="rerunnable", isolation="process")
+def litter(ctx: Any) -> int:
+    """Leaves a child behind."""
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
 def note(path: Path, text: str) -> None:
     """Write a file in one step."""
     draft = path.with_suffix(".new")

@@ -103,6 +103,13 @@ async def test_a_dead_horse_is_retried_by_the_policy_of_its_kind(barn: Barn, tmp
     assert "second time" == await (await barn.lash.enqueue("flaky", str(tmp_path))).result(timeout=20)
 
 
+async def test_what_a_function_leaves_behind_ends_with_it(barn: Barn) -> None:
+    """Its process group is its run's, also after a success."""
+    pid = await (await barn.lash.enqueue("litter")).result(timeout=20)
+
+    await eventually(lambda: not is_alive(pid))
+
+
 async def test_a_cancel_kills_the_horse_and_what_it_started(barn: Barn, process_id: str, tmp_path: Path) -> None:
     """The function is interrupted where it is; its ``finally`` blocks run."""
     handle = await barn.lash.enqueue("wait", {"folder": str(tmp_path)}, process_id=process_id)

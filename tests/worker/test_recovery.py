@@ -139,3 +139,22 @@ def test_row_gives_back_the_registration_it_was_made_from() -> None:
     assert set(ProcessRegistration.model_fields) == set(made.__dict__)
     assert registration.registration_hash == made.registration_hash
     assert 7 == made.timeout_ms
+
+
+def test_rows_for_work_horses_are_held_up_to_a_bound() -> None:
+    """More would block slots that other work could use; they are offered again soon, and to workers that have room."""
+    known = KnownWork({"report": "1"}, host_profile_id="here", isolated_kinds=frozenset({"report"}), isolated_max=2)
+
+    assert decide(row(), known, Circumstances(now_ms=5_000, isolated_held=1)) == Run(start_first=False)
+    delays = [
+        decide(row(), known, Circumstances(now_ms=5_000, isolated_held=2, declines=declines)) for declines in (0, 1, 90)
+    ]
+    assert [Decline(delay_ms, "all work-horses are busy") for delay_ms in (250, 500, 4_000)] == delays
+
+
+def test_a_kind_without_its_work_horses_is_declined_with_the_way_out() -> None:
+    """As any kind that a worker lacks, but the text says what would help."""
+    known = KnownWork({}, host_profile_id="here", isolated_kinds=frozenset({"report"}))
+
+    text = "kind report, which runs in work-horses: lash worker run --isolated N"
+    assert Decline(1_000, text) == decide(row(), known, NOW)
