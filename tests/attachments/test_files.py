@@ -162,6 +162,26 @@ async def test_a_delete_that_a_put_overtakes_gives_the_file_back(
     assert [f"{digest[:2]}/{digest}"] == files_in(tmp_path)
 
 
+async def test_a_put_whose_file_is_moved_away_under_its_hands_stores_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delete comes between the lookup of the name and the change of the time."""
+    store = store_of(tmp_path)
+    ref = await store.put(b"data")
+    plain, digest = os.utime, ref.attachment_id.rpartition(":")[2]
+
+    def utime(path: Path, ns: tuple[int, int]) -> None:
+        moved = path
+        if path.name == digest:
+            moved = path.rename(tmp_path / "gone")
+        plain(moved, ns=ns)
+
+    monkeypatch.setattr(os, "utime", utime)
+    await store.put(b"data")
+
+    assert b"data" == await store.get(ref.attachment_id)
+
+
 def test_threads_that_put_and_delete_never_lose_what_was_put(tmp_path: Path) -> None:
     """A storm on one digest: whoever has put can read until somebody lists it and deletes what was listed."""
     folder = ContentFolder(tmp_path)
