@@ -24,19 +24,21 @@ class ReadyQueues:
     def __init__(self, rows: Mapping[str, Row]) -> None:
         self._rows = rows
         self._queues: dict[str, list[_Entry]] = {}
-        self._all: list[_Entry] = []
+        self._later: dict[str, list[_Entry]] = {}
 
-    def put(self, row: Row) -> bool:
-        """Enter a row at its due time; True when no row of its queue is due before."""
+    def put(self, row: Row, now_ms: int) -> bool:
+        """Enter a row at its due time; True when that is later than now, and no row of its queue is due in between."""
         queue, entry = row.record.queue, (row.due_ms, row.record.id)
-        heap = self._queues.setdefault(queue, [])
-        heapq.heappush(heap, entry)
-        heapq.heappush(self._all, entry)
+        heap, later = self._queues.setdefault(queue, []), self._later.setdefault(queue, [])
         self._clean(heap, queue)
-        self._clean(self._all)
-        while not self._stands(heap[0], queue):
-            heapq.heappop(heap)
-        return heap[0] == entry
+        heapq.heappush(heap, entry)
+        if row.due_ms <= now_ms:
+            return False
+        self._clean(later, queue)
+        self._drop_past(queue, now_ms)
+        is_first = not later or entry[0] < later[0][0]
+        heapq.heappush(later, entry)
+        return is_first
 
     def take(self, queue: str, now_ms: int) -> Iterator[Row]:
         """Due rows of a queue, oldest first; each must be held before the next is asked for."""
@@ -48,17 +50,22 @@ class ReadyQueues:
 
     def next_after(self, now_ms: int) -> int | None:
         """The earliest due time after now, of any queue."""
-        while self._all and (self._all[0][0] <= now_ms or not self._stands(self._all[0])):
-            heapq.heappop(self._all)
-        return int(self._all[0][0]) if self._all else None
+        for queue in list(self._later):
+            self._drop_past(queue, now_ms)
+            if not self._later[queue]:
+                del self._later[queue]
+        return min((int(later[0][0]) for later in self._later.values()), default=None)
 
-    def _stands(self, entry: _Entry, queue: str | None = None) -> bool:
+    def _drop_past(self, queue: str, now_ms: int) -> None:
+        later = self._later[queue]
+        while later and (later[0][0] <= now_ms or not self._stands(later[0], queue)):
+            heapq.heappop(later)
+
+    def _stands(self, entry: _Entry, queue: str) -> bool:
         row = self._rows.get(entry[1])
-        if row is None or not row.is_ready or row.due_ms != entry[0]:
-            return False
-        return queue is None or row.record.queue == queue
+        return row is not None and row.is_ready and row.due_ms == entry[0] and row.record.queue == queue
 
-    def _clean(self, heap: list[_Entry], queue: str | None = None) -> None:
+    def _clean(self, heap: list[_Entry], queue: str) -> None:
         if len(heap) > STALE_MIN + STALE_FACTOR * len(self._rows):
             heap[:] = {entry for entry in heap if self._stands(entry, queue)}
             heapq.heapify(heap)

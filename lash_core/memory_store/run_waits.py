@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lash_core.errors import AlreadyTerminalError, TerminalProcessError
+from lash_core.errors import AlreadyTerminalError, InvalidArgumentError, LimitExceededError, TerminalProcessError
 from lash_core.memory_store.detach import detached_event, detached_record
 from lash_core.memory_store.leases import give_back
 from lash_core.memory_store.ledger import append, prepared
@@ -13,11 +13,13 @@ from lash_core.memory_store.part import RegistryPart
 from lash_core.memory_store.row import Row, resolution_of
 from lash_core.model.await_event import AwaitEventKey
 from lash_core.model.event import ProcessEventAppendRequest
-from lash_core.model.event_type import RESUMED, WAITING
 from lash_core.model.facts import ProcessStarted, WaitState
 from lash_core.model.lease import ProcessLease
 from lash_core.model.record import ProcessRecord
 from lash_core.store.process_run_waits import RunLook
+
+WATCHERS_MAX = 100
+"""Processes that are told of one end: parents, and who else awaits it."""
 
 
 class RunWaitOperations(RegistryPart):
@@ -26,9 +28,19 @@ class RunWaitOperations(RegistryPart):
     async def look_at_run(
         self, lease: ProcessLease, after_sequence: int, promises: Sequence[AwaitEventKey] = ()
     ) -> RunLook:
-        """Read what may end a wait of this run, all at one moment. A stale lease may look."""
+        """Read what may end a wait of this run, all at one moment. A stale lease may look.
+
+        Raises:
+            UnknownProcessError. InvalidArgumentError: a promise of another scope.
+        """
+        process_id = lease.process_id
+        for key in promises:
+            if key.scope.kind != "process" or key.scope.id != process_id:
+                raise InvalidArgumentError(
+                    f"promise of scope `{key.scope.id}` is not one of process `{process_id}`", field="promises"
+                )
         with self._state.lock:
-            row = self._state.require(lease.process_id)
+            row = self._state.require(process_id)
             found = {key.key_id: resolution_of(row, key.key_id) for key in promises}
             return RunLook(
                 events=tuple(detached_event(event) for event in row.events[max(after_sequence, 0) :]),
@@ -41,8 +53,7 @@ class RunWaitOperations(RegistryPart):
         self, process_id: str, wait: WaitState, *, lease: ProcessLease, first_started: ProcessStarted | None = None
     ) -> WaitState:
         """Set the wait and append ``process.waiting``; a wait that was begun before keeps its ``since_ms``."""
-        request = ProcessEventAppendRequest(event_type=WAITING, payload={"wait": wait.to_json_value()})
-        request = prepared(request.with_replay_key(_key(process_id, "waiting", wait)))
+        request = prepared(ProcessEventAppendRequest.waiting(process_id, wait))
         with self._state.lock:
             row = self._state.require(process_id)
             stored = _stored_wait(row, request, wait)
@@ -65,14 +76,11 @@ class RunWaitOperations(RegistryPart):
 
     async def end_signal_wait(self, process_id: str, wait: WaitState, *, lease: ProcessLease, received: bool) -> None:
         """Clear the wait; when the signal was received, append ``process.resumed``. Another wait is left alone."""
-        kind = wait.kind
-        payload = {"signal": kind.name, "key": kind.key, "ordinal": kind.ordinal}
-        request = ProcessEventAppendRequest(event_type=RESUMED, payload=payload)
-        request = prepared(request.with_replay_key(_key(process_id, "resumed", wait)))
+        request = prepared(ProcessEventAppendRequest.resumed(process_id, wait))
         with self._state.lock:
             row = self._state.require(process_id)
-            appends = received and request.replay_key not in row.replay
-            clears = row.record.wait is not None and row.record.wait.kind.key == kind.key
+            appends = received and request.replay_key not in row.replay and not row.record.is_terminal
+            clears = row.record.wait is not None and row.record.wait.kind.key == wait.kind.key
             if not appends and not clears:
                 return
             self._state.check_write(row, lease)
@@ -83,11 +91,16 @@ class RunWaitOperations(RegistryPart):
             self._state.touch(row, updated_at_ms=now_ms, **({"wait": None} if clears else {}))
 
     async def watch_processes(self, watcher_id: str, process_ids: Sequence[str]) -> tuple[ProcessRecord | None, ...]:
-        """The rows by id, None for an unknown one; the watcher is told of the end of those that still run."""
+        """The rows by id, None for an unknown one; the watcher is told of the end of those that still run.
+
+        Raises:
+            LimitExceededError: too many watch one of them.
+        """
         with self._state.lock:
             rows = [self._state.rows.get(process_id) for process_id in process_ids]
             for row in rows:
                 if row is not None and not row.record.is_terminal and watcher_id not in row.watchers:
+                    _check_watchers(row)
                     row.watchers = (*row.watchers, watcher_id)
             return tuple(None if row is None else detached_record(row.record) for row in rows)
 
@@ -110,13 +123,19 @@ class RunWaitOperations(RegistryPart):
             give_back(self._state, row)
             self._state.note(row, "retry", detail=detail, retries=retries)
             self._state.touch(row, retries=retries, wait=None, updated_at_ms=now_ms)
-            due_ms = now_ms + max(delay_ms, 0)
+            due_ms = max(now_ms + max(delay_ms, 0), row.record.due_at_ms or 0)
             self._state.schedule(row, now_ms if row.record.cancel_request is not None else due_ms)
             return retries
 
 
-def _key(process_id: str, what: str, wait: WaitState) -> str:
-    return f"process:{process_id}:{what}:{wait.kind.event_type}:{wait.kind.ordinal}"
+def _check_watchers(row: Row) -> None:
+    if len(row.watchers) >= WATCHERS_MAX:
+        raise LimitExceededError(
+            f"{WATCHERS_MAX} processes wait for the end of `{row.record.id}`; that is the limit",
+            field="watchers",
+            limit=WATCHERS_MAX,
+            process_id=row.record.id,
+        )
 
 
 def _stored_wait(row: Row, request: ProcessEventAppendRequest, wait: WaitState) -> WaitState | None:
@@ -124,5 +143,8 @@ def _stored_wait(row: Row, request: ProcessEventAppendRequest, wait: WaitState) 
     found = row.replay.get(request.replay_key or "")
     if found is None:
         return None
-    payload: Any = row.events[found[0] - 1].payload
-    return wait.model_copy(update={"since_ms": int(payload["wait"]["since_ms"])})
+    match row.events[found[0] - 1].payload:
+        case {"wait": {"since_ms": int() as since_ms}}:
+            return wait.model_copy(update={"since_ms": since_ms})
+        case _:
+            return wait

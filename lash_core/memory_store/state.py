@@ -113,8 +113,9 @@ class RegistryState:
         row.due_ms = due_ms
         if due_ms == NEVER:
             return
-        is_first = self._ready.put(row)
-        if due_ms <= self.clock.now_ms():
+        now_ms = self.clock.now_ms()
+        is_first = self._ready.put(row, now_ms)
+        if due_ms <= now_ms:
             self.notices.ready(row.record.id)
         elif is_first:
             self.notices.due(row.record.id, int(due_ms))
