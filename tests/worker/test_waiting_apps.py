@@ -1,4 +1,4 @@
-"""Apps whose processes wait, over memory and a real server, with runs that stay in memory and runs parked at every wait."""
+"""Apps whose processes wait, over memory and a real server; runs stay in memory, or are parked at every wait."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ class Counts:
 def waiting_app(counts: Counts) -> App:
     """Chains, fans, sleepers, waiters, and what fails twice."""
     app = App("waiting", version="7")
+    declare_parents(app, counts)
+    declare_waiters(app, counts)
+    declare_failing(app, counts)
+    return app
+
+
+def declare_parents(app: App, counts: Counts) -> None:
+    """What awaits children."""
 
     @app.process("chain", disposition="rerunnable")
     async def chain(ctx: ProcessContext, params: int) -> int:
@@ -80,6 +88,10 @@ def waiting_app(counts: Counts) -> App:
         children = [await ctx.start_child("leaf", number) for number in range(params)]
         return sum(await ctx.gather(*(child.result() for child in children)))
 
+
+def declare_waiters(app: App, counts: Counts) -> None:
+    """What awaits times and signals."""
+
     @app.process("steps", disposition="rerunnable", signals={"go": None})
     async def steps(ctx: ProcessContext) -> list[Any]:
         counts.runs["steps"] += 1
@@ -102,6 +114,10 @@ def waiting_app(counts: Counts) -> App:
             except TimeoutError:
                 counts.runs["reminders"] += 1
 
+
+def declare_failing(app: App, counts: Counts) -> None:
+    """What fails, and what takes too long."""
+
     @app.process("flaky", disposition="rerunnable", retry=RetryPolicy(attempts_max=3, backoff_ms=5))
     async def flaky(ctx: ProcessContext) -> int:
         async def once() -> int:
@@ -120,8 +136,6 @@ def waiting_app(counts: Counts) -> App:
     async def slow(ctx: ProcessContext) -> None:
         for _ in range(100):
             await ctx.sleep(40)
-
-    return app
 
 
 async def test_a_chain_of_parents_ends_with_one_slot(stores: AnyStores, park_after_ms: int) -> None:
