@@ -84,6 +84,13 @@ async def parent(ctx: ProcessContext) -> int:
     return await ctx.step("total", count, ctx.process_id, "total", total)
 
 
+@app.process("parent-of-one", disposition="rerunnable")
+async def parent_of_one(ctx: ProcessContext) -> int:
+    """One child, so that nobody else's end can wake its parent."""
+    only = await ctx.start_child("child", {"n": 1}, process_id=f"{ctx.process_id}.1")
+    return await only.result()
+
+
 @app.process("child", disposition="rerunnable")
 async def child(ctx: ProcessContext, params: dict[str, int]) -> int:
     """Counts itself."""
@@ -186,6 +193,7 @@ SCENARIOS = (
     Scenario("approved", [1, {"n": 1}, {"n": 2}], ("remind",), approve),
     Scenario("paid", {"paid": True}, ("hand-out",), pay),
     Scenario("parent", 3, ("total",), children=("1", "2")),
+    Scenario("parent-of-one", 1, children=("1",)),
     Scenario("retried", "at last", ("once",), time_passes),
     Scenario("compensated", ProcessCancelled, ("book", "unbook"), cancel),
     Scenario("emits", "done", events=("progress", "process.wake", "progress")),
