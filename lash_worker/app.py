@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
+from lash_core.client_trigger_options import TriggerOptions
 from lash_core.errors import SettingsError
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import ProcessEventType
@@ -28,6 +29,7 @@ from lash_worker.app_declaration import Declaration
 from lash_worker.app_engine import AppEngine, AppPools
 from lash_worker.app_signature import ProcessSignature
 from lash_worker.app_tools import AppTool
+from lash_worker.app_trigger import DeclaredTrigger, declared_trigger
 from lash_worker.isolation.declared import Isolation, RqSignature, checked_isolation
 from lash_worker.isolation.engine import IsolatedEngine
 from lash_worker.isolation.horses import Horses
@@ -54,6 +56,7 @@ class App:
         """``module:attribute`` that ``load_app`` found it under; work-horses import it from there."""
         self._processes: dict[str, Declaration] = {}
         self._tools: dict[str, AppTool] = {}
+        self._triggers: dict[str, DeclaredTrigger] = {}
 
     def process(  # noqa: PLR0913 - one keyword a fact of the manifest
         self,
@@ -172,6 +175,28 @@ class App:
             return function
 
         return declare
+
+    def trigger(self, name: str, kind: str, params: Any = None, **options: Unpack[TriggerOptions]) -> None:
+        """Declare a trigger, which workers of this app register when they start; its name is ``<app>/<name>``.
+
+        Args:
+            name: unique in the app.
+            kind: what its processes are; of this app or of another one.
+            params: JSON; ``{"$payload": "<JSON pointer>"}`` in it stands for a part of the occurrence's payload. None
+                = the whole payload for a source, no params for a schedule.
+            options: exactly one of ``cron``, ``interval_ms`` and ``source``, and see ``TriggerOptions``.
+
+        Raises:
+            SettingsError: a name, schedule, source or option that is not legal; a name declared twice.
+        """
+        checked_name(name, "trigger name")
+        if name in self._triggers:
+            raise SettingsError(f"trigger `{name}` is declared twice in app `{self.name}`", field="trigger", value=name)
+        self._triggers[name] = declared_trigger(self.name, name, kind, params, options)
+
+    def triggers(self) -> tuple[DeclaredTrigger, ...]:
+        """The declared triggers, in the order of their declaration."""
+        return tuple(self._triggers.values())
 
     def manifests(self) -> dict[str, KindManifest]:
         """Kind → manifest. Raises: SettingsError for an annotation that cannot be used."""

@@ -20,6 +20,7 @@ from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
 from lash_worker.isolation.horses import Horses
 from lash_worker.release import release
+from lash_worker.services.app_triggers import AppTriggers
 from lash_worker.services.claimer import Claimer
 from lash_worker.services.directory_beat import DirectoryBeat
 from lash_worker.services.fleet_view import FleetView
@@ -27,8 +28,10 @@ from lash_worker.services.health import Health, LoopLag, StoreProbe
 from lash_worker.services.metrics_server import Answer, MetricsServer, Page, metrics_page
 from lash_worker.services.outbox import OutboxLoop
 from lash_worker.services.reaper import Reaper
+from lash_worker.services.scheduler import Scheduler
 from lash_worker.services.service import Service
 from lash_worker.services.takeover import Takeover
+from lash_worker.services.trigger_recovery import TriggerRecovery
 from lash_worker.services.waker import Waker
 from lash_worker.services.watcher import Watcher
 from lash_worker.worker import DurableProcessWorker
@@ -93,6 +96,7 @@ class Supervisor:
         self.takeover = Takeover(self.driver, self.view, stores.directory)
         self.outbox = OutboxLoop(self.driver, self.view, registry)
         self.reaper = Reaper(self.driver, self.view, registry, stores.directory, content_sweep_of(stores))
+        self.trigger_loops = self._make_trigger_loops(apps)
         self.health = Health(self.loop_lag, self._troubles(), self._notes)
         self.server = MetricsServer(self._pages(), settings.metrics_host, settings.metrics_port)
         self._started_at_ms = 0
@@ -118,7 +122,16 @@ class Supervisor:
         await self._start_horses()
         await self._warn_of_namesake()
         await self.beat.start()
-        for service in (self.watcher, self.waker, self.takeover, self.outbox, self.reaper, self.claimer):
+        services = (
+            self.watcher,
+            self.waker,
+            self.takeover,
+            self.outbox,
+            self.reaper,
+            *self.trigger_loops,
+            self.claimer,
+        )
+        for service in services:
             await service.start()
         _log.info(
             "worker %s serves %s with %d slots; metrics on %s",
@@ -128,6 +141,13 @@ class Supervisor:
             self.server.url,
             extra={"owner": self.identity.owner_id, "kinds": sorted(manifest.kind for manifest in self._manifests)},
         )
+
+    def _make_trigger_loops(self, apps: Sequence[App]) -> tuple[Service, ...]:
+        router = self.worker.trigger_router
+        if router is None:
+            return ()
+        scheduler = Scheduler(self.driver, self.view, router, AppTriggers(router.store, apps))
+        return (scheduler, TriggerRecovery(self.driver, self.view, router))
 
     async def _start_horses(self) -> None:
         withheld = self._withheld()
@@ -209,7 +229,7 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop all loops, those that claim first and those that write and watch last. May be called twice."""
         self._state = "stopping"
-        for service in (self.waker, self.claimer, self.takeover):
+        for service in (*self.trigger_loops, self.waker, self.claimer, self.takeover):
             await service.stop()
         await self.worker.close()
         if self.horses is not None:
@@ -273,6 +293,7 @@ class Supervisor:
             self.takeover,
             self.outbox,
             self.reaper,
+            *self.trigger_loops,
             self.beat,
             self.driver.completer,
             self.driver.releaser,

@@ -25,6 +25,7 @@ from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.direct_effects import direct_effects
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.trigger_router import TriggerRouter
 from lash_core.store.effect_host import EffectSource, JournalingEffectHost, ScopedEffects
 from lash_worker.boundary import NO_STATIC_SCOPE, check_before_run, check_process_id, check_runnable, refused
 from lash_worker.counted_effects import CountedEffects
@@ -32,6 +33,7 @@ from lash_worker.driver import ProcessWorkDriver
 from lash_worker.recovery import KnownWork
 from lash_worker.services.process_run import ProcessRun
 from lash_worker.services.worker_context import WorkerContext
+from lash_worker.trigger_router import make_trigger_router
 from lash_worker.worker_config import DurableProcessWorkerConfig
 
 PAGE_ROWS = 200
@@ -52,6 +54,7 @@ class DurableProcessWorker:
         self._driver: ProcessWorkDriver | None = None
         self._driver_started = False
         host = config.runtime_host.control.effect_host
+        self._router = make_trigger_router(config)
         self._journaling_host = host if isinstance(host, JournalingEffectHost) else None
 
     @classmethod
@@ -95,6 +98,11 @@ class DurableProcessWorker:
                 config.open_registry,
             )
         return self._driver
+
+    @property
+    def trigger_router(self) -> TriggerRouter | None:
+        """Emits occurrences and starts what they reserve; None for a configuration without triggers."""
+        return self._router
 
     # -- running one process ------------------------------------------------------------------------------
 
@@ -188,8 +196,9 @@ class DurableProcessWorker:
     async def drive_pending_processes(self) -> int:
         """List, claim and start what is pending, as many as slots are free; returns how many were started.
 
-        Idempotent: rows that are held or ended are skipped. Returns when the runs are started, not when they end. A
-        row that cannot be run does not stop the others; only a store that cannot be asked fails the call.
+        First the deliveries of triggers that were reserved and not started become processes. Idempotent: rows that are
+        held or ended are skipped. Returns when the runs are started, not when they end. A row that cannot be run does
+        not stop the others, nor does a delivery; only a registry that cannot be asked fails the call.
 
         Raises:
             LashError: the store.
@@ -197,7 +206,16 @@ class DurableProcessWorker:
         if not self._driver_started:
             await self.driver.start()
             self._driver_started = True
+        await self._reconcile_deliveries()
         return await self.driver.claim_and_run_pending("drive_pending_processes")
+
+    async def _reconcile_deliveries(self) -> None:
+        if self._router is None:
+            return
+        try:
+            await self._router.recover()
+        except (LashError, OSError) as error:
+            _log.warning("deliveries of triggers could not be looked at: %s", error)
 
     async def request_process_cancel(self, process_id: str, reason: str | None = None) -> None:
         """Append the cancel event; idempotent per reason, works on ended rows too.

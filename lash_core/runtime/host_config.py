@@ -15,6 +15,7 @@ from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.effect_host import EffectHost
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_env_store import ProcessExecutionEnvStore
+from lash_core.store.trigger_store import TriggerStore
 
 
 class HasDurabilityTier(Protocol):
@@ -81,6 +82,11 @@ class HostStores(Protocol):
         """Captured environments."""
         ...
 
+    @property
+    def triggers(self) -> TriggerStore:
+        """Triggers."""
+        ...
+
 
 @dataclass(slots=True)
 class RuntimeHostConfig:
@@ -110,6 +116,7 @@ class RuntimeHostConfig:
                 stores.attachments,
                 stores.artifacts,
                 stores.env_store,
+                trigger_store=stores.triggers,
                 attachment_manifest=stores.attachment_manifest,
             ),
             profile=RuntimeProfile(host_profile_id),
