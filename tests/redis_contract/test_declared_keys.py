@@ -23,6 +23,7 @@ from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.content_sweep import content_sweep_of
 from lash_core.settings import StoreSettings
 from lash_core.store.session_store import RuntimeCommit
+from lash_core.testing.conformance import await_events, effect_journal, trigger_store
 from lash_core.testing.conformance.process_registry import cases
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.declared_keys import PROLOGUE, checked_scripts
@@ -84,6 +85,21 @@ async def _run_all(url: str, found: Traces) -> None:
                 await _run_sessions(stores)
                 await run_effects(stores)
                 await _run_content(stores)
+            found.expiring += await _expiring_keys(stores)
+    await _run_further(url, found)
+
+
+async def _run_further(url: str, found: Traces) -> None:
+    """The suites of the other contracts, a namespace each."""
+    for number, suite in enumerate((effect_journal, await_events, trigger_store)):
+        settings = StoreSettings(namespace=f"f{number}", partitions=4)
+        async with RedisStores.connect(url, settings=settings, test_clock=True) as stores:
+            further: dict[str, Any] = dict(suite.cases())
+            for name, case in further.items():
+                try:
+                    await case(stores)
+                except (AssertionError, LashError) as error:
+                    found.faults.append(f"{name}: {error}")
             found.expiring += await _expiring_keys(stores)
 
 
