@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from lash_core.runtime.process_context import ProcessContext
@@ -42,6 +43,36 @@ async def once(ctx: ProcessContext) -> str:
     """Owner-bound work that ends when it is cancelled."""
     await asyncio.sleep(600)
     return ctx.process_id
+
+
+def noted(folder: str, name: str) -> str:
+    """Leave a line outside, as a payment or a mail would be; answer the name and who did it."""
+    with Path(folder, name).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return f"{name} by {os.getpid()}"
+
+
+@app.process("approved", disposition="rerunnable", signals={"go": None})
+async def approved(ctx: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
+    """A step, a sleep, a signal, another step."""
+    folder = f"{params['folder']}/{ctx.process_id}"
+    first = await ctx.step("first", noted, folder, "first")
+    await ctx.sleep(params.get("sleep_ms", 10))
+    answer = await ctx.wait_signal("go")
+    last = await ctx.step("last", noted, folder, "last")
+    return {"steps": [first, last], "answer": answer, "pid": os.getpid()}
+
+
+@app.process("working", disposition="rerunnable")
+async def working(ctx: ProcessContext, params: dict[str, Any]) -> str:
+    """One step that takes its time after it did what it does outside."""
+
+    async def work() -> str:
+        name = noted(f"{params['folder']}/{ctx.process_id}", "work")
+        await asyncio.sleep(params["seconds"])
+        return name
+
+    return await ctx.step("work", work)
 
 
 @app.process("killer", disposition="rerunnable")
