@@ -112,7 +112,11 @@ class ChildStarts(ContextState):
         if prepare is None:
             return ToolPrepared(args)
         context = ToolContext(
-            self._session_id, call_id, process_id=self.runtime_process_id, cancellation=self._cancellation_token
+            self._session_id,
+            call_id,
+            process_id=self.runtime_process_id,
+            cancellation=self._cancellation_token,
+            triggers=self._dispatch.tool_triggers,
         )
 
         async def run(_: RuntimeEffectEnvelope) -> JsonValue:

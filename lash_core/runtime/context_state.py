@@ -13,6 +13,7 @@ from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.model.process_command import ProcessSpawnProvenance
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import AnyOriginator, ProcessOriginator, SessionScope
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.process_op_scope import ProcessOpScope
 from lash_core.runtime.run_lease import RunLease
@@ -80,7 +81,7 @@ class ContextState:
         session_id: str,
         dispatch: ToolDispatchContext,
         process_env_store: ProcessExecutionEnvStore,
-        attachment_store: AttachmentStore,
+        attachment_store: AttachmentStore | SessionAttachments,
         chronological_projection: ChronologicalProjection | None = None,
         protocol_extension: ProtocolTurnExtensionHandle | None = None,
         turn_context: TurnContext | None = None,

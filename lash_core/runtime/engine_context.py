@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lash_core.client_trigger_starts import TriggerStarts
 from lash_core.errors import MissingEnvironmentError
 from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.runtime.execution_context import RuntimeExecutionContext
@@ -9,12 +10,12 @@ from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.process_engine import EngineRun
 from lash_core.runtime.process_start import ProcessStarts
 from lash_core.runtime.registry_process_service import RegistryProcessService
-from lash_core.runtime.tool_dispatch import HasTriggerStore, ToolDispatchContext
+from lash_core.runtime.tool_dispatch import ToolDispatchContext
+from lash_core.runtime.trigger_router import TriggerRouter
+from lash_core.store.trigger_store import TriggerStore
 
 
-async def execution_context_of_run(
-    run: EngineRun, *, trigger_router: HasTriggerStore | None = None
-) -> RuntimeExecutionContext:
+async def execution_context_of_run(run: EngineRun) -> RuntimeExecutionContext:
     """Build the run's runtime, once, and the context of its code. A rebuilt context has no live extension.
 
     Raises:
@@ -32,10 +33,10 @@ async def execution_context_of_run(
     context = RuntimeExecutionContext(
         runtime.session_id,
         ToolDispatchContext.of_tools(
-            run.effects, runtime.tools, processes=_processes(run, runtime), trigger_router=trigger_router
+            run.effects, runtime.tools, processes=_processes(run, runtime), trigger_router=_triggers(run, runtime)
         ),
         durability.process_env_store,
-        durability.attachment_store,
+        durability.attachment_store if run.open_attachments is None else run.open_attachments(),
         execution_env_spec=ProcessExecutionEnvSpec(policy=runtime.policy.to_json_value()),
         process_registration=registration,
         cancellation_token=run.cancellation,
@@ -59,3 +60,11 @@ def _processes(run: EngineRun, runtime: LashRuntime) -> RegistryProcessService:
         host_profile_id=runtime.host.profile.host_profile_id,
     )
     return RegistryProcessService(run.registry, starts, waits=run.context.waits)
+
+
+def _triggers(run: EngineRun, runtime: LashRuntime) -> TriggerRouter | None:
+    """The host's triggers; None where it has none, or knows no kinds to start."""
+    store = runtime.host.durability.trigger_store
+    if run.find_kinds is None or not isinstance(store, TriggerStore):
+        return None
+    return TriggerRouter(store, run.registry, TriggerStarts(run.find_kinds()))

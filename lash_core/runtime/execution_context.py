@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.turn_activity import TurnEvent
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.context_children import ChildStarts
 from lash_core.runtime.context_handles import HandleOperations
 from lash_core.runtime.context_tools import ToolLookups
@@ -29,7 +30,7 @@ class RuntimeExecutionContext(ChildStarts, HandleOperations, ProcessWaits, ToolL
         session_id: the session that runs.
         dispatch: services shared by all contexts of the run.
         process_env_store: where environments are captured.
-        attachment_store: attachments of the session.
+        attachment_store: attachments, as the session or process sees them.
         chronological_projection: the history as it was when the run began.
         protocol_extension: a live object of the protocol; never stored, absent after a rebuild.
         turn_context: live inputs of plugins.
@@ -38,8 +39,8 @@ class RuntimeExecutionContext(ChildStarts, HandleOperations, ProcessWaits, ToolL
     """
 
     @property
-    def attachment_store(self) -> AttachmentStore:
-        """Attachments of the session."""
+    def attachment_store(self) -> AttachmentStore | SessionAttachments:
+        """Attachments: of the session alone where the host keeps references, else all bytes of the store."""
         return self._attachment_store
 
     @property

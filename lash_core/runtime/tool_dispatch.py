@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from lash_core.errors import NotAvailableError
+from lash_core.model.base import JsonValue
 from lash_core.model.tool_invocation import ToolTriggerEffectOutcome
 from lash_core.model.tool_state import (
     MATERIALIZE_PROJECTED_VALUES,
@@ -15,9 +16,11 @@ from lash_core.model.tool_state import (
     ToolManifest,
     ToolScheduling,
 )
+from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.process_cancel import DefaultProcessCancelAbility, ProcessCancelAbility
 from lash_core.runtime.process_service import ProcessService
 from lash_core.runtime.tool_registry import ToolRegistry
+from lash_core.runtime.trigger_router import EmitReport
 from lash_core.store.effect_host import ScopedEffects
 from lash_core.store.trigger_store import TriggerStore
 
@@ -77,13 +80,55 @@ class ToolTriggerOutcomeBuffer:
         return tuple(taken)
 
 
-class HasTriggerStore(Protocol):
-    """The part of a trigger router that a context hands out."""
+class TriggerRouting(Protocol):
+    """The part of a trigger router that contexts and tools use; ``TriggerRouter`` is one."""
 
     @property
     def store(self) -> TriggerStore:
         """Subscriptions and occurrences."""
         ...
+
+    async def emit(self, occurrence: TriggerOccurrence) -> EmitReport:
+        """Take in an occurrence and start its deliveries. Safe to repeat."""
+        ...
+
+
+class ToolTriggers:
+    """Lets a tool emit occurrences; what came of them waits for the reply of the call.
+
+    An emit is no effect of its own: a tool attempt is one entry of a journal, and an occurrence that is emitted again
+    under its idempotency key starts nothing again.
+    """
+
+    __slots__ = ("_outcomes", "_router")
+
+    def __init__(self, router: TriggerRouting, outcomes: ToolTriggerOutcomeBuffer) -> None:
+        self._router = router
+        self._outcomes = outcomes
+
+    async def emit(self, occurrence: TriggerOccurrence, *, source: JsonValue = None) -> ToolTriggerEffectOutcome:
+        """Emit an occurrence. Safe to repeat: the same one starts nothing twice.
+
+        Args:
+            occurrence: what happened; its idempotency key tells two of them apart.
+            source: what the reply says of where it came from.
+
+        Raises:
+            InvalidArgumentError, LimitExceededError: nothing was taken in. StoreUnreachableError, OutcomeUnknownError.
+        """
+        report = await self._router.emit(occurrence)
+        stored = report.occurrence
+        outcome = ToolTriggerEffectOutcome(
+            source_type=stored.source_type,
+            source_key=stored.source_key,
+            occurrence_id=stored.occurrence_id,
+            idempotency_key=stored.idempotency_key,
+            payload=stored.payload,
+            source=source,
+            deliveries=tuple(asdict(delivery) for delivery in report.deliveries),
+        )
+        self._outcomes.enqueue(outcome)
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +151,7 @@ class ToolDispatchContext:
     tool_catalog: ToolCatalog = field(default_factory=ToolCatalog)
     processes: ProcessService | None = None
     process_cancel_ability: ProcessCancelAbility = field(default_factory=DefaultProcessCancelAbility)
-    trigger_router: HasTriggerStore | None = None
+    trigger_router: TriggerRouting | None = None
     agent_frame_id: str = ""
     trigger_outcomes: ToolTriggerOutcomeBuffer = field(default_factory=ToolTriggerOutcomeBuffer)
 
@@ -117,7 +162,7 @@ class ToolDispatchContext:
         tools: ToolRegistry,
         *,
         processes: ProcessService | None = None,
-        trigger_router: HasTriggerStore | None = None,
+        trigger_router: TriggerRouting | None = None,
     ) -> ToolDispatchContext:
         """A dispatch whose catalog is what the registry has now."""
         return cls(
@@ -127,6 +172,11 @@ class ToolDispatchContext:
             processes=processes,
             trigger_router=trigger_router,
         )
+
+    @property
+    def tool_triggers(self) -> ToolTriggers | None:
+        """What tools emit through; None where triggers are not configured."""
+        return None if self.trigger_router is None else ToolTriggers(self.trigger_router, self.trigger_outcomes)
 
     def require_processes(self) -> ProcessService:
         """The process service. Raises: NotAvailableError: this runtime has none."""

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lash_core.model.base import JsonValue
+from lash_core.model.tool_invocation import ToolTriggerEffectOutcome
 from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.tool_state import ToolManifest
+from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.cancellation import CancellationToken
+
+
+class EmitsOccurrences(Protocol):
+    """Emits for a tool; see ``ToolTriggers``."""
+
+    async def emit(self, occurrence: TriggerOccurrence, *, source: JsonValue = None) -> ToolTriggerEffectOutcome:
+        """Emit an occurrence; what came of it is in the reply of the call. Safe to repeat."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,7 @@ class ToolContext:
         process_id: the process that runs the call, or None.
         cancellation: fired when the call is to end.
         prepared_payload: what the tool's own preparation left for the call, or None.
+        triggers: emits occurrences, where the runtime has triggers.
     """
 
     session_id: str
@@ -30,6 +42,7 @@ class ToolContext:
     process_id: str | None = None
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     prepared_payload: JsonValue = None
+    triggers: EmitsOccurrences | None = None
 
     @property
     def cancelled(self) -> bool:
