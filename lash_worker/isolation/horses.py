@@ -103,6 +103,7 @@ class Horses:
         self.count = count
         self.held_max = 2 * count
         """Rows that a worker should hold: those in horses, and as many that go on without waiting for a claim."""
+        self._stopped = False
         self._jobs = jobs
         self._server = server
         self._places = asyncio.Semaphore(count)
@@ -118,7 +119,10 @@ class Horses:
     @property
     def trouble(self) -> str | None:
         """What keeps it from working, for readiness; None while all is well."""
-        return ", ".join(f"{service.name}: {service.failing}" for service in self._services if service.failing) or None
+        if any(runner.ready.is_set() for runner in self.runners):
+            return None
+        failing = [f"{service.name}: {service.failing}" for service in self._services if service.failing]
+        return ", ".join(["no work-horse runner is ready", *failing])
 
     async def start(self) -> None:
         """Start the runners; they get ready in the background, jobs wait for them."""
@@ -132,6 +136,9 @@ class Horses:
 
     async def stop(self) -> None:
         """End what still runs, then the runners, then the queue and its server. May be called twice."""
+        if self._stopped:
+            return
+        self._stopped = True
         for job in self._running.values():
             job.stop.ask(0)
         if self._tasks:

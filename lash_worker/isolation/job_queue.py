@@ -7,6 +7,8 @@ import secrets
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
@@ -34,8 +36,12 @@ class JobQueue:
     def __init__(self, url: str) -> None:
         self.url = url
         self.name = f"lash-{secrets.token_hex(8)}"
+        # One more try at once: a run that finds no queue is tried again by its worker.
         self._redis = redis.Redis.from_url(
-            url, socket_timeout=CALL_SECONDS_MAX, socket_connect_timeout=CALL_SECONDS_MAX
+            url,
+            socket_timeout=CALL_SECONDS_MAX,
+            socket_connect_timeout=CALL_SECONDS_MAX,
+            retry=Retry(NoBackoff(), 1),
         )
         self._queue = Queue(self.name, connection=self._redis, serializer=JSONSerializer)
 

@@ -155,6 +155,18 @@ class NoRunner:
         """Nothing to close."""
 
 
+async def test_horses_are_ready_when_one_runner_is(stable: Stable) -> None:
+    """What ``/readyz`` says; stopping twice is harmless."""
+    idle = Horses(2, NoRunner(), {})
+
+    assert "no work-horse runner is ready" == idle.trouble
+    await idle.stop()
+    await idle.stop()
+    async with asyncio.timeout(20):
+        await stable.horses.ready()
+    assert stable.horses.trouble is None
+
+
 async def test_a_run_that_nobody_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the bound, as something that another try may cure: nothing was run."""
     monkeypatch.setattr(horses_module, "START_MS_MAX", 50)
