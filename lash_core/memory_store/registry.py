@@ -21,6 +21,7 @@ from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
 from lash_core.store.contract_names import ContractNames
 from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.trigger_store import TriggerStore
 
 
 class MemoryProcessRegistry(
@@ -84,6 +85,10 @@ class MemoryProcessRegistry(
     def use_process_table(self, table: ProcessTable) -> None:
         """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
         self._state.process_table = table
+
+    def use_trigger_store(self, store: TriggerStore) -> None:
+        """Forget in ``store`` the deliveries whose processes are pruned."""
+        self._state.trigger_store = store
 
     def __repr__(self) -> str:
         return f"MemoryProcessRegistry(rows={len(self._state.rows)}, tier={self._durability_tier.value})"

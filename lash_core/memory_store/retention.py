@@ -36,6 +36,7 @@ class RetentionOperations(RegistryPart):
             for row in doomed:
                 self._remove(row)
         await self._delete_owned_sessions(doomed)
+        await self._forget_deliveries(doomed, cutoff_ms)
         return PruneReport(pruned_processes=len(doomed), pruned_events=sum(len(row.events) for row in doomed))
 
     async def _delete_owned_sessions(self, doomed: list[Row]) -> None:
@@ -45,6 +46,20 @@ class RetentionOperations(RegistryPart):
         for row in doomed:
             await sessions.delete_session(process_env_session_id(row.record.id))
             await sessions.delete_session(process_turn_session_id(row.record.id))
+
+    async def _forget_deliveries(self, doomed: list[Row], cutoff_ms: int) -> None:
+        triggers = self._state.trigger_store
+        if triggers is None:
+            return
+        causes = [row.record.provenance.caused_by for row in doomed]
+        await triggers.drop_deliveries(
+            [
+                (cause.occurrence_id, cause.subscription_id)
+                for cause in causes
+                if cause is not None and cause.occurrence_id is not None and cause.subscription_id is not None
+            ]
+        )
+        await triggers.prune_mutation_receipts(cutoff_ms)
 
     def _remove(self, row: Row) -> None:
         state, process_id = self._state, row.record.id

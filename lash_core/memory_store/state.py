@@ -23,6 +23,7 @@ from lash_core.model.lease import ProcessLease
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
 from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.trigger_store import TriggerStore
 
 
 class RefreshedEnvironments(Protocol):
@@ -57,6 +58,7 @@ class RegistryState:
         self.limits = limits
         self.process_table = process_table
         self.session_store_factory = session_store_factory
+        self.trigger_store: TriggerStore | None = None
         self.lock = threading.RLock()
         self.rows: dict[str, Row] = {}
         self.held: dict[str, Row] = {}

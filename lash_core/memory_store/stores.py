@@ -57,6 +57,7 @@ class InMemoryStores:
         self.directory = MemoryFleetDirectory(self.clock)
         self.live_replay = None
         self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
+        self.process_registry.use_trigger_store(self.triggers)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
         self.content_roots: tuple[ContentRoots, ...] = (
             RegistryRoots(self.process_registry),

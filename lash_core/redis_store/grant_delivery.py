@@ -14,6 +14,7 @@ from lash_core.errors import OutcomeUnknownError
 from lash_core.model.canonical_json import canonical_json
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
+from lash_core.redis_store.keys import TriggerKeys
 from lash_core.redis_store.outbox_steps import GrantPlace, OutboxEntry
 from lash_core.redis_store.scripts import Call
 
@@ -86,6 +87,10 @@ class GrantDelivery:
             key = self._keyspace.of_session(session_id).session_wakes(session_id)
             args = (process_id, str(entry.step["h"]))
             await self._context.scripts.run([Call("unwatch_row", (key,), args)])
+        delivery = entry.step.get("d")
+        if delivery is not None:
+            keys = TriggerKeys.of(self._keyspace.namespace).of_occurrences
+            await self._context.scripts.run([Call("drop_deliveries", keys, (str(delivery),))])
         places = [GrantPlace(scope_id, json.loads(grant)["s"]) for scope_id, grant in entry.numbered()]
         if places:
             await self.follow(process_id, places)

@@ -251,6 +251,11 @@ class TriggerKeys:
             clock_offset=f"{tag}:off",
         )
 
+    @property
+    def of_occurrences(self) -> tuple[str, ...]:
+        """Those that every script about occurrences has, in its order."""
+        return (self.occurrences, self.settled, self.deliveries, self.waiting, self.failures, self.meta)
+
 
 def layout_key(namespace: str) -> str:
     """Hash: layout, P, salts, versions."""

@@ -129,9 +129,16 @@ def watch_step(session_id: str, process_id: str, registration_hash: str) -> str:
     return canonical_json({"op": "watch", "s": session_id, "p": process_id, "h": registration_hash})
 
 
-def prune_step(process_id: str, registration_hash: str, wake_session_id: str | None) -> str:
-    """Take a pruned row out of the sessions; the script adds the row's ``T:g`` as ``0``/``v0`` …."""
+def prune_step(
+    process_id: str, registration_hash: str, wake_session_id: str | None, delivery: str | None = None
+) -> str:
+    """Take a pruned row out of the sessions, and out of the trigger that started it.
+
+    The script adds the row's ``T:g`` as ``0``/``v0`` ….
+    """
     step: dict[str, Any] = {"op": "prune", "p": process_id}
+    if delivery is not None:
+        step["d"] = delivery
     if wake_session_id is not None:
         step |= {"s": wake_session_id, "h": registration_hash}
     return canonical_json(step)

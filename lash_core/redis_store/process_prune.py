@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from lash_core.errors import CorruptRecordError
 from lash_core.model.process_filter import ProcessFilter
+from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import ChangeCursor, PruneReport
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.cursors import decode_feed_cursor, earliest_feed_cursor
-from lash_core.redis_store.keys import PartitionKeys
+from lash_core.redis_store.keys import PartitionKeys, TriggerKeys
 from lash_core.redis_store.outbox_steps import prune_step
 from lash_core.redis_store.process_grants import ProcessGrants
 from lash_core.redis_store.replies import scored
 from lash_core.redis_store.row_codec import decode_registration
 from lash_core.redis_store.scripts import Call
+from lash_core.redis_store.trigger_codec import delivery_name
 
 PAGE = 200
 """Rows looked at in one read."""
@@ -27,6 +29,9 @@ SEQUENCE_LEAD_MS = 600_000
 """How far a change sequence may run ahead of the clock that wrote ``updated_at_ms``: after a failover to a node whose
 clock is behind. Rows beyond cutoff plus this are not looked at, so a prune costs what it removes, not what it keeps."""
 
+RECEIPTS_A_CALL = 1_000
+"""Receipts of trigger mutations that one prune forgets: about 3 ms."""
+
 _NO_BOUND = 2**53
 
 
@@ -36,6 +41,17 @@ class Candidate:
 
     process_id: str
     registration_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The session that a row wakes, and the trigger's delivery that started it."""
+
+    session_id: str | None = None
+    delivery: str | None = None
+
+
+_NOTHING = Outside()
 
 
 class ProcessPrune(ProcessGrants):
@@ -65,6 +81,8 @@ class ProcessPrune(ProcessGrants):
         The script checks again that a row is terminal, old enough, not changed after the cursor, and of the same
         registration. Grants on it are removed at their sessions before the call returns. Works on a full server. Safe
         to repeat; after a lost reply the report may miss rows that are gone.
+
+        Receipts of trigger mutations that are older than the cutoff go too, 1,000 a call.
 
         Args:
             cutoff_ms: rows updated at or after it stay.
@@ -105,6 +123,7 @@ class ProcessPrune(ProcessGrants):
                     removed = await self._prune(keys, candidates[start : start + ROWS_A_CALL], cutoff_ms, bound)
                     processes += len(removed)
                     events += sum(removed)
+        await self._forget_receipts(cutoff_ms)
         return PruneReport(pruned_processes=processes, pruned_events=events)
 
     async def _candidates(
@@ -138,11 +157,10 @@ class ProcessPrune(ProcessGrants):
         """Prune in one script; returns the events removed of each row that went."""
         script_keys = [keys.changes, keys.meta, keys.owners, keys.leases, keys.marks, keys.outbox, keys.sessions]
         args: list[str | int] = [cutoff_ms, bound]
-        sessions = await self._woken_sessions(keys, candidates)
-        for candidate, session_id in zip(candidates, sessions, strict=True):
+        for candidate, outside in zip(candidates, await self._outside(keys, candidates), strict=True):
             script_keys += _keys_of_row(keys, candidate.process_id)
-            step = prune_step(candidate.process_id, candidate.registration_hash, session_id)
-            args += [candidate.process_id, candidate.registration_hash, step, 0 if session_id is None else 1]
+            step = prune_step(candidate.process_id, candidate.registration_hash, outside.session_id, outside.delivery)
+            args += [candidate.process_id, candidate.registration_hash, step, 0 if outside == _NOTHING else 1]
         call = Call("prune_processes", tuple(script_keys), tuple(args))
         reply = (await self._context.scripts.run([call]))[0]
         removed: list[int] = []
@@ -156,22 +174,34 @@ class ProcessPrune(ProcessGrants):
                 await self.carry_out([entry])
         return removed
 
-    async def _woken_sessions(self, keys: PartitionKeys, candidates: Sequence[Candidate]) -> list[str | None]:
-        """The session that each row wakes, for its note there."""
+    async def _outside(self, keys: PartitionKeys, candidates: Sequence[Candidate]) -> list[Outside]:
+        """What each row has in other partitions beside its grants."""
         texts = [keys.registration(candidate.process_id) for candidate in candidates]
-        found: list[str | None] = []
+        found: list[Outside] = []
         replies = await self._context.connection.read([Command(key, ("GET", key)) for key in texts])
         for candidate, key, text in zip(candidates, texts, replies, strict=True):
-            session_id = None
-            # Few rows wake a session; the others are not decoded.
-            if text is not None and '"wake_target"' in text:
+            outside = _NOTHING
+            # Few rows wake a session or come from a trigger; the others are not decoded.
+            if text is not None and ('"wake_target"' in text or '"trigger_occurrence"' in text):
                 try:
-                    target = decode_registration(candidate.process_id, text, key=key).wake_target
-                    session_id = None if target is None else target.session_id
+                    outside = _outside_of(decode_registration(candidate.process_id, text, key=key))
                 except CorruptRecordError:
-                    session_id = None
-            found.append(session_id)
+                    outside = _NOTHING
+            found.append(outside)
         return found
+
+    async def _forget_receipts(self, cutoff_ms: int) -> None:
+        keys = TriggerKeys.of(self._context.keyspace.namespace)
+        script_keys = (keys.receipts, keys.receipt_times, keys.meta)
+        await self._context.scripts.run([Call("prune_mutation_receipts", script_keys, (cutoff_ms, RECEIPTS_A_CALL))])
+
+
+def _outside_of(registration: ProcessRegistration) -> Outside:
+    target, cause = registration.wake_target, registration.provenance.caused_by
+    delivery = None
+    if cause is not None and cause.occurrence_id is not None and cause.subscription_id is not None:
+        delivery = delivery_name(cause.occurrence_id, cause.subscription_id)
+    return Outside(None if target is None else target.session_id, delivery)
 
 
 def _keys_of_row(keys: PartitionKeys, process_id: str) -> list[str]:

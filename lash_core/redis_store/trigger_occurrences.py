@@ -184,7 +184,7 @@ class RedisTriggerOccurrences:
 
     async def settle_deliveries(self, settlements: Sequence[DeliverySettlement]) -> None:
         """Record what became of deliveries."""
-        script_keys = self._housekeeping_keys()
+        script_keys = self._keys.of_occurrences
         for start in range(0, len(settlements), SETTLEMENTS_A_CALL):
             args: list[str | int] = []
             for one in settlements[start : start + SETTLEMENTS_A_CALL]:
@@ -202,23 +202,19 @@ class RedisTriggerOccurrences:
         dropped = 0
         for start in range(0, len(args), SETTLEMENTS_A_CALL):
             part = args[start : start + SETTLEMENTS_A_CALL]
-            call = Call("drop_deliveries", self._housekeeping_keys(), part)
+            call = Call("drop_deliveries", self._keys.of_occurrences, part)
             dropped += (await self._context.scripts.run([call]))[0]
         return dropped
 
     async def prune_occurrences(self, cutoff_ms: int, limit: int = 1_000) -> int:
         """Forget settled occurrences recorded before the cutoff; returns how many."""
-        call = Call("prune_occurrences", self._housekeeping_keys(), (cutoff_ms, limit))
+        call = Call("prune_occurrences", self._keys.of_occurrences, (cutoff_ms, limit))
         return (await self._context.scripts.run([call]))[0]
 
     # -- shared ---------------------------------------------------------------------------------------------------
 
     def _script_keys(self, second: str) -> tuple[str, ...]:
-        return (self._keys.subscriptions, second, *self._housekeeping_keys())
-
-    def _housekeeping_keys(self) -> tuple[str, ...]:
-        keys = self._keys
-        return (keys.occurrences, keys.settled, keys.deliveries, keys.waiting, keys.failures, keys.meta)
+        return (self._keys.subscriptions, second, *self._keys.of_occurrences)
 
     def _limit_args(self) -> tuple[int, ...]:
         limits = self.limits
