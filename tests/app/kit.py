@@ -9,13 +9,14 @@ from typing import Any, Self
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.environment import EMPTY_ENV_REF
-from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.lease import Acquired, ProcessLease
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.process_input import ProcessInput
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.session import SessionPolicy
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.direct_effects import direct_effects
+from lash_core.runtime.held_run_waits import HeldRunWaits
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.plugins import PluginHost
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
@@ -33,6 +34,22 @@ class Held:
 
     def require(self) -> ProcessLease:
         return self.lease
+
+
+class Place:
+    """A slot that a run keeps."""
+
+    is_resting = False
+
+    def rest(self) -> None:
+        """Keep it."""
+
+    def resume_now(self, *, force: bool = False) -> bool:
+        """It is there."""
+        return True
+
+    async def resume(self) -> None:
+        """It is there."""
 
 
 @dataclass
@@ -84,10 +101,9 @@ class Bench:
     ) -> AnyAwaitOutput:
         """Run it once, without a row unless ``context`` has one."""
         registration = self.registration(kind, params, **facts)
-        scoped = self.stores.effect_host.scoped(ExecutionScope.process(registration.id))
-        return await ProcessRunner(self).run_process(
-            registration, context or ProcessExecutionContext.default(), scoped, token or CancellationToken()
-        )
+        known = context or ProcessExecutionContext.default()
+        effects = direct_effects(self.stores.effect_host, registration.id, known)
+        return await ProcessRunner(self).run_process(registration, known, effects, token or CancellationToken())
 
     async def claim(self, kind: str, params: Any = None, **facts: Any) -> ProcessExecutionContext:
         """Register it and take its lease."""
@@ -96,3 +112,12 @@ class Bench:
         outcome = await self.process_registry.claim_process_lease(record.id, owner, 60_000)
         assert isinstance(outcome, Acquired)
         return ProcessExecutionContext(run_lease=Held(outcome.lease), record=record)
+
+    async def attempt(self, context: ProcessExecutionContext) -> ProcessExecutionContext:
+        """The next attempt at a claimed process: its row as it is now, and waits of its own."""
+        assert context.record is not None
+        assert context.run_lease is not None
+        record = await self.process_registry.get_process(context.record.id)
+        assert record is not None
+        waits = HeldRunWaits(record, context.run_lease, self.process_registry, Place())
+        return context.with_record(record.model_copy(update={"attempt": 1})).with_waits(waits)

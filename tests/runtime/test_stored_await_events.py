@@ -36,7 +36,7 @@ class Promises(MemoryPromiseStore):
         self.secrets: SigningSecrets | None = secrets or SigningSecrets(b"1" * 32)
         self.opened = 0
 
-    def signing_secrets(self) -> SigningSecrets | None:
+    def signing_secrets(self) -> SigningSecrets | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.secrets
 
     async def open_promise(self, key: AwaitEventKey) -> Resolution | None:
