@@ -22,6 +22,7 @@ from lash_core.runtime.plugins import PluginHost
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
 from lash_core.runtime.residency import Residency
+from lash_core.store.effect_host import ScopedEffects
 from lash_worker.app import App
 
 
@@ -69,6 +70,8 @@ class Bench:
         self.session_store_factory = self.stores.session_store_factory
         self.process_registry = self.stores.process_registry
         self.residency = Residency.KEEP_ALL
+        self.effects: ScopedEffects | None = None
+        """Of the newest run."""
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +105,7 @@ class Bench:
         """Run it once, without a row unless ``context`` has one."""
         registration = self.registration(kind, params, **facts)
         known = context or ProcessExecutionContext.default()
-        effects = direct_effects(self.stores.effect_host, registration.id, known)
+        self.effects = effects = direct_effects(self.stores.effect_host, registration.id, known)
         return await ProcessRunner(self).run_process(registration, known, effects, token or CancellationToken())
 
     async def claim(self, kind: str, params: Any = None, **facts: Any) -> ProcessExecutionContext:
