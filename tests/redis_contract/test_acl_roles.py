@@ -287,7 +287,7 @@ async def test_a_worker_stays_in_its_namespace_and_administers_nothing(
             ("SSUBSCRIBE", "{other:0}:done:x"),
         ):
             assert (command, True) == (command, await refused(stores, *command))
-        assert not await refused(stores, "SET", "sec:{lash:dir}", "mine")
+        assert not await refused(stores, "SET", "sec:{lash:dir}", "ab" * 32)
         assert not await refused(stores, "EVAL", "return redis.call('SPUBLISH', '{lash:0}:done:x', 'y')", 0)
 
 
