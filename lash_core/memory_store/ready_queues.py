@@ -56,6 +56,9 @@ class ReadyQueues:
                 del self._later[queue]
         return min((int(later[0][0]) for later in self._later.values()), default=None)
 
+    def __len__(self) -> int:
+        return sum(len(heap) for heap in (*self._queues.values(), *self._later.values()))
+
     def _drop_past(self, queue: str, now_ms: int) -> None:
         later = self._later[queue]
         while later and (later[0][0] <= now_ms or not self._stands(later[0], queue)):

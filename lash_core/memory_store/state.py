@@ -130,6 +130,10 @@ class RegistryState:
         """The earliest due time after now, of any queue."""
         return self._ready.next_after(self.clock.now_ms())
 
+    def due_entries(self) -> int:
+        """Entries of the queues, stale ones included; for tests of their bound."""
+        return len(self._ready)
+
     def is_ready(self, row: Row) -> bool:
         """True for a row that stands in its queue: running and not held."""
         return row.is_ready

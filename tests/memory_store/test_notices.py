@@ -43,13 +43,13 @@ async def heard(ear: ProcessNotices, timeout_ms: int = 0) -> list[tuple[str, str
 
 
 async def test_ready_is_heard_from_watched_partitions_only(stores: InMemoryStores, ear: ProcessNotices) -> None:
-    """Partition 0 is the only one; a row that is due later is not ready."""
+    """Partition 0 is the only one; a row that is due later is not ready, its time is told."""
     await stores.process_registry.register_process(engine("early"))
     ear.watch_partitions([0])
     await stores.process_registry.register_process(engine("p"))
     await stores.process_registry.register_process(engine("later", delay_ms=60_000))
 
-    assert [("ready", "p")] == await heard(ear)
+    assert [("ready", "p"), ("due", "later")] == await heard(ear)
     ear.watch_partitions([1])
     await stores.process_registry.register_process(engine("q"))
     assert [] == await heard(ear)
@@ -123,3 +123,36 @@ async def test_closing_ends_a_wait(stores: InMemoryStores) -> None:
 
     assert () == await waiting
     assert () == await ear.next(9_000)
+
+
+async def test_only_the_earliest_later_time_is_told(stores: InMemoryStores, ear: ProcessNotices) -> None:
+    """Of each queue: whoever hears it need not be told of what comes after; what is due already does not count."""
+    registry = stores.process_registry
+    ear.watch_partitions([0])
+    due: dict[str, int | None] = {}
+    wanted = [("b", 50, "x"), ("c", 90, "x"), ("a", 10, "x"), ("now", 0, "y"), ("d", 30, "y")]
+    for name, seconds, queue in wanted:
+        row = await registry.register_process(engine(name, delay_ms=seconds * 1_000, queue=queue))
+        due[name] = row.due_at_ms
+
+    told = [(notice.process_id, notice.due_at_ms) for notice in await ear.next(0) if notice.kind == "due"]
+    assert [(name, due[name]) for name in "bad"] == told
+    assert {0: due["a"]} == registry.next_due_ms()
+
+    await stores.advance_clock(10_000)
+    assert {0: due["d"]} == registry.next_due_ms()
+    await stores.advance_clock(90_000)
+    assert {} == registry.next_due_ms()
+
+
+async def test_rows_that_are_parked_for_ever_cost_no_memory(stores: InMemoryStores) -> None:
+    """Each parking leaves an entry in the heaps of due times; they are dropped again."""
+    registry = stores.process_registry
+    await registry.register_process(engine("p"))
+    for _ in range(3_000):
+        (item,) = await registry.claim_ready_processes(OWNER, 1, 60_000)
+        reason = ReleaseReason("parked", due_in_ms=3_600_000)
+        await registry.release_process_leases([LeasedRelease(item.lease, reason)])
+        await registry.append_event("p", CANCEL.with_replay_key(item.lease.lease_token))
+
+    assert registry.state.due_entries() < 1_000

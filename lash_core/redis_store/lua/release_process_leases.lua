@@ -85,7 +85,7 @@ while a < #ARGV do
         redis.call('HSET', control, 'ua', F(now_ms), unpack(ARGV, a + 11, a + 10 + 2 * started))
         bump_change(KEYS[5], KEYS[6], process_id)
       end
-      local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5] }
+      local facts = { dp = row[2], du = row[3], ar = row[4], fo = row[5] or started > 0 }
       put_ready(KEYS[k + 3], process_id, score_after(ARGV[a + 5], facts, marked), KEYS[4], ARGV[1])
     end
     reply[i] = 'ok'
