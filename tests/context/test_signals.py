@@ -10,6 +10,7 @@ import pytest
 from lash_core.errors import LashError, StoreUnreachableError
 from lash_core.model.await_event import Resolution
 from lash_core.model.await_output import ProcessAwaitOutput
+from lash_core.model.facts import SignalWait, WaitState
 from lash_core.runtime import signal_sending
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from tests.context.scenes import Scene
@@ -60,9 +61,10 @@ async def test_a_signal_that_is_refused_reaches_nobody(scene: Scene, name: str, 
 
 async def test_an_old_signal_sent_again_does_not_end_the_next_wait(scene: Scene) -> None:
     """It was the first one and stays the first one, whatever the target waits for now (hazard 5 a)."""
-    context, _, process_id = await attempt(scene)
+    context, run, process_id = await attempt(scene)
     await send(scene, await scene.session(), process_id, "old", "first")
     assert "first" == await soon(context.await_process_signal_event(process_id, "stop", 1))
+    await scene.registry.set_wait(process_id, WaitState(1, SignalWait.of(process_id, "stop", 2)), lease=run.lease)
     waiting = asyncio.create_task(context.await_process_signal_event(process_id, "stop", 2))
 
     await send(scene, await scene.session(), process_id, "old", "first")
@@ -74,16 +76,19 @@ async def test_an_old_signal_sent_again_does_not_end_the_next_wait(scene: Scene)
 
 async def test_two_signals_inside_one_wait_are_two(scene: Scene) -> None:
     """The second is kept for the next wait (hazard 5 b)."""
-    context, _, process_id = await attempt(scene)
+    context, run, process_id = await attempt(scene)
+    await scene.registry.set_wait(process_id, WaitState(1, SignalWait.of(process_id, "stop", 1)), lease=run.lease)
     waiting = asyncio.create_task(context.await_process_signal_event(process_id, "stop", 1))
     senders = [await scene.session() for _ in range(2)]
 
     await asyncio.gather(*(send(scene, each, process_id, str(n), n) for n, each in enumerate(senders)))
 
+    promises = [await scene.host.await_events.peek(key_of(scene, process_id, "stop", n)) for n in (1, 2)]
     got = [await soon(waiting), await soon(context.await_process_signal_event(process_id, "stop", 2))]
     assert [0, 1] == sorted(got)
     logged = [event.payload for event in await scene.registry.events_after(process_id, 0)]
     assert logged == got
+    assert [Resolution.ok(payload) for payload in logged] == promises
 
 
 async def test_two_open_waits_get_one_signal_each(scene: Scene) -> None:
