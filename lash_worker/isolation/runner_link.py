@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,8 @@ QUIT_SECONDS = 5.0
 """A runner without a horse ends in milliseconds."""
 LINE_BYTES_MAX = 8 * RESULT_BYTES_MAX
 """An outcome within its bound, with every character escaped at worst."""
+
+_log = logging.getLogger(__name__)
 
 
 class RunnerDiedError(Exception):
@@ -52,6 +55,7 @@ class RunnerLink(Service):
     ) -> None:
         super().__init__(on_crash)
         self.name = f"runner-{number}"
+        self._number = number
         self._config = config
         self._on_started = on_started
         self._on_ended = on_ended
@@ -116,6 +120,10 @@ class RunnerLink(Service):
     def _take(self, line: bytes) -> None:
         told: dict[str, Any] = json.loads(line or "{}")
         if "ready" in told:
+            # All runners import the same code: one of them says what is missing.
+            if self._number == 1 and told["faults"] != self.faults:
+                for kind, fault in told["faults"].items():
+                    _log.warning("kind %s: its function cannot be imported: %s", kind, fault)
             self.faults = told["faults"]
             self.ready.set()
         elif "started" in told:
