@@ -15,14 +15,18 @@ from lash_core.errors import (
     InvalidArgumentError,
     LashError,
     NotRetryableError,
+    OccurrenceConflictError,
     OutcomeUnknownError,
     RegistrationConflictError,
     ReplayKeyConflictError,
     SettingsError,
     StoreRefusedError,
     StoreUnreachableError,
+    TriggerConflictError,
+    TriggerOperationConflictError,
     UnknownKindError,
     UnknownProcessError,
+    UnknownTriggerError,
 )
 
 DONE = 0
@@ -35,7 +39,7 @@ OUTCOME_UNKNOWN = 6
 TIMED_OUT = 7
 
 EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((UnknownProcessError,), NOT_FOUND),
+    ((UnknownProcessError, UnknownTriggerError), NOT_FOUND),
     (
         (
             RegistrationConflictError,
@@ -43,6 +47,9 @@ EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             ExternalRefConflictError,
             HandoverConflictError,
             NotRetryableError,
+            TriggerConflictError,
+            TriggerOperationConflictError,
+            OccurrenceConflictError,
         ),
         CONFLICT,
     ),
