@@ -1,0 +1,1 @@
+"""An order pipeline: see README.md in this folder."""
