@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Protocol
 
 from lash_core.errors import LashError
+from lash_core.store.effect_host import EffectHost
 from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.process_run_waits import ProcessRunWaits
@@ -35,6 +36,15 @@ class EffectStores(ConformanceStores, Protocol):
     @property
     def promises(self) -> PromiseStore:
         """The promises under test."""
+        ...
+
+
+class EffectHostStores(EffectStores, Protocol):
+    """Stores with the host that journals through them."""
+
+    @property
+    def effect_host(self) -> EffectHost:
+        """The host under test: a ``JournalingEffectHost``."""
         ...
 
 

@@ -1,0 +1,28 @@
+"""Effect hosts keep their contract on every store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lash_core.testing.conformance.effect_host import cases
+from tests.conformance.suites import failures_on_plain_stores, over_all_backends, run_case
+
+CASES = dict(cases())
+
+
+@pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES))
+async def test_the_contract_is_kept(backend: str, name: str, server_url: Callable[[str], str]) -> None:
+    """Each promise of ``lash_core.testing.conformance.effect_host``."""
+    await run_case(CASES[name], backend, server_url, "effects-" + name.partition(".")[0])
+
+
+async def test_the_suite_runs_on_plain_stores() -> None:
+    """Users have no virtual clock: on stores that nobody can move the cases wait for real, and still pass."""
+    assert [] == await failures_on_plain_stores(CASES)
+
+
+def test_every_case_states_its_promise() -> None:
+    """A case without a docstring tells its reader nothing."""
+    assert [] == [name for name, case in CASES.items() if not (case.__doc__ or "").strip()]
