@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from lash_core.errors import LeaseLostError
@@ -89,6 +90,9 @@ class HeldRun:
 
     async def ready_for_effects(self) -> None:
         self.require()
+
+    def working(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def unrecorded_start(self) -> ProcessStarted | None:
         return None

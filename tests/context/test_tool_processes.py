@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from lash_core.model.scope import ProcessProvenance, SessionScope
 from lash_core.model.tool_invocation import ToolTriggerEffectOutcome
 from lash_core.model.tool_output import AnyToolOutput, ToolFailure, ToolSuccess
 from lash_core.model.tool_state import ToolManifest
+from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import Tool, ToolContext, ToolPrepared
+from lash_core.runtime.trigger_router import TriggerRouter
 from tests.context.scenes import Scene, row, unique
 
 MANIFEST = ToolManifest("tool:search", "search")
@@ -149,3 +152,29 @@ async def test_what_a_preparation_emits_is_in_its_reply_once(scene: Scene) -> No
 
     assert ((outcome,), ()) == (first.trigger_outcomes, second.trigger_outcomes)
     assert () == context.drain_tool_trigger_outcomes()
+
+
+async def test_a_tool_emits_and_its_reply_says_what_came_of_it(scene: Scene) -> None:
+    """Each occurrence once; the same one again starts nothing and is reported again."""
+
+    async def plan(*_: Any) -> Any:
+        raise AssertionError("nobody subscribes")
+
+    class Emitting(Preparing):
+        async def prepare(self, context: ToolContext, args: JsonValue) -> ToolPrepared | AnyToolOutput:
+            assert context.triggers is not None
+            await context.triggers.emit(TriggerOccurrence("mail", "inbox", str(args), {"n": args}), source="test")
+            return ToolSuccess(args)
+
+    router = TriggerRouter(scene.stores.triggers, scene.registry, plan)
+    context = await scene.session(tools=Emitting().registry())
+    context._dispatch = replace(context._dispatch, trigger_router=router)
+
+    replies = [await context.start_tool_process(unique("call"), "search", args) for args in (1, 2)]
+
+    assert [({"n": 1}, "test", ()), ({"n": 2}, "test", ())] == [
+        (outcome.payload, outcome.source, outcome.deliveries) for reply in replies for outcome in reply.trigger_outcomes
+    ]
+    assert scene.stores.triggers is context.trigger_store
+    occurrence_id = replies[0].trigger_outcomes[0].occurrence_id
+    assert await scene.stores.triggers.get_occurrence(occurrence_id) is not None
