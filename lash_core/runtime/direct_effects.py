@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.lease import ProcessLease
 from lash_core.runtime.inline_effects import InlineEffectController, ScopedEffectController
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.run_lease import RunLease
+from lash_core.runtime.run_waits import RunWaits
 from lash_core.store.effect_host import JournalingEffectHost, ScopedEffects
 
 
@@ -23,15 +26,16 @@ def direct_effects(
     lease = execution_context.run_lease
     if lease is None:
         return ScopedEffectController(scope, InlineEffectController(), host.await_events)
-    return host.scoped_run(LeasedRun(process_id, lease))
+    return host.scoped_run(LeasedRun(process_id, lease, execution_context.waits))
 
 
 class LeasedRun:
     """``EffectRun`` of somebody who holds a lease and keeps it alive himself."""
 
-    def __init__(self, process_id: str, lease: RunLease) -> None:
+    def __init__(self, process_id: str, lease: RunLease, waits: RunWaits | None = None) -> None:
         self._process_id = process_id
         self._lease = lease
+        self._waits = waits
 
     @property
     def process_id(self) -> str:
@@ -50,6 +54,10 @@ class LeasedRun:
     async def ready_for_effects(self) -> None:
         """Whoever holds the lease watches its renewals. Raises: LeaseLostError."""
         self._lease.require()
+
+    def working(self) -> AbstractContextManager[None]:
+        """Around an effect and its records, where the run has waits."""
+        return nullcontext() if self._waits is None else self._waits.working()
 
     def unrecorded_start(self) -> ProcessStarted | None:
         """None: the start fact is the lease holder's to write."""

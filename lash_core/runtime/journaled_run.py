@@ -26,6 +26,7 @@ from lash_core.runtime.journaled_errors import (
     recorded_error,
 )
 from lash_core.runtime.journaled_replay import outcome_of, with_argument
+from lash_core.runtime.journaled_work import EffectWork
 from lash_core.store.effect_host import (
     AwaitEventResolver,
     EffectRun,
@@ -155,7 +156,7 @@ class RunEffects(HasAwaitEvents):
             asyncio.CancelledError: the run ends here. RuntimeFailure: it met a mismatch before.
             LeaseLostError: the lease is lost.
         """
-        self._check_open()
+        await self._admit()
         self._entries.unasked.clear()
         call, self.on_frontier = self.on_frontier, None
         if call is not None:
@@ -181,7 +182,7 @@ class RunEffects(HasAwaitEvents):
             LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: the
                 journal; the effect may have run and is not recorded.
         """
-        self._check_open()
+        await self._admit()
         known = await self._entries.known()
         key, digest = envelope.replay_key, envelope_hash(envelope)
         while True:
@@ -244,21 +245,29 @@ class RunEffects(HasAwaitEvents):
         await self.begin(envelope.kind)
         cause: Exception | None = None
         state: EffectState = "completed"
-        try:
-            text = canonical_json((await executor(envelope)).value, field="outcome")
-        except (*STORE_ERRORS, NotRecordedError):
-            raise
-        except Exception as error:  # noqa: BLE001 - errors of effects are outcomes too
-            state, text, cause = "failed", canonical_json(recorded_error(error)), error
-        try:
-            record = await self._entries.record(envelope, digest, state, text)
-        except LimitExceededError as error:
-            # The effect was done: without a record it would be done again in every attempt.
-            facts = {"code": OUTCOME_TOO_LARGE, "message": error.message, "type": "RuntimeFailure"}
-            record = await self._entries.record(envelope, digest, "failed", canonical_json(facts))
+        only_waits = envelope.kind is EffectKind.PROCESS and envelope.command.args.get("op") == "await"
+        with EffectWork(self._run) as work:
+            try:
+                outcome = await (work.rest(executor(envelope)) if only_waits else executor(envelope))
+                text = canonical_json(outcome.value, field="outcome")
+            except (*STORE_ERRORS, NotRecordedError):
+                raise
+            except Exception as error:  # noqa: BLE001 - errors of effects are outcomes too
+                state, text, cause = "failed", canonical_json(recorded_error(error)), error
+            record = await self._recorded(envelope, digest, state, text)
         if record.state == "failed":
             raise raised_again(record.outcome) from (cause.__cause__ if isinstance(cause, StepFailed) else cause)
         return outcome_of(record)
+
+    async def _recorded(
+        self, envelope: RuntimeEffectEnvelope, digest: str, state: EffectState, outcome_json: str
+    ) -> EffectRecord:
+        try:
+            return await self._entries.record(envelope, digest, state, outcome_json)
+        except LimitExceededError as error:
+            # The effect was done: without a record it would be done again in every attempt.
+            facts = {"code": OUTCOME_TOO_LARGE, "message": error.message, "type": "RuntimeFailure"}
+            return await self._entries.record(envelope, digest, "failed", canonical_json(facts))
 
     async def _sleep(
         self,
@@ -268,12 +277,18 @@ class RunEffects(HasAwaitEvents):
         executor: RuntimeEffectLocalExecutor,
     ) -> RuntimeEffectOutcome:
         """Due time first; a replay waits the remainder, and nothing is written when it is over."""
-        left_ms = await self._left_ms(envelope, digest, record, int(envelope.command.args.get("duration_ms", 0)))
-        if left_ms is not None and left_ms <= 0:
-            return fast_build(RuntimeEffectOutcome, {"kind": EffectKind.SLEEP, "value": None})
+        over = fast_build(RuntimeEffectOutcome, {"kind": EffectKind.SLEEP, "value": None})
         if record is not None:
-            await self.begin()
-        return await executor(with_argument(envelope, "duration_ms", left_ms))
+            self._tell(EffectKind.SLEEP, "replay")
+            if self._is_over(record):
+                return over
+        await self.begin(EffectKind.SLEEP if record is None else None)
+        with EffectWork(self._run) as work:
+            delay_ms = int(envelope.command.args.get("duration_ms", 0))
+            left_ms = await self._entries.record_wait(envelope, digest, delay_ms)
+            if left_ms is not None and left_ms <= 0:
+                return over
+            return await work.rest(executor(with_argument(envelope, "duration_ms", left_ms)))
 
     async def _await(
         self,
@@ -287,40 +302,48 @@ class RunEffects(HasAwaitEvents):
         A signal without a time limit leaves its own trace on the row (``begin_signal_wait``). The promise of another
         scope may be gone before a replay: its resolution is recorded.
         """
-        args, asked = envelope.command.args, envelope
+        args = envelope.command.args
         key = AwaitEventKey.from_json_value(args["key"]) if "key" in args else None
-        timeout_ms: int | None = args.get("timeout_ms")
-        if timeout_ms is not None or key is not None:
-            left_ms = await self._left_ms(envelope, digest, record, timeout_ms)
-            if left_ms is not None:
-                asked = with_argument(envelope, "timeout_ms", max(0, left_ms))
-        if self.on_frontier is not None and key is not None and await self._await_events.peek(key) is None:
-            await self.begin()
-        try:
-            outcome = await executor(asked)
-        except RuntimeFailure as error:
-            if error.code != SIGNAL_WAIT_TIMEOUT:
-                raise
-            ended = await self._entries.record(envelope, digest, "failed", canonical_json(recorded_error(error)))
-            raise raised_again(ended.outcome) from None
-        if key is None or key.scope == self._scope:
-            return outcome
-        return outcome_of(await self._entries.record(envelope, digest, "completed", canonical_json(outcome.value)))
-
-    async def _left_ms(
-        self, envelope: RuntimeEffectEnvelope, digest: str, record: EffectRecord | None, delay_ms: int | None
-    ) -> int | None:
-        """Time left of a wait by the server's clock; not positive when it is over, None when it has no end."""
-        if record is None:
-            await self.begin(envelope.kind)
+        if record is None and (key is not None or "timeout_ms" in args):
+            await self.begin(EffectKind.AWAIT_EVENT)
         else:
-            self._tell(envelope.kind, "replay")
-            if record.due_at_ms is None:
-                return None
-            left_ms = record.due_at_ms - self._entries.past_ms()
-            if left_ms <= 0:
-                return left_ms
-        return await self._entries.record_wait(envelope, digest, delay_ms)
+            # Whether a signal without a limit is there already only its log knows: the executor looks.
+            self._tell(EffectKind.AWAIT_EVENT, "run" if record is None and not self.is_replaying else "replay")
+            await self._run.ready_for_effects()
+            self._check_open()
+        with EffectWork(self._run) as work:
+            asked = await self._with_remainder(envelope, digest, record)
+            if self.on_frontier is not None and key is not None and await self._await_events.peek(key) is None:
+                await self.begin()
+            try:
+                outcome = await work.rest(executor(asked))
+            except RuntimeFailure as error:
+                if error.code != SIGNAL_WAIT_TIMEOUT:
+                    raise
+                text = canonical_json(recorded_error(error))
+                raise raised_again((await self._recorded(envelope, digest, "failed", text)).outcome) from None
+            if key is None or key.scope == self._scope:
+                return outcome
+            return outcome_of(await self._recorded(envelope, digest, "completed", canonical_json(outcome.value)))
+
+    async def _with_remainder(
+        self, envelope: RuntimeEffectEnvelope, digest: str, record: EffectRecord | None
+    ) -> RuntimeEffectEnvelope:
+        """Record that a wait begins, and ask for what is left of its time by the server's clock."""
+        timeout_ms: int | None = envelope.command.args.get("timeout_ms")
+        if record is None and (timeout_ms is not None or "key" in envelope.command.args):
+            left_ms = await self._entries.record_wait(envelope, digest, timeout_ms)
+        elif record is None or record.due_at_ms is None:
+            return envelope
+        elif self._is_over(record):
+            left_ms = 0
+        else:
+            left_ms = await self._entries.record_wait(envelope, digest, timeout_ms)
+        return envelope if left_ms is None else with_argument(envelope, "timeout_ms", max(0, left_ms))
+
+    def _is_over(self, record: EffectRecord) -> bool:
+        """True when a wait's time is over for certain, without asking for the server's time."""
+        return record.due_at_ms is not None and record.due_at_ms <= self._entries.past_ms()
 
     async def _start(
         self, envelope: RuntimeEffectEnvelope, digest: str, executor: StartsProcess
@@ -328,11 +351,18 @@ class RunEffects(HasAwaitEvents):
         """A child: its start and the journal entry are one unit of the journal; the executor is not called."""
         await self.begin(envelope.kind)
         start = executor.child_start
-        record = await self._entries.record_start(envelope, digest, start)
+        with EffectWork(self._run):
+            record = await self._entries.record_start(envelope, digest, start)
         if record.state == "failed":
             raise raised_again(record.outcome)
         value = {"id": start.registration.id} if record.outcome is None else record.outcome
         return fast_build(RuntimeEffectOutcome, {"kind": EffectKind.PROCESS, "value": value})
+
+    async def _admit(self) -> None:
+        if self._refused:
+            # The run takes its time to refuse: code that tries again and again leaves the loop to others.
+            await self._run.ready_for_effects()
+        self._check_open()
 
     def _check_open(self) -> None:
         if self._refused:

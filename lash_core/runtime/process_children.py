@@ -158,8 +158,7 @@ class ChildStarts:
         if not await self._is_recorded(effect_id):
             registration = await self._registration(kind, payload, child_id, EnqueueOptions(**asked))
             executor = self._starter(registration)
-        with verbs.working():
-            await verbs.effect(effect_id, EffectKind.PROCESS, args, executor)
+        await verbs.effect(effect_id, EffectKind.PROCESS, args, executor)
         return ChildHandle(verbs, child_id)
 
     async def _is_recorded(self, effect_id: str) -> bool:

@@ -59,8 +59,7 @@ class Gatherings:
         async def execute(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
             return fast_build(RuntimeEffectOutcome, {"kind": envelope.kind, "value": index})
 
-        with self._verbs.working():
-            outcome = await self._verbs.effect(effect_id, EffectKind.DURABLE_STEP, {"step_id": effect_id}, execute)
+        outcome = await self._verbs.effect(effect_id, EffectKind.DURABLE_STEP, {"step_id": effect_id}, execute)
         return int(outcome.value)
 
     def _task(self, thing: Awaitable[Any]) -> asyncio.Task[Any]:

@@ -114,7 +114,8 @@ class SignalWaits:
 
     async def _event(self, wait: SignalWait, timeout_ms: int | None, waits: RunWaits) -> ProcessEvent | None:
         """The event: from the log as it is, else after a wait that the row shows; None when the time is over."""
-        logged = await waits.logged(wait.event_type)
+        with self._verbs.working():
+            logged = await waits.logged(wait.event_type)
         if len(logged) >= wait.ordinal:
             if self._shown(wait):
                 # An attempt before this one began to wait and ended before it could say that the signal came.

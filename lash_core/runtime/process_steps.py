@@ -113,8 +113,7 @@ class StepRunner:
         while True:
             execute = partial(self._attempt, call, codec, attempt)
             try:
-                with self._verbs.working():
-                    outcome = await self._verbs.effect(call.effect_id, EffectKind.DURABLE_STEP, envelope_args, execute)
+                outcome = await self._verbs.effect(call.effect_id, EffectKind.DURABLE_STEP, envelope_args, execute)
             except NotRecordedError:
                 await self._back_off(call, attempt)
                 attempt += 1

@@ -38,6 +38,7 @@ Submit = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a synchronous call beside the loop and answers its value."""
 
 _NO_WORK: AbstractContextManager[None] = nullcontext()
+_WAITS = (EffectKind.SLEEP, EffectKind.AWAIT_EVENT)
 
 
 class RunVerbs:
@@ -124,7 +125,9 @@ class RunVerbs:
             What the controller raises; errors of the store are remembered.
         """
         envelope = self._envelope(effect_id, kind, args)
-        with self.calling():
+        # A journal says itself when an effect works and when it waits.
+        waits = self.journal is not None or kind in _WAITS or args.get("op") == "await"
+        with self.calling(), _NO_WORK if waits else self.working():
             return await self.run.effects.execute_effect(envelope, executor)
 
     @contextmanager

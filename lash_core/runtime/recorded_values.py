@@ -40,6 +40,5 @@ class RecordedValues:
             return fast_build(RuntimeEffectOutcome, {"kind": envelope.kind, "value": make()})
 
         effect_id = f"{name}:{self._verbs.count(name)}"
-        with self._verbs.working():
-            outcome = await self._verbs.effect(effect_id, EffectKind.DURABLE_STEP, {"step_id": effect_id}, execute)
+        outcome = await self._verbs.effect(effect_id, EffectKind.DURABLE_STEP, {"step_id": effect_id}, execute)
         return outcome.value

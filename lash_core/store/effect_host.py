@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol, runtime_checkable
 
 from lash_core.errors import RuntimeFailure
@@ -177,6 +178,14 @@ class EffectRun(Protocol):
 
     async def ready_for_effects(self) -> None:
         """Return when a new effect may start: not while renewals are missing. Raises: LeaseLostError."""
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """Around an effect and its records, but not around its wait: the run keeps its slot and is not parked.
+
+        Raises:
+            asyncio.CancelledError: the run ends here.
+        """
         ...
 
     def unrecorded_start(self) -> ProcessStarted | None:

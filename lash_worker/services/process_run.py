@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 from lash_core.clock import own_time_ms
@@ -172,6 +173,10 @@ class ProcessRun:
         if self.waits is not None:
             await self.waits.ready()
         self.held.require()
+
+    def working(self) -> AbstractContextManager[None]:
+        """Around an effect and its records. Raises: asyncio.CancelledError: the run ends here."""
+        return nullcontext() if self.waits is None else self.waits.working()
 
     def unrecorded_start(self) -> ProcessStarted | None:
         """The start fact as long as the row, as it was claimed, has none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,6 +140,7 @@ class FakeRun:
         self.lost = False
         self.start: ProcessStarted | None = None
         self.checks = 0
+        self.at_work = 0
 
     def require(self) -> ProcessLease:
         if self.lost:
@@ -148,6 +150,14 @@ class FakeRun:
     async def ready_for_effects(self) -> None:
         self.checks += 1
         self.require()
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        self.at_work += 1
+        try:
+            yield
+        finally:
+            self.at_work -= 1
 
     def unrecorded_start(self) -> ProcessStarted | None:
         return self.start
