@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lash_core.model.execution_scope import EffectScope, ExecutionScope
     from lash_core.model.scope import ProcessScope, SessionScope
+    from lash_core.runtime.attachment_roots import AttachmentRoots
+    from lash_core.runtime.attachments import SessionAttachments
     from lash_core.runtime.cancellation import CancellationToken
+    from lash_core.runtime.content_sweep import (
+        ContentSweep,
+        SweepReport,
+        content_sweep_of,
+        reclaim_unreferenced_attachments,
+    )
     from lash_core.runtime.context_state import ProcessEventContext
     from lash_core.runtime.engine_context import execution_context_of_run
     from lash_core.runtime.execution_context import RuntimeExecutionContext
@@ -52,9 +60,11 @@ if TYPE_CHECKING:
     from lash_core.store.effect_host import EffectHost, RuntimeEffectController
 
 __all__ = [
+    "AttachmentRoots",
     "CancellationToken",
     "ChecksStarts",
     "ChildHandle",
+    "ContentSweep",
     "DefaultProcessCancelAbility",
     "DurableStoreFacet",
     "EffectHost",
@@ -100,8 +110,10 @@ __all__ = [
     "RuntimeSessionState",
     "RuntimeTurnPhaseProbe",
     "ScopedEffectController",
+    "SessionAttachments",
     "SessionPlugin",
     "SessionScope",
+    "SweepReport",
     "Tool",
     "ToolCatalog",
     "ToolContext",
@@ -110,13 +122,23 @@ __all__ = [
     "ToolRegistry",
     "ToolTriggerOutcomeBuffer",
     "TurnContext",
+    "content_sweep_of",
     "execution_context_of_run",
+    "reclaim_unreferenced_attachments",
 ]
 
 _HOMES = {
     "lash_core.model.execution_scope": ("EffectScope", "ExecutionScope"),
     "lash_core.model.scope": ("ProcessScope", "SessionScope"),
+    "lash_core.runtime.attachment_roots": ("AttachmentRoots",),
+    "lash_core.runtime.attachments": ("SessionAttachments",),
     "lash_core.runtime.cancellation": ("CancellationToken",),
+    "lash_core.runtime.content_sweep": (
+        "ContentSweep",
+        "SweepReport",
+        "content_sweep_of",
+        "reclaim_unreferenced_attachments",
+    ),
     "lash_core.runtime.context_state": ("ProcessEventContext",),
     "lash_core.runtime.engine_context": ("execution_context_of_run",),
     "lash_core.runtime.execution_context": ("RuntimeExecutionContext",),
