@@ -11,7 +11,7 @@ import pytest
 from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.redis_store.stores import RedisStores
-from lash_core.testing.conformance.stores import ConformanceStores
+from lash_core.testing.conformance.stores import EffectHostStores
 from lash_core.testing.servers import DebianRedis, ValkeyCluster, ValkeyServer
 
 BACKENDS = ("memory", "valkey", "cluster", "debian-redis")
@@ -28,7 +28,7 @@ def open_server(backend: str) -> Generator[str]:
 
 
 @asynccontextmanager
-async def open_stores(backend: str, url: str, namespace: str) -> AsyncGenerator[ConformanceStores]:
+async def open_stores(backend: str, url: str, namespace: str) -> AsyncGenerator[EffectHostStores]:
     """Stores whose clock a test can move, closed on exit."""
     if backend == "memory":
         async with InMemoryStores(VirtualClock()) as stores:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from lash_core.errors import LashError
+from lash_core.model.effect_record import (
+    EffectAnswer,
+    EffectClaimed,
+    EffectConflict,
+    EffectInProgress,
+    EffectRecord,
+    EffectRecorded,
+)
 from lash_core.model.event import ProcessEvent, ProcessEventAppendResult
 from lash_core.model.lease import Acquired, Busy, ClaimedProcess, Lost, ProcessLease, Renewed
 from lash_core.model.record import ProcessRecord
 from lash_core.store.process_batches import BatchOutcome, RegisterOutcome
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.testing.conformance.stores import ConformanceStores, elapse
+from lash_core.store.process_run_waits import RunLook
+from lash_core.testing.conformance.stores import EffectStores, elapse
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class PairedStores:
         loop: the loop in which both were opened.
     """
 
-    def __init__(self, left: ConformanceStores, right: ConformanceStores, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, left: EffectStores, right: EffectStores, loop: asyncio.AbstractEventLoop) -> None:
         self._left = left
         self._right = right
         self._loop = loop
@@ -60,8 +70,12 @@ class PairedStores:
         Raises:
             AssertionError: they differ; the text has both.
         """
-        left = self._loop.run_until_complete(_answer(verb(self._left.process_registry, 0)))
-        right = self._loop.run_until_complete(_answer(verb(self._right.process_registry, 1)))
+        return self.call_stores(what, lambda stores, side: verb(stores.process_registry, side))
+
+    def call_stores(self, what: str, verb: Callable[[EffectStores, int], Awaitable[Any]]) -> tuple[Any, Any]:
+        """As ``call``; ``verb`` gets all the stores of its side."""
+        left = self._loop.run_until_complete(_answer(verb(self._left, 0)))
+        right = self._loop.run_until_complete(_answer(verb(self._right, 1)))
         assert comparable(left) == comparable(right), f"{what}\n left: {left!r}\nright: {right!r}"
         return left, right
 
@@ -110,8 +124,15 @@ def _record(record: ProcessRecord) -> dict[str, Any]:
     return facts
 
 
+def _effect(record: EffectRecord) -> tuple[Any, ...]:
+    due = record.due_at_ms is not None
+    return (record.key, record.kind, record.state, record.envelope_hash, record.digests, record.outcome_json, due)
+
+
+_BACKEND = re.compile(r"\b(memory|redis)(?=_effect_replay)")
+
 _REDUCED: dict[type[Any], Callable[[Any], Any]] = {
-    LashError: lambda error: (type(error).__name__, str(error), error.field),
+    LashError: lambda error: (type(error).__name__, _BACKEND.sub("<backend>", str(error)), error.field),
     ProcessLease: _lease,
     Acquired: lambda outcome: ("acquired", _lease(outcome.lease), outcome.lease.fenced_writes),
     Busy: lambda outcome: ("busy", _lease(outcome.holder)),
@@ -128,5 +149,12 @@ _REDUCED: dict[type[Any], Callable[[Any], Any]] = {
     ProcessEvent: lambda event: event.model_dump(mode="json", exclude={"occurred_at_ms"}),
     ProcessEventAppendResult: _appended,
     BatchOutcome: lambda item: (item.process_id, comparable(item.error)),
+    EffectRecord: _effect,
+    EffectAnswer: lambda answer: (_effect(answer.record), answer.replayed, answer.conflict),
+    EffectClaimed: lambda claim: ("claimed", claim.due_at_ms is None),
+    EffectRecorded: lambda claim: ("recorded", _effect(claim.record)),
+    EffectConflict: lambda claim: ("conflict", _effect(claim.record)),
+    EffectInProgress: lambda _: "in progress",
+    RunLook: lambda look: (comparable(look.events), dict(look.resolutions)),
     RegisterOutcome: lambda item: (item.status, item.process_id, comparable(item.record), comparable(item.error)),
 }

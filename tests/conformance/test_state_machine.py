@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from lash_core.redis_store.stores import RedisStores
 from tests.conformance.backends import open_stores
+from tests.conformance.effects_machine import EffectsMachine
 from tests.conformance.layout_invariants import broken_invariants
 from tests.conformance.paired_stores import PairedStores
 from tests.conformance.registry_machine import RegistryMachine
@@ -27,8 +28,11 @@ STEPS = 40
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", ["memory", "valkey"])
-def test_random_walks_agree_with_the_in_memory_registry(backend: str, server_url: Callable[[str], str]) -> None:
-    """Register, claim, renew, append, complete, cancel, signal, release, prune and time, with stale and forged leases.
+@pytest.mark.parametrize("machine", [RegistryMachine, EffectsMachine])
+def test_random_walks_agree_with_the_in_memory_stores(
+    backend: str, machine: type[RegistryMachine], server_url: Callable[[str], str]
+) -> None:
+    """Every verb of rows, and of journals, promises, waits and watchers, and time, with stale and forged leases.
 
     Repeat a failure with ``LASH_TEST_SEED=<the printed seed>``.
     ``LASH_TEST_SHRINK=1`` looks for a shorter walk, for up to 5 min.
@@ -51,7 +55,7 @@ def test_random_walks_agree_with_the_in_memory_registry(backend: str, server_url
             left = loop.run_until_complete(stack.enter_async_context(open_stores("memory", "", "")))
             right = loop.run_until_complete(stack.enter_async_context(open_stores(backend, url, "walks")))
 
-            class Machine(RegistryMachine):
+            class Machine(machine):
                 pair = PairedStores(left, right, loop)
 
             run_state_machine_as_test(hypothesis.seed(seed)(Machine), settings=settings)
