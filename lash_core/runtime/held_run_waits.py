@@ -27,6 +27,12 @@ REFUSAL_PAUSE_MS = 10
 REFUSAL_PAUSE_MAX_MS = 1_000
 """Code that catches every refusal and tries again must not keep the loop from everybody else: each further refusal
 takes this much longer."""
+REFUSALS_MAX = 100
+"""Code that went past so many refusals, a minute of them, is ended by force: it would keep its lease for ever."""
+
+
+class RunEndedError(BaseException):
+    """Ends a run whose code catches every ``CancelledError`` and goes on; no ``except Exception`` catches it."""
 
 
 class RunPlace(Protocol):
@@ -236,10 +242,13 @@ class HeldRunWaits:
     # -- effects ------------------------------------------------------------------------------------
 
     def begin_work(self) -> None:
-        """An effect starts; a resting run takes its slot at once, beyond the bound if need be."""
+        """An effect starts; a resting run takes its slot at once, beyond the bound if need be.
+
+        Raises:
+            asyncio.CancelledError: the run ends here. RunEndedError: it was told so too often.
+        """
         if self._closed:
-            self._refusals += 1
-            raise asyncio.CancelledError("the run ends here")
+            raise self._refusal()
         if self._place.is_resting and self._resuming is None:
             # Code that was woken by something else than a wait. ``ready`` is the way that waits for a slot.
             self._place.resume_now(force=True)
@@ -363,7 +372,10 @@ class HeldRunWaits:
 
     async def _refuse_if_closed(self) -> None:
         if self._closed:
-            pause_ms = min(self._refusals * REFUSAL_PAUSE_MS, REFUSAL_PAUSE_MAX_MS)
-            self._refusals += 1
-            await asyncio.sleep(pause_ms / 1_000)
-            raise asyncio.CancelledError("the run ends here")
+            refusal = self._refusal()
+            await asyncio.sleep(min((self._refusals - 1) * REFUSAL_PAUSE_MS, REFUSAL_PAUSE_MAX_MS) / 1_000)
+            raise refusal
+
+    def _refusal(self) -> BaseException:
+        self._refusals += 1
+        return RunEndedError() if self._refusals > REFUSALS_MAX else asyncio.CancelledError("the run ends here")

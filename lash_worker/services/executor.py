@@ -21,6 +21,7 @@ from lash_core.model.facts import CancelRequest
 from lash_core.model.lease import ClaimedProcess, ProcessLease, ReleaseReason, Renewed, takeover_backoff_ms
 from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
 from lash_core.model.record import ProcessRecord
+from lash_core.runtime.held_run_waits import RunEndedError
 from lash_worker.recovery import (
     AlreadyTerminal,
     Circumstances,
@@ -202,7 +203,7 @@ class Executor:
             self.fire_cancel(run, run.record.cancel_request)
         try:
             output = await attempt_process(run, self._context, self._worker)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, RunEndedError):
             self._endings.stopped(run)
             return
         except GiveBackError as error:

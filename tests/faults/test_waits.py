@@ -149,7 +149,7 @@ async def test_a_drained_worker_parks_what_rests_and_a_peer_goes_on(made: Fleet,
     ids = [f"p{number}" for number in range(5)]
     leaving = await made.add("leaving", "--drain-seconds", "30")
     await begin(made, tmp_path, ids, sleep_ms=4_000)
-    await eventually(lambda: all([times(tmp_path, name, "first") == 1 for name in ids]))
+    await eventually(lambda: all(times(tmp_path, name, "first") == 1 for name in ids))
     await made.add("peer")
     leaving.signal(signal.SIGTERM)
     await asyncio.wait_for(asyncio.to_thread(leaving.wait), 10)
