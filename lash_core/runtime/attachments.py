@@ -74,12 +74,16 @@ class SessionAttachments:
             attachment_id=staged.attachment_id, media_type=media_type, size_bytes=staged.size_bytes, name=name
         )
 
-    async def adopt(self, attachment_id: str) -> None:
-        """Refer to bytes that are there already, of a parent session say. Safe to repeat.
+    async def adopt(self, attachment_id: str, source: SessionAttachments) -> None:
+        """Refer to what another session refers to, a parent's say. Safe to repeat.
+
+        Knowing an address is not enough: whoever adopts has the attachments of a session that holds it.
 
         Raises:
-            AttachmentNotFoundError: they are gone; what is left is an intent without bytes, as after a crash.
+            AttachmentNotFoundError: ``source`` does not refer to it; or the bytes are gone, and what is left is an
+                intent without bytes, as after a crash.
         """
+        await source._require(attachment_id)
         await self._manifest.record_intent(self._session_id, attachment_id, owner=self._owner)
         if not await self._store.touch(attachment_id):
             raise AttachmentNotFoundError(attachment_id)

@@ -304,15 +304,20 @@ async def a_reference_without_bytes_is_not_found(stores: ManifestStores) -> None
 
 
 async def bytes_that_are_there_can_be_adopted(stores: ManifestStores) -> None:
-    """A child session refers to what its parent has; what is gone cannot be adopted."""
+    """A child session refers to what its parent has; what the parent does not refer to cannot be adopted."""
     parent, child, data = _facade(stores, unique("parent")), _facade(stores, unique("child"), TURN), fresh_bytes()
     ref = await parent.put(data)
 
-    await child.adopt(ref.attachment_id)
+    await child.adopt(ref.attachment_id, parent)
 
     assert data == await child.get(ref.attachment_id)
     with refused(AttachmentNotFoundError):
-        await child.adopt("attachment:sha256:" + "f" * 64)
+        await child.adopt("attachment:sha256:" + "f" * 64, parent)
+    with refused(AttachmentNotFoundError):
+        await _facade(stores, unique("third")).adopt(ref.attachment_id, _facade(stores, unique("stranger")))
+    await stores.attachments.delete(ref.attachment_id)
+    with refused(AttachmentNotFoundError):
+        await _facade(stores, unique("late")).adopt(ref.attachment_id, parent)
 
 
 async def a_process_refers_in_its_own_session(stores: ManifestStores) -> None:
