@@ -74,7 +74,7 @@ def sleepers(steps: Counter[str]) -> App:
 
 @pytest.mark.parametrize("park_after_ms", [60_000, 0], ids=["resident", "parked"])
 async def test_a_clock_that_jumps_ends_the_sleeps_it_jumped_over(moved: Moved, park_after_ms: int) -> None:
-    """Resident ones lose their lease by it and replay, parked ones are found by a sweep; no recorded step is repeated."""
+    """Resident ones lose their lease by it and replay, parked ones are found by a sweep; no step is done twice."""
     steps: Counter[str] = Counter()
     async with running_apps((sleepers(steps),), moved.stores, park_after_ms=park_after_ms, lease_ttl_ms=3_000) as lash:
         handles = [await lash.enqueue("sleeper") for _ in range(10)]
