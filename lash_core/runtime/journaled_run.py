@@ -36,6 +36,11 @@ from lash_core.store.effect_host import (
 )
 from lash_core.store.effect_journal import EffectJournal
 
+REFUSAL_PAUSE_SECONDS = 0.01
+"""Before an effect is refused."""
+REFUSALS_MAX = 10
+"""After a mismatch or the journal's end: who catches that more often and goes on is cancelled instead."""
+
 SIGNAL_WAIT_TIMEOUT = "signal_wait_timeout"
 """The one way a wait ends that no log or promise keeps: it is recorded as failed before anybody sees it."""
 
@@ -53,6 +58,7 @@ class RunEffects(HasAwaitEvents):
         "_commands",
         "_entries",
         "_journal",
+        "_refusals",
         "_refused",
         "_run",
         "_scope",
@@ -70,6 +76,7 @@ class RunEffects(HasAwaitEvents):
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._commands: set[asyncio.Future[RuntimeEffectOutcome]] = set()
         self._refused = False
+        self._refusals = 0
         self.on_frontier: Callable[[], None] | None = None
         self.on_effect: Callable[[EffectKind, EffectSource], None] | None = None
 
@@ -164,7 +171,7 @@ class RunEffects(HasAwaitEvents):
             # A cancel that waited for the replay to be over arrives here.
             await asyncio.sleep(0)
         await self._run.ready_for_effects()
-        self._check_open()
+        await self._check_open()
         if kind is not None:
             self._tell(kind, "run")
 
@@ -199,7 +206,7 @@ class RunEffects(HasAwaitEvents):
                 break
             # The same effect is under way in another task: its outcome is the answer for both.
             await asyncio.wait([other])
-            self._check_open()
+            await self._check_open()
         done = self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
             return await self._execute(envelope, digest, record, local_executor)
@@ -310,7 +317,7 @@ class RunEffects(HasAwaitEvents):
             # Whether a signal without a limit is there already only its log knows: the executor looks.
             self._tell(EffectKind.AWAIT_EVENT, "run" if record is None and not self.is_replaying else "replay")
             await self._run.ready_for_effects()
-            self._check_open()
+            await self._check_open()
         with EffectWork(self._run) as work:
             asked = await self._with_remainder(envelope, digest, record)
             if self.on_frontier is not None and key is not None and await self._await_events.peek(key) is None:
@@ -362,13 +369,20 @@ class RunEffects(HasAwaitEvents):
         if self._refused:
             # The run takes its time to refuse: code that tries again and again leaves the loop to others.
             await self._run.ready_for_effects()
-        self._check_open()
+        await self._check_open()
 
-    def _check_open(self) -> None:
+    async def _check_open(self) -> None:
         if self._refused:
+            # The run counts what goes past its refusals.
+            await self._run.ready_for_effects()
+        elif self._entries.fatal is None:
+            return
+        # Code that catches a refusal and asks again must not keep the loop from everybody else.
+        await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
+        self._refusals += 1
+        if self._refused or self._entries.fatal is None or self._refusals > REFUSALS_MAX:
             raise asyncio.CancelledError("the run ends here: it starts no effect any more")
-        if self._entries.fatal is not None:
-            raise self._entries.fatal
+        raise self._entries.fatal
 
     def _tell(self, kind: EffectKind, source: EffectSource) -> None:
         if self.on_effect is not None:

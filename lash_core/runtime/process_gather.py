@@ -34,6 +34,8 @@ class Gatherings:
         except asyncio.CancelledError:
             for task in tasks:
                 task.cancel()
+            # As asyncio.gather: what was waited for has ended before its waiter goes on.
+            await asyncio.wait(tasks)
             raise
         return [task.result() for task in tasks]
 

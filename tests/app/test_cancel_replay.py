@@ -10,6 +10,7 @@ import pytest
 
 from lash_core.model.await_event import Resolution
 from lash_core.model.await_output import ProcessAwaitOutput, Success
+from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.journaled_run import RunEffects
 from lash_core.runtime.process_context import ProcessContext
@@ -255,3 +256,29 @@ async def test_a_run_taken_out_of_memory_ends_its_thread() -> None:
     await scene.first_attempt("p", waiting.is_set)
 
     assert ["cancelled", "cancelled"] == ends
+
+
+async def test_a_signal_that_came_is_answered_before_the_cancel() -> None:
+    """It is in the log; what the function did not have yet is where the cancel arrives."""
+    app, seen = App("signals"), list[str]()
+
+    @app.process("p", disposition="rerunnable", signals={"go": None})
+    async def process(ctx: ProcessContext) -> Any:
+        await ctx.step("a", seen.append, "a")
+        seen.append(await ctx.wait_signal("go"))
+        try:
+            await ctx.sleep(60_000)
+        except asyncio.CancelledError:
+            return "cancelled while it slept"
+        return "slept"
+
+    scene = await interrupted(app, "p")
+    request = ProcessEventAppendRequest.signal("p", "go", "gone", signal_id="1")
+    await scene.bench.process_registry.append_event("p", request)
+
+    async def sleeps() -> bool:
+        return "process:p:sleep:1" in await scene.bench.stores.effect_journal.load_effects("p")
+
+    await scene.first_attempt("p", sleeps)
+    assert Success(value="cancelled while it slept") == await scene.cancelled_attempt("p")
+    assert ["a", "gone", "gone"] == seen

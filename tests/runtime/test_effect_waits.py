@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from lash_core.errors import LeaseLostError, RuntimeFailure
 from lash_core.model.await_event import Resolution, WaitIdentity
 from lash_core.model.disposition import RecoveryDisposition
-from lash_core.model.effect import EffectKind
+from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_record import ChildStart
 from lash_core.model.environment import EMPTY_ENV_REF
 from lash_core.model.execution_scope import ExecutionScope
@@ -122,3 +123,37 @@ async def test_a_process_command_survives_its_cancelled_caller() -> None:
     executor.gate.set()
 
     await eventually(lambda: effects.find("process:p:cancel:c") is not None)
+
+
+async def test_a_run_works_but_for_the_wait_itself() -> None:
+    """What is written before and after a wait is work: parked in between, the row would not be due with this wait."""
+    scene, seen = await Scene.claimed(), list[tuple[str, int]]()
+    write = scene.stores.effect_journal.record_effects
+
+    async def watched_write(*args: Any, **options: Any) -> Any:
+        seen.append(("write", scene.run.at_work))
+        return await write(*args, **options)
+
+    scene.journal.record_effects = watched_write
+    effects = scene.effects()
+
+    async def execute(asked: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
+        seen.append((asked.kind.value, scene.run.at_work))
+        return RuntimeEffectOutcome(asked.kind, Resolution.ok().to_json_value())
+
+    other = scene.host.await_events.mint(ExecutionScope.process("q"), WaitIdentity.custom("go"))
+    for asked in (
+        envelope(EffectKind.DURABLE_STEP, "d", step_id="d"),
+        envelope(EffectKind.SLEEP, "s", duration_ms=5_000),
+        envelope(EffectKind.AWAIT_EVENT, "w", key=other.to_json_value()),
+        envelope(EffectKind.PROCESS, "a", op="await", process_id="q"),
+    ):
+        await effects.execute_effect(asked, execute)
+
+    assert [
+        *(("durable_step", 1), ("write", 1)),
+        *(("write", 1), ("sleep", 0)),
+        *(("write", 1), ("await_event", 0), ("write", 1)),
+        *(("process", 0), ("write", 1)),
+    ] == seen
+    assert 0 == scene.run.at_work
