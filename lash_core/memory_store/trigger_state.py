@@ -159,13 +159,13 @@ class TriggerState:
         return None
 
     def _make_room(self, size: int, deliveries: int, limits: TriggerLimits) -> None:
+        if self.waiting + deliveries > limits.unstarted_max:
+            raise too_many_waiting(limits.unstarted_max)
         for _ in range(TRIM_MAX):
             full = len(self.occurrences) >= limits.occurrences_max
             oldest = self.oldest_settled()
             if oldest is None or not (full or self.occurrence_bytes + size > limits.occurrence_bytes_max):
                 break
             self.forget(oldest)
-        if self.waiting + deliveries > limits.unstarted_max:
-            raise too_many_waiting(limits.unstarted_max)
         if self.occurrence_bytes + size > limits.unstarted_bytes_max:
             raise too_many_bytes(limits.unstarted_bytes_max)

@@ -22,8 +22,8 @@ _CLUSTER = "+cluster|slots +cluster|shards +cluster|nodes +cluster|myid +asking 
 _READS = (
     "+get +mget +getrange "
     "+exists +strlen +hget +hmget +hgetall +hexists +hlen +hkeys +hvals +hscan +lrange +llen +lindex +lpos "
-    "+zrange +zrangebyscore +zscore +zmscore +zcard +zcount +zscan +zrandmember +xread +xrange +xrevrange +xlen "
-    "+memory|usage"
+    "+zrange +zrangebyscore +zrangebylex +zlexcount +zscore +zmscore +zcard +zcount +zscan +zrandmember "
+    "+xread +xrange +xrevrange +xlen +memory|usage"
 )
 _WRITES = (
     "+set +setrange +del +hset +hsetnx +hdel +hincrby +rpush +lpush +lpop +rpop +ltrim +lrem +zadd +zrem "
@@ -31,15 +31,18 @@ _WRITES = (
 )
 _SCRIPTS = "+eval +evalsha +script|load +script|exists"
 _NAMED_READS = (
-    "+get +exists +hget +hmget +hgetall +hexists +hlen +lrange +llen +lindex +lpos +zscore +zmscore +zrangebyscore"
+    "+get +exists +hget +hmget +hgetall +hexists +hlen +lrange +llen +lindex +lpos +zscore +zmscore +zrangebyscore "
+    "+zrangebylex +zcard"
 )
 _NAMED_WRITES = "+set +hset +hdel +hincrby +rpush +rpop +ltrim +zadd +zrem +xadd +xdel"
 
 _ENQUEUER_WRITES = (
     *("p:*", "c:*", "e:*", "a:*", "g:*", "sg:*", "sk:*", "sq:*", "w:*", "sw:*", "wo:*"),
     *("rdy:*", "meta", "chg", "n", "out", "ctl", "jx"),
+    # Occurrences of triggers and what they reserve; the triggers themselves it can only read.
+    *("occ", "set", "dlv", "res", "fail"),
 )
-_ENQUEUER_READS = ("own", "lse", "ow", "sh:*")
+_ENQUEUER_READS = ("own", "lse", "ow", "sh:*", "sub", "src", "due")
 
 WARNING = (
     "Redis checks keys and commands, not verbs: who has an enqueuer's password can forge a row with plain commands,\n"
@@ -50,8 +53,8 @@ WARNING = (
 _MEANING: dict[Role, str] = {
     "observer": "reads everything of the namespace but the signing secret; runs no script, writes nothing",
     "worker": "everything that workers, reapers and clients of the namespace do; no other namespace, no administration",
-    "enqueuer": "registers, cancels, signals, resolves await-event tokens (for that it reads the signing secret),\n"
-    "# reads the rows that it can name; cannot claim, list or delete",
+    "enqueuer": "registers, cancels, signals, emits occurrences of triggers, resolves await-event tokens (for that it\n"
+    "# reads the signing secret), reads the rows that it can name; cannot claim, list or delete",
 }
 
 

@@ -29,7 +29,7 @@ end
 local known = redis.call('HGET', KEYS[5], ARGV[1])
 if known then return { 'receipt', known } end
 local count = (#ARGV - 6) / 6
-local added = 0
+local added, source_full = 0, false
 for n = 1, count do
   local a = 6 + (n - 1) * 6
   local name, expected, action, row = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
@@ -40,11 +40,12 @@ for n = 1, count do
     local new_state, _, new_source = parts_of(row)
     if new_state == 'e' and not (state == 'e' and source == new_source) then
       local live = redis.call('ZLEXCOUNT', KEYS[2], '[' .. new_source .. ':', '(' .. new_source .. ';')
-      if live >= tonumber(ARGV[4]) then return { 'full', 'source' } end
+      source_full = source_full or live >= tonumber(ARGV[4])
     end
   end
 end
 if added > 0 and redis.call('HLEN', KEYS[1]) + added > tonumber(ARGV[3]) then return { 'full', 'subscriptions' } end
+if source_full then return { 'full', 'source' } end
 
 for n = 1, count do
   local a = 6 + (n - 1) * 6
