@@ -229,11 +229,11 @@ async def test_arguments_that_are_no_json_are_not_compared(scene: Scene) -> None
     async def body(ctx: ProcessContext) -> Any:
         # Equal sets whose order differs, as it does from one program to the next.
         order_ = Order(number=1, due=datetime.date(2026, 1, 2))
-        return await ctx.step("s", use, object(), set([0, 8]), order_, float("nan"), on=datetime.date(2026, 1, 2))
+        return await ctx.step("s", use, object(), {0, 8}, order_, float("nan"), on=datetime.date(2026, 1, 2))
 
     async def other(ctx: ProcessContext) -> Any:
         order_ = Order(number=2, due=datetime.date(2026, 1, 2))
-        return await ctx.step("s", use, object(), set([8, 0]), order_, float("inf"), on=datetime.date(2026, 1, 2))
+        return await ctx.step("s", use, object(), {8, 0}, order_, float("inf"), on=datetime.date(2026, 1, 2))
 
     assert [5, 5] == [await scene.value(body) for _ in range(2)]
     assert "divergent_paths=[command.args[2].number]" in (await scene.failure(other)).message
