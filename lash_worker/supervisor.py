@@ -95,7 +95,9 @@ class Supervisor:
         self.watcher.on_due = self.waker.hear
         self.takeover = Takeover(self.driver, self.view, stores.directory)
         self.outbox = OutboxLoop(self.driver, self.view, registry)
-        self.reaper = Reaper(self.driver, self.view, registry, stores.directory, content_sweep_of(stores))
+        self.reaper = Reaper(
+            self.driver, self.view, registry, stores.directory, content_sweep_of(stores), stores.effect_journal
+        )
         self.trigger_loops = self._make_trigger_loops(apps)
         self.health = Health(self.loop_lag, self._troubles(), self._notes)
         self.server = MetricsServer(self._pages(), settings.metrics_host, settings.metrics_port)

@@ -12,6 +12,7 @@ from lash_core.model.manifest import KindManifest
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.runtime.host_config import HostStores, RuntimeHostConfig
 from lash_core.store.content_sweep import ContentRoots, SweptContent
+from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
@@ -46,6 +47,11 @@ class WorkerStores(HostStores, Protocol):
     @property
     def session_store_factory(self) -> SessionStoreFactory:
         """Sessions."""
+        ...
+
+    @property
+    def effect_journal(self) -> EffectJournal:
+        """Recorded effects."""
         ...
 
     @property

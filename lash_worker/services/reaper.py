@@ -1,12 +1,14 @@
-"""Housekeeping: expired leases back to their queues, unused owner identities, retention, content nobody names."""
+"""Housekeeping: expired leases, unused owner identities, retention, old journals of scopes, content nobody names."""
 
 from __future__ import annotations
 
 import logging
 
+from lash_core.clock import own_time_ms
 from lash_core.errors import LashError
 from lash_core.model.reports import ChangeCursor
 from lash_core.runtime.content_sweep import ContentSweep
+from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_worker.driver import ProcessWorkDriver
@@ -23,6 +25,10 @@ PRUNE_BATCHES_MAX = 50
 """Batches of one round: 5,000 rows, then other work gets its turn."""
 PRUNE_PAUSE_MS = 20.0
 MS_PER_HOUR = 3_600_000
+SCOPE_JOURNAL_KEPT_MS = 7 * 24 * MS_PER_HOUR
+"""A turn or an operation that nobody has repeated for a week is not repeated any more; its journal goes."""
+FORGET_PERIOD_MS = 1.0 * MS_PER_HOUR
+FORGET_BATCH = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -39,12 +45,15 @@ class Reaper(Service):
         maintenance: ProcessMaintenance,
         directory: FleetDirectory,
         sweep: ContentSweep | None = None,
+        journal: EffectJournal | None = None,
     ) -> None:
         super().__init__(driver.context.metrics.service_crashed)
         self._context = driver.context
         self._view = view
         self._maintenance = maintenance
         self._directory = directory
+        self._journal = journal
+        self._forget_at_ms = own_time_ms() + FORGET_PERIOD_MS
         self._sweeper = None if sweep is None else ContentSweeper(sweep, view, self.pause)
 
     async def run(self) -> None:
@@ -66,9 +75,15 @@ class Reaper(Service):
         await self._maintenance.drop_unused_owners(OWNERS_MAX)
         if self._context.settings.retention_hours is not None:
             await self.prune(self._context.settings.retention_hours)
+        await self._forget_old_journals()
         # Last: it may take a second, and nobody waits for it.
         if self._sweeper is not None:
             await self._sweeper.round(lambda: self.is_stopping)
+
+    async def _forget_old_journals(self) -> None:
+        if self._journal is not None and own_time_ms() >= self._forget_at_ms:
+            self._forget_at_ms = own_time_ms() + FORGET_PERIOD_MS
+            await self._journal.forget_effects(SCOPE_JOURNAL_KEPT_MS, FORGET_BATCH)
 
     async def prune(self, retention_hours: float) -> int:
         """Prune terminal rows that are old enough and that every projector has seen; returns how many."""

@@ -11,14 +11,16 @@ import urllib.request
 
 import pytest
 
+from lash_core.clock import VirtualClock
 from lash_core.errors import SettingsError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.metrics import WorkerMetrics
 from lash_core.model.reports import ChangeCursor
+from lash_core.testing.conformance.effect_journal.arrange import claimed_effect, operation, waiting
 from lash_core.testing.waiting import eventually
 from lash_worker.services.health import Health, LoopLag, StoreProbe
 from lash_worker.services.metrics_server import Answer, MetricsServer, metrics_page
-from lash_worker.services.reaper import Reaper
+from lash_worker.services.reaper import SCOPE_JOURNAL_KEPT_MS, Reaper
 from lash_worker.services.service import Service
 from tests.worker.rig import Rig, registration, running, succeed
 
@@ -165,6 +167,24 @@ async def test_retention_prunes_terminal_rows_never_past_a_projector() -> None:
 
         assert 2 == await reaper.prune(-1.0)
         assert await rig.registry.get_process("a") is None
+
+
+async def test_journals_of_scopes_go_after_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn or an operation that nobody has repeated for so long leaves nothing behind."""
+    monkeypatch.setattr("lash_worker.services.reaper.FORGET_PERIOD_MS", 0.0)
+    stores = InMemoryStores(VirtualClock())
+    async with running(stores, succeed) as rig:
+        reaper = Reaper(rig.driver, rig.view, rig.registry, stores.directory, None, stores.effect_journal)
+        scopes = [operation(), operation()]
+        await claimed_effect(stores, scopes[0], waiting("k", None))
+        await stores.advance_clock(SCOPE_JOURNAL_KEPT_MS)
+        await claimed_effect(stores, scopes[1], waiting("k", None))
+        await stores.advance_clock(1)
+        await reaper.round()
+
+        kept = [await stores.effect_journal.find_effect(scope, "k") is not None for scope in scopes]
+
+    assert [False, True] == kept
 
 
 async def test_unserved_queue_is_left_alone_and_its_expired_leases_go_back() -> None:
