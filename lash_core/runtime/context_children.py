@@ -42,7 +42,8 @@ class ChildStarts(ContextState):
         """
         if self._registration is not None and self._registration.env_ref is not None:
             return self._registration.env_ref
-        return await persist_process_execution_env(self._process_env_store, self._execution_env_spec)
+        with self._at_work():
+            return await persist_process_execution_env(self._process_env_store, self._execution_env_spec)
 
     async def attach_captured_process_execution_env(self, registration: ProcessRegistration) -> ProcessRegistration:
         """The registration with an environment, if its input needs one and it has none. Raises: as the capture."""
@@ -61,7 +62,7 @@ class ChildStarts(ContextState):
         Raises:
             LeaseLostError and errors of the store: for the worker to handle; a mismatch with the journal.
         """
-        with RuntimeNamedPhase(self._turn_phase_probe, "process.start_child"):
+        with self._at_work(), RuntimeNamedPhase(self._turn_phase_probe, "process.start_child"):
             try:
                 ready = await self.attach_captured_process_execution_env(registration)
                 return await self._start(ready, ProcessHandleDescriptor(kind, label))
@@ -79,11 +80,12 @@ class ChildStarts(ContextState):
         """
         try:
             tool = self._dispatch.tools.resolve(tool_name)
-            prepared = await self._prepared(tool, call_id, args)
-            if not isinstance(prepared, ToolPrepared):
-                reply = ToolInvocationReply(prepared).recorded_as(tool_name, call_id, args)
-            else:
-                reply = await self._start_tool(tool, call_id, prepared)
+            with self._at_work():
+                prepared = await self._prepared(tool, call_id, args)
+                if not isinstance(prepared, ToolPrepared):
+                    reply = ToolInvocationReply(prepared).recorded_as(tool_name, call_id, args)
+                else:
+                    reply = await self._start_tool(tool, call_id, prepared)
         except LashError as error:
             reply = error_reply(error, self._dispatch.effect_controller)
         return reply.with_trigger_outcomes(self._dispatch.trigger_outcomes.drain())

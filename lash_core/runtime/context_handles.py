@@ -56,7 +56,8 @@ class HandleOperations(ContextState):
             reply = error_reply(error, self._dispatch.effect_controller)
         else:
             try:
-                reply = ToolInvocationReply.success((await self._cancel(process_id, reason)).to_json_value())
+                with self._at_work():
+                    reply = ToolInvocationReply.success((await self._cancel(process_id, reason)).to_json_value())
             except LashError as error:
                 reply = error_reply(error, self._dispatch.effect_controller, "cancel failed: ")
         args = {"handle": handle} if reason is None else {"handle": handle, "reason": reason}
@@ -68,7 +69,8 @@ class HandleOperations(ContextState):
         """Send a signal through a live handle; the call id is the signal's id. Having started it is not enough."""
         try:
             signal = SignalProcess.of(parse_process_handle(handle), signal_name, call_id, payload)
-            event = await self._dispatch.require_processes().signal(self._session_id, signal, self.process_scope())
+            with self._at_work():
+                event = await self._dispatch.require_processes().signal(self._session_id, signal, self.process_scope())
             facts = {"process_id": event.process_id, "event_type": event.event_type, "sequence": event.sequence}
             reply = ToolInvocationReply.success(facts)
         except LashError as error:
@@ -78,21 +80,25 @@ class HandleOperations(ContextState):
 
     async def list_process_handles(self, mode: ProcessListMode = ProcessListMode.LIVE) -> tuple[dict[str, Any], ...]:
         """Summaries of the handles of this context's scope, by process id."""
-        return await self._dispatch.require_processes().list_visible(self._session_id, mode, self.process_scope())
+        with self._at_work():
+            return await self._dispatch.require_processes().list_visible(self._session_id, mode, self.process_scope())
 
     async def grant_process_handle(self, process_id: str, descriptor: ProcessHandleDescriptor) -> None:
         """Give this context's scope a handle; for hosts. Raises: UnknownProcessError."""
-        processes = self._dispatch.require_processes()
-        await processes.grant(self._session_id, process_id, descriptor, self.process_scope())
+        with self._at_work():
+            processes = self._dispatch.require_processes()
+            await processes.grant(self._session_id, process_id, descriptor, self.process_scope())
 
     async def revoke_process_handle(self, process_id: str) -> None:
         """Take a handle away from this context's scope; a missing one is success."""
-        await self._dispatch.require_processes().revoke(self._session_id, process_id, self.process_scope())
+        with self._at_work():
+            await self._dispatch.require_processes().revoke(self._session_id, process_id, self.process_scope())
 
     async def transfer_process_handles(self, target: SessionScope, process_ids: Sequence[str]) -> None:
         """Move handles of this context's scope, all or nothing. Raises: HandleNotGrantedError."""
-        processes = self._dispatch.require_processes()
-        await processes.transfer(self._session_id, target, process_ids, self.process_scope())
+        with self._at_work():
+            processes = self._dispatch.require_processes()
+            await processes.transfer(self._session_id, target, process_ids, self.process_scope())
 
     async def _cancel(self, process_id: str, reason: str | None) -> ProcessCancelSummary:
         processes, scope = self._dispatch.require_processes(), self.process_scope()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -224,6 +225,19 @@ class ContextState:
             self._dispatch.agent_frame_id or None,
             self._cancellation_token,
         )
+
+    @property
+    def _waits_of_run(self) -> RunWaits | None:
+        return None if self._event_context is None else self._event_context.waits
+
+    def _at_work(self) -> AbstractContextManager[None]:
+        """Around what is no wait: a run that another branch holds in a wait must not be parked in the middle of it.
+
+        Raises:
+            asyncio.CancelledError: the run ends here.
+        """
+        waits = self._waits_of_run
+        return nullcontext() if waits is None else waits.working()
 
     def _with(self, **changes: Any) -> Self:
         other = copy.copy(self)

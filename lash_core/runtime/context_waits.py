@@ -12,7 +12,6 @@ from lash_core.model.process_command import SignalProcess
 from lash_core.runtime.causal import process_await_event_invocation, process_sleep_invocation
 from lash_core.runtime.context_state import ContextState, ProcessEventContext
 from lash_core.runtime.local_executors import RuntimeEffectLocalExecutor
-from lash_core.runtime.run_waits import RunWaits
 from lash_core.runtime.signal_sending import send_signal
 from lash_core.runtime.turn_activities import poke_queued_work
 from lash_core.store.process_registry import ProcessRegistry
@@ -90,8 +89,9 @@ class ProcessWaits(ContextState):
             ReplayKeyConflictError, UnknownProcessError, or a RuntimeFailure with their text from a journal.
         """
         signal = SignalProcess.of(process_id, signal_name, signal_id, payload)
-        executor = RuntimeEffectLocalExecutor.processes(registry, signal, waits=self._waits_of_run)
-        return await send_signal(registry, self._session_id, signal, self.process_scope(), executor=executor)
+        executor = RuntimeEffectLocalExecutor.processes(registry, signal)
+        with self._at_work():
+            return await send_signal(registry, self._session_id, signal, self.process_scope(), executor=executor)
 
     async def append_process_event(
         self, registry: ProcessRegistry, process_id: str, request: ProcessEventAppendRequest
@@ -108,14 +108,11 @@ class ProcessWaits(ContextState):
         if context is None:
             raise NotAvailableError("process event emission is unavailable outside a durable process")
         lease = context.run_lease if process_id == context.process_id else None
-        result = await registry.append_event(process_id, request, lease=None if lease is None else lease.require())
-        if result.wake_delivery is not None:
-            await _poke(context, result.wake_delivery.target_session_id)
+        with self._at_work():
+            result = await registry.append_event(process_id, request, lease=None if lease is None else lease.require())
+            if result.wake_delivery is not None:
+                await _poke(context, result.wake_delivery.target_session_id)
         return result.event
-
-    @property
-    def _waits_of_run(self) -> RunWaits | None:
-        return None if self._event_context is None else self._event_context.waits
 
     def _is_own(self, process_id: str) -> bool:
         return self._event_context is not None and self._event_context.process_id == process_id

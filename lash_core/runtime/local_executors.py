@@ -118,12 +118,12 @@ class RuntimeEffectLocalExecutor:
         which no journal records.
         """
         if isinstance(command, StartProcess):
-            return _StartExecutor(registry, command, waits)
+            return _StartExecutor(registry, command)
 
         async def execute(envelope: RuntimeEffectEnvelope) -> dict[str, Any]:
             known = ProcessCommand.from_args(envelope.command.args) if command is None else command
             if cancellation is None or not isinstance(known, AwaitProcess):
-                return await _run(registry, known, waits)
+                return await run_process_command(registry, known, waits)
             return await _await(registry, known, waits, cancellation)
 
         return RuntimeEffectLocalExecutor(execute)
@@ -132,9 +132,9 @@ class RuntimeEffectLocalExecutor:
 class _StartExecutor(RuntimeEffectLocalExecutor):
     """A start: register and grant in one call of the registry, where no journal does it."""
 
-    def __init__(self, registry: ProcessRegistry, command: StartProcess, waits: RunWaits | None) -> None:
+    def __init__(self, registry: ProcessRegistry, command: StartProcess) -> None:
         async def execute(_: RuntimeEffectEnvelope) -> dict[str, Any]:
-            return await _run(registry, command, waits)
+            return await run_process_command(registry, command)
 
         super().__init__(execute)
         self._command = command
@@ -156,10 +156,3 @@ async def _await(
     if not await unless_cancelled(cancellation, wait()):
         raise ProcessWaitCancelledError(cancellation.reason or "the wait was cancelled")
     return found
-
-
-async def _run(registry: ProcessRegistry, command: AnyProcessCommand, waits: RunWaits | None) -> dict[str, Any]:
-    if waits is None or isinstance(command, AwaitProcess):
-        return await run_process_command(registry, command, waits)
-    with waits.working():
-        return await run_process_command(registry, command)

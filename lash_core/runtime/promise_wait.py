@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from lash_core.errors import RuntimeFailure, UnknownProcessError
@@ -66,20 +67,27 @@ class PromiseWait:
             logged = asyncio.ensure_future(self._event(self._registry))
             tasks.append(logged)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            while logged is not None and logged.done() and logged.result() is None and not _any_done(promise, fired):
-                # No log to look at: the promise alone decides.
-                tasks.remove(logged)
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if promise.done():
-                found = promise.result()
-                return await self._give_up("timeout") if found is None else found
-            event = logged.result() if logged is not None and logged.done() else None
-            if event is not None:
-                return await self._settle(Resolution.ok(event.payload))
-            return await self._give_up("cancelled")
-        finally:
+            await _first(tasks, logged)
+        except BaseException:
             await end_tasks(tasks)
+            raise
+        # From here on the run goes on: parked now, it would have seen what ended the wait and not act on it.
+        with nullcontext() if self._waits is None else self._waits.working():
+            try:
+                return await self._ended(promise, logged)
+            finally:
+                await end_tasks(tasks)
+
+    async def _ended(
+        self, promise: asyncio.Future[Resolution | None], logged: asyncio.Future[ProcessEvent | None] | None
+    ) -> Resolution:
+        if promise.done():
+            found = promise.result()
+            return await self._give_up("timeout") if found is None else found
+        event = logged.result() if logged is not None and logged.done() else None
+        if event is not None:
+            return await self._settle(Resolution.ok(event.payload))
+        return await self._give_up("cancelled")
 
     async def _promise(self, timeout_ms: int | None) -> Resolution | None:
         if self._waits is not None:
@@ -122,5 +130,9 @@ class PromiseWait:
                 raise RuntimeFailure(UNKNOWN_OR_REVOKED, "the await-event key is unknown or its session was deleted")
 
 
-def _any_done(*tasks: asyncio.Future[Any]) -> bool:
-    return any(task.done() for task in tasks)
+async def _first(tasks: list[asyncio.Future[Any]], logged: asyncio.Future[ProcessEvent | None] | None) -> None:
+    """Wait until one of them ends; a log that is not there ends nothing."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    others = [task for task in tasks if task is not logged]
+    if logged is not None and logged.done() and logged.result() is None and not any(task.done() for task in others):
+        await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from lash_core.errors import HandleNotVisibleError
@@ -119,7 +120,7 @@ class RegistryProcessService:
         """See ``ProcessService.signal``."""
         needed = scope.session_scope(session_id) if live_only else None
 
-        executor = RuntimeEffectLocalExecutor.processes(self._registry, signal, waits=self._waits)
+        executor = RuntimeEffectLocalExecutor.processes(self._registry, signal)
 
         async def append(envelope: RuntimeEffectEnvelope) -> JsonValue:
             if needed is not None:
@@ -152,7 +153,8 @@ class RegistryProcessService:
         self, visible_to: SessionScope, process_id: str, executor: RuntimeEffectLocalExecutor
     ) -> RuntimeEffectLocalExecutor:
         async def execute(envelope: RuntimeEffectEnvelope) -> JsonValue:
-            await self._check_visible(visible_to, process_id)
+            with nullcontext() if self._waits is None else self._waits.working():
+                await self._check_visible(visible_to, process_id)
             return (await executor(envelope)).into_process()
 
         return RuntimeEffectLocalExecutor(execute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -76,10 +76,3 @@ class RuntimeNamedPhase:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
-
-
-def live_extension(value: Any) -> ProtocolTurnExtensionHandle | None:
-    """A handle on ``value``; None stays None, a handle stays itself."""
-    if value is None or isinstance(value, ProtocolTurnExtensionHandle):
-        return value
-    return ProtocolTurnExtensionHandle(value)

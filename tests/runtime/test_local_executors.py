@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -159,10 +160,14 @@ class Waits:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.signalled = asyncio.Event()
+        self.at_work = False
 
-    def working(self) -> Any:
+    @contextmanager
+    def working(self) -> Generator[None]:
         self.asked.append("working")
-        return nullcontext()
+        self.at_work = True
+        yield
+        self.at_work = False
 
     async def sleep(self, duration_ms: int) -> None:
         self.asked.append(duration_ms)
@@ -187,7 +192,7 @@ class Waits:
 
 
 async def test_executors_of_a_run_wait_through_it() -> None:
-    """So that its slot is free; and it works while a command is carried out."""
+    """So that its slot is free."""
     waits, stores, events = Waits(), InMemoryStores(), InlineAwaitEvents()
     registry = stores.process_registry
     await registry.register_process(registration())
@@ -209,6 +214,25 @@ async def test_executors_of_a_run_wait_through_it() -> None:
     assert Resolution.ok("x") == got.into_await_event() == await events.peek(key)
 
 
+async def test_a_run_is_at_work_while_it_settles_how_its_wait_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parked meanwhile, it would have seen the signal and never act on it."""
+    waits, stores, events = Waits(), InMemoryStores(), InlineAwaitEvents()
+    waits.signalled.set()
+    at_work = list[bool]()
+    resolve = events.resolve
+
+    async def spy(key: AwaitEventKey, resolution: Resolution) -> Any:
+        at_work.append(waits.at_work)
+        return await resolve(key, resolution)
+
+    monkeypatch.setattr(events, "resolve", spy)
+    wait = RuntimeEffectLocalExecutor.await_event(await_events=events, registry=stores.process_registry, waits=waits)
+
+    await soon(wait(envelope(RuntimeEffectCommand.await_event(signal_key(events)))))
+
+    assert ([True], False) == (at_work, waits.at_work)
+
+
 async def test_a_wait_of_a_run_that_is_over_ends_its_promise() -> None:
     """The store decides between the timeout and a value."""
     waits, events = Waits(), InlineAwaitEvents()
@@ -217,7 +241,7 @@ async def test_a_wait_of_a_run_that_is_over_ends_its_promise() -> None:
 
     got = await soon(wait(envelope(RuntimeEffectCommand.await_event(key))))
 
-    assert [(key, 50)] == waits.asked
+    assert [(key, 50), "working"] == waits.asked
     assert "timeout" == got.into_await_event().type
     assert Resolution.timeout() == await events.peek(key)
 
