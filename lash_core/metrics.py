@@ -58,7 +58,7 @@ class WorkerMetrics:
         self.run_seconds = self._histogram("process_run_seconds", "From start to outcome.", _RUN_BUCKETS)
         self.queue_seconds = self._histogram("process_queue_seconds", "From due to start.", _WAIT_BUCKETS)
         self.timer_lateness = self._histogram(
-            "timer_lateness_seconds", "How late a delayed process was taken.", _WAIT_BUCKETS
+            "timer_lateness_seconds", "How late a delayed or parked process was taken.", _WAIT_BUCKETS
         )
         self.cancel_latency = self._histogram(
             "cancel_latency_seconds", "From a cancel request to the run's token.", _FAST_BUCKETS

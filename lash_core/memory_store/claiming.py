@@ -46,8 +46,9 @@ class ClaimOperations(RegistryPart):
         if len(taken) >= limit:
             return
         for row in self._state.take_due(queue, self._state.clock.now_ms()):
+            due_at_ms = int(row.due_ms)
             lease = give_lease(self._state, row, owner, lease_ttl_ms, batch=True)
-            taken.append(ClaimedProcess(lease=lease, record=detached_record(row.record)))
+            taken.append(ClaimedProcess(lease=lease, record=detached_record(row.record), due_at_ms=due_at_ms))
             if len(taken) >= limit:
                 return
 

@@ -95,10 +95,14 @@ RenewOutcome = Renewed | Lost
 
 
 class ClaimedProcess(Model):
-    """A claimed row: the lease, and the row as read under it."""
+    """A claimed row: the lease, and the row as read under it.
+
+    ``due_at_ms`` is the time at which its queue had it, for a row that was taken from its queue.
+    """
 
     lease: ProcessLease
     record: ProcessRecord
+    due_at_ms: int | None = None
 
 
 TAKEOVER_BACKOFF_MS = (0, 1_000, 5_000, 15_000, 60_000)

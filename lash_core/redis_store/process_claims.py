@@ -113,7 +113,7 @@ class ProcessClaims(ProcessLeases):
             return ()
         claim = _Claim(owner, names, lease_ttl_ms)
         picture = self._picture(names)
-        leases: list[ProcessLease] = []
+        leases: list[tuple[ProcessLease, int]] = []
         for number in range(ROUNDS_MAX):
             missing = limit - len(leases)
             asks = picture.plan(targets, missing)
@@ -170,7 +170,8 @@ class ProcessClaims(ProcessLeases):
 
     async def _claim_from(
         self, claim: _Claim, picture: _Picture, asks: Sequence[tuple[int, int]]
-    ) -> list[ProcessLease]:
+    ) -> list[tuple[ProcessLease, int]]:
+        """Leases with the due times of their rows."""
         batch_max = self._context.settings.limits.batch_max
         digest, identity = owner_digest(claim.owner), encode_identity(claim.owner)
         # Queues take turns at the front, so that a full one does not starve the others.
@@ -190,33 +191,35 @@ class ProcessClaims(ProcessLeases):
                 )
             )
         replies = await self._context.scripts.run(calls, durable=self._claims_are_durable)
-        leases: list[ProcessLease] = []
+        leases: list[tuple[ProcessLease, int]] = []
         for (index, _), request_id, reply in zip(asks, requests, replies, strict=True):
             picture.due[index] = int(reply[2]) if reply[1] == "0" else 0
             if int(reply[3]) > 0:
                 picture.peeked_at_ms = -1e18
             self._due_times.learn(claim.queues, index, int(reply[4]), int(reply[0]))
             fence, claimed = int(reply[5]), int(reply[6])
-            for number, (queue, process_id) in enumerate(zip(reply[7::2], reply[8::2], strict=True)):
+            rows = zip(reply[7::3], reply[8::3], reply[9::3], strict=True)
+            for number, (queue, process_id, due) in enumerate(rows):
                 token = f"{request_id}.{number + 1}"
                 stored = StoredLease(
                     fence + number, claimed, digest, batch=True, queue=queues[int(queue) - 1], token=token
                 )
                 owner = attempt_identity(claim.owner, token)
-                leases.append(build_lease(process_id, owner, stored, claimed + claim.lease_ttl_ms, 0))
+                lease = build_lease(process_id, owner, stored, claimed + claim.lease_ttl_ms, 0)
+                leases.append((lease, int(due)))
         return leases
 
-    async def _read_claimed(self, leases: Sequence[ProcessLease]) -> tuple[ClaimedProcess, ...]:
+    async def _read_claimed(self, leases: Sequence[tuple[ProcessLease, int]]) -> tuple[ClaimedProcess, ...]:
         """Read the rows under their leases; what cannot be read goes back."""
         if not leases:
             return ()
-        rows = await self._rows.read_rows([lease.process_id for lease in leases])
+        rows = await self._rows.read_rows([lease.process_id for lease, _ in leases])
         claimed: list[ClaimedProcess] = []
         unreadable: list[LeasedRelease] = []
-        for lease, row in zip(leases, rows, strict=True):
+        for (lease, due_at_ms), row in zip(leases, rows, strict=True):
             if isinstance(row, ProcessRecord):
                 held = fast_build(ProcessLease, {**lease.__dict__, "fenced_writes": row.fenced_writes})
-                claimed.append(fast_build(ClaimedProcess, {"lease": held, "record": row}))
+                claimed.append(fast_build(ClaimedProcess, {"lease": held, "record": row, "due_at_ms": due_at_ms}))
             else:
                 detail = row.code if isinstance(row, CorruptRecordError) else "row_gone"
                 reason = ReleaseReason(kind="declined", due_in_ms=UNREADABLE_DELAY_MS, detail=detail)

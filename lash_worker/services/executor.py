@@ -146,7 +146,7 @@ class Executor:
             case Poison(deaths):
                 run.task = asyncio.create_task(self._poison(run, deaths))
             case _:
-                self._observe_start(record, item.lease)
+                self._observe_start(item)
                 run.task = asyncio.create_task(self._run(run))
 
     def _circumstances(self, record: ProcessRecord, common: Circumstances) -> Circumstances:
@@ -187,8 +187,12 @@ class Executor:
         self._releaser.give_back(lease, reason, sent_at_ms + self._context.timings.ttl_ms * 3 / 4)
         self._slots.release()
 
-    def _observe_start(self, record: ProcessRecord, lease: ProcessLease) -> None:
-        if record.attempt == 0:
+    def _observe_start(self, item: ClaimedProcess) -> None:
+        record, lease = item.record, item.lease
+        if record.attempt and not record.deaths and item.due_at_ms is not None:
+            # Parked, retried or handed over: due when its time came, or when what it waits for did.
+            self._context.metrics.timer_lateness.observe(max(0, lease.claimed_at_epoch_ms - item.due_at_ms) / 1_000)
+        elif record.attempt == 0:
             due_ms = record.due_at_ms or record.created_at_ms
             waited_seconds = max(0, lease.claimed_at_epoch_ms - due_ms) / 1_000
             self._context.metrics.queue_seconds.observe(waited_seconds)

@@ -13,9 +13,9 @@ from lash_worker.services.service import Service
 MIN_AGE_MS = 2_000
 """Younger steps are still being carried out by the call that wrote them."""
 BATCH_MAX = 200
-PERIOD_MS = 3_000.0
+PERIOD_MS = 5_000.0
 PERIOD_MAX_MS = 30_000.0
-"""The fleet looks about every three seconds together, each worker of many more rarely: the call that writes a step
+"""The fleet looks about every five seconds together, each worker of many more rarely: the call that writes a step
 carries it out, and a look costs a script in each partition."""
 
 _log = logging.getLogger(__name__)

@@ -20,6 +20,8 @@ PERIOD_MS = 5_000.0
 PERIOD_MAX_MS = 60_000.0
 BATCH_MAX = 200
 OWNERS_MAX = 1_000
+OWNERS_PERIOD_MS = 60_000.0
+"""An identity that no lease names costs some hundred bytes; looking for it costs a script in each partition."""
 PRUNE_BATCH = 100
 PRUNE_BATCHES_MAX = 50
 """Batches of one round: 5,000 rows, then other work gets its turn."""
@@ -54,6 +56,7 @@ class Reaper(Service):
         self._directory = directory
         self._journal = journal
         self._forget_at_ms = own_time_ms() + FORGET_PERIOD_MS
+        self._owners_at_ms = 0.0
         self._sweeper = None if sweep is None else ContentSweeper(sweep, view, self.pause)
 
     async def run(self) -> None:
@@ -72,7 +75,9 @@ class Reaper(Service):
         """Do everything once. Raises: LashError."""
         # All queues: those that no worker serves must not keep leases of the dead either.
         await self._context.registry.requeue_expired_leases(BATCH_MAX)
-        await self._maintenance.drop_unused_owners(OWNERS_MAX)
+        if own_time_ms() >= self._owners_at_ms:
+            self._owners_at_ms = own_time_ms() + OWNERS_PERIOD_MS
+            await self._maintenance.drop_unused_owners(OWNERS_MAX)
         if self._context.settings.retention_hours is not None:
             await self.prune(self._context.settings.retention_hours)
         await self._forget_old_journals()

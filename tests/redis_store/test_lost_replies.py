@@ -31,7 +31,8 @@ async def test_a_repeated_batch_claim_gives_the_same_rows(stores: RedisStores, m
     found = await stores.process_registry.claim_ready_processes(worker(), 3, TTL_MS)
 
     assert 1 == len(lost)
-    assert lost[0][8::2] == [item.record.id for item in found]
+    assert lost[0][8::3] == [item.record.id for item in found]
+    assert [int(due_ms) for due_ms in lost[0][9::3]] == [item.due_at_ms for item in found]
     assert 3 == len({item.record.id for item in found})
     assert 3 == await redis(stores, "ZCARD", partition(stores).leases)
     for item in found:

@@ -96,6 +96,8 @@ async def test_a_waiting_run_leaves_memory_and_any_worker_goes_on() -> None:
         await eventually(lambda: len(journal.calls) == 2)
         assert 1 == (await second.output_of("p", Success)).value
         assert ["worker1", "worker2"] == journal.calls
+        assert 1.0 == second.sample("lash_timer_lateness_seconds_count")
+        assert 5.0 > second.sample("lash_timer_lateness_seconds_sum")
 
 
 async def test_a_run_that_rests_too_short_stays_in_memory() -> None:

@@ -16,7 +16,7 @@
 -- ARGV[6] grace       str  of the failover guard
 -- ARGV[7..] name of each queue
 -- RETURNS now_ms, quiet until or 0, due rows left, expired leases, when the next row becomes due or 0, first fence, claimed ms,
---         then queue number and process id of each row; row n has the fence first + n - 1
+--         then queue number, process id and due ms of each row; row n has the fence first + n - 1
 -- INVARIANT a claim that is repeated with its request id gives the same rows, so a lost reply loses none.
 -- INVARIANT fences only rise; only fixed keys are touched, rows are read afterwards, under the lease.
 -- CLOCK Redis TIME decides what is due.
@@ -47,10 +47,12 @@ end
 local left, taken = tonumber(ARGV[4]), {}
 for q = 7, #ARGV do
   if left > 0 then
-    local ids = redis.call('ZRANGEBYSCORE', KEYS[q], '-inf', F(now_ms), 'LIMIT', 0, left)
-    if #ids > 0 then
+    local found = redis.call('ZRANGEBYSCORE', KEYS[q], '-inf', F(now_ms), 'WITHSCORES', 'LIMIT', 0, left)
+    if #found > 0 then
+      local ids = {}
+      for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
       redis.call('ZREM', KEYS[q], unpack(ids))
-      taken[q] = ids
+      taken[q] = found
       left = left - #ids
     end
   end
@@ -63,7 +65,9 @@ local ttl_ms, now, n = tonumber(ARGV[5]), F(now_ms), 0
 local fence, expiry = next_fence(KEYS[1], count, ttl_ms), F(now_ms + ttl_ms)
 local parts, owned, leased, marked = { F(fence), now }, {}, {}, {}
 for q = 7, #ARGV do
-  for _, process_id in ipairs(taken[q] or {}) do
+  local found = taken[q] or {}
+  for i = 1, #found, 2 do
+    local process_id = found[i]
     n = n + 1
     owned[2 * n - 1] = process_id
     owned[2 * n] = F(fence + n - 1) .. ';' .. now .. ';' .. digest .. ';b;' .. ARGV[q] .. ';' .. request_id .. '.' .. n
@@ -72,6 +76,7 @@ for q = 7, #ARGV do
     marked[n] = process_id
     parts[#parts + 1] = q - 6
     parts[#parts + 1] = process_id
+    parts[#parts + 1] = found[i + 1]
   end
 end
 redis.call('HSET', KEYS[2], unpack(owned))
