@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from lash_core.errors import LashError
+from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.await_output import ToolFailureClass
 from lash_core.model.base import JsonValue
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.effect import (
+    WRONG_OUTCOME,
     EffectKind,
     RuntimeEffectCommand,
     RuntimeEffectEnvelope,
@@ -152,4 +153,4 @@ def _preparation(outcome: RuntimeEffectOutcome) -> ToolPrepared | AnyToolOutput:
         case {"output": output}:
             return tool_output_of(output)
         case _:
-            raise TypeError("the effect controller answered no preparation")
+            raise RuntimeFailure(WRONG_OUTCOME, "the effect controller answered no preparation")

@@ -28,10 +28,8 @@ async def send_turn_activity(sender: TurnEventSender | None, correlation_id: str
         _log.exception("a turn activity found no listener")
 
 
-async def poke_queued_work(poke: QueuedWorkPoke | None, session_id: str) -> None:
+async def poke_queued_work(poke: QueuedWorkPoke, session_id: str) -> None:
     """Say that a session has work; a failure is logged: the work is in its queue whatever happens here."""
-    if poke is None:
-        return
     try:
         await poke(session_id)
     except Exception:  # noqa: BLE001 - the poke is the host's code

@@ -23,7 +23,7 @@ from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.process_cancel import ProcessCancelRequest
 from lash_core.runtime.process_service import ProcessCancelSummary, ProcessService
 from lash_core.testing.waiting import eventually
-from tests.context.scenes import Scene, registration, row, unique
+from tests.context.scenes import Scene, registration, row, turn_invocation, unique
 
 JOB = ProcessHandleDescriptor("job", "nightly")
 NOT_VISIBLE = "process handle `{}` is not live or visible in this session"
@@ -354,6 +354,33 @@ async def test_a_deleted_session_leaves_its_processes(scene: Scene) -> None:
         report.revoked_handle_count,
     )
     assert "running" == (await row(scene, orphan)).status.state
+
+
+async def test_what_a_scope_sees_can_be_asked(scene: Scene) -> None:
+    """All of the ids, or an error that names the first it does not see; a frame asks for itself."""
+    context = await scene.session()
+    seen, unseen = await foreign(scene, context.session_scope), await foreign(scene)
+    scope = context.process_scope()
+
+    await scene.service(context).validate_visible(context.session_id, [seen], scope)
+    for ids, asking in [([seen, unseen], scope), ([seen], scope.with_agent_frame_id("f"))]:
+        with pytest.raises(PluginSessionError, match="is not live or visible"):
+            await scene.service(context).validate_visible(context.session_id, ids, asking)
+
+
+async def test_two_questions_of_a_turn_are_two_effects_under_two_parents(scene: Scene) -> None:
+    """Under one they are the same one, and what was answered first is answered again."""
+    context = await scene.session()
+    service, scope = scene.service(context), context.process_scope()
+    other = scope.with_parent_invocation(turn_invocation(context.session_id))
+    first = await service.list_visible(context.session_id, ProcessListMode.LIVE, scope)
+    process_id = await foreign(scene, context.session_scope)
+
+    again = await service.list_visible(context.session_id, ProcessListMode.LIVE, scope)
+    elsewhere = await service.list_visible(context.session_id, ProcessListMode.LIVE, other)
+
+    assert ((), ()) == (first, again)
+    assert [process_id] == [handle["id"] for handle in elsewhere]
 
 
 async def test_an_external_owner_completes_what_a_child_does_outside(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.model.await_output import ToolFailureClass
 from lash_core.model.base import JsonValue
 from lash_core.model.disposition import RecoveryDisposition
@@ -127,6 +128,20 @@ async def test_a_preparation_that_answers_is_the_reply(scene: Scene, answer: Any
     assert (call_id, "search", "cats") == (reply.record.call_id, reply.record.tool, reply.record.args)
     assert await scene.registry.get_process(call_id) is None
     assert not context.is_run_local_process(call_id)
+
+
+async def test_a_preparation_that_refuses_is_an_error(scene: Scene) -> None:
+    """With the refusal's own text, in this attempt and the next."""
+    tool, started = Preparing(InvalidArgumentError("no cats here", field="query")), await scene.start()
+    run = await scene.hold(started.id)
+
+    first = await scene.run(run, started, tools=tool.registry()).start_tool_process("call", "search", "cats")
+    again = scene.run(await scene.crash(run), started, tools=tool.registry())
+    second = await again.start_tool_process("call", "search", "cats")
+
+    assert "no cats here" == first.output.message  # type: ignore[union-attr]
+    assert first == second
+    assert 1 == len(tool.calls)
 
 
 async def test_an_unknown_tool_starts_nothing(scene: Scene) -> None:

@@ -144,3 +144,20 @@ def test_a_blank_signal_id_is_refused() -> None:
     """Every signal would be the same one."""
     with pytest.raises(InvalidArgumentError, match="signal id"):
         SignalProcess.of("p", "go", " ", None)
+
+
+def test_what_an_invocation_is_to_what_it_causes() -> None:
+    """Its effect, else its turn, else nothing."""
+    turn = RuntimeInvocation(scope=TURN)
+    session = RuntimeInvocation(scope=RuntimeScope("s"))
+
+    assert [CAUSE, CausalRef(kind="turn", session_id="s", turn_id="t"), None] == [
+        each.causal_ref for each in (PARENT, turn, session)
+    ]
+    assert (None, None) == (turn.effect_id, turn.replay_key)
+
+
+def test_only_commands_have_ids() -> None:
+    """The base is for decoding."""
+    with pytest.raises(TypeError):
+        _ = ProcessCommand().effect_id

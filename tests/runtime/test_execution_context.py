@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lash_core.errors import MissingEnvironmentError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import ProcessAwaitOutput
 from lash_core.model.base import JsonValue
@@ -16,7 +17,7 @@ from lash_core.model.chronological_projection import ChronologicalEntry, Chronol
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.effect import EffectKind, EffectSubject, RuntimeInvocation, RuntimeScope
 from lash_core.model.environment import EMPTY_ENV_REF, ProcessExecutionEnvSpec, process_env_session_id
-from lash_core.model.process_command import ProcessSpawnProvenance
+from lash_core.model.process_command import ProcessSpawnProvenance, ProcessStartOptions
 from lash_core.model.process_handle import process_handle_json
 from lash_core.model.process_input import ProcessInput
 from lash_core.model.registration import ProcessRegistration
@@ -31,6 +32,7 @@ from lash_core.runtime.engine_context import execution_context_of_run
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.plugins import PluginFactory, PluginHost, SessionPlugin
 from lash_core.runtime.process_engine import EngineRun
+from lash_core.runtime.process_start import ProcessStarts
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext
@@ -340,6 +342,23 @@ class Engine:
         reply = await context.start_child_process(child, "other")
         return ProcessAwaitOutput.success(
             [reply.output.to_json_value()["value"], [tool.name for tool in context.tool_catalog.manifests]]
+        )
+
+
+async def test_a_context_needs_an_environment_store() -> None:
+    """Whatever it starts is captured there."""
+    parts = Parts(PluginHost([SearchFactory(Engine())]))
+    parts.runtime_host.durability.process_env_store = None
+    started = registration(env_ref=None)
+
+    with pytest.raises(MissingEnvironmentError, match="no environment store"):
+        await parts.run(started)
+    with pytest.raises(MissingEnvironmentError, match="this host has no environment store"):
+        await ProcessStarts("s").command(
+            "s",
+            registration(env_ref="process-env:sha256:" + "0" * 64),
+            ProcessStartOptions(),
+            context_of().process_scope(),
         )
 
 

@@ -290,6 +290,43 @@ async def test_inline_waits_see_the_log_too() -> None:
     assert (2, "by promise") == (got, await soon(nobody))
 
 
+async def test_a_log_that_is_not_there_ends_no_wait() -> None:
+    """The promise alone decides then."""
+    stores, events = InMemoryStores(), InlineAwaitEvents()
+    key = signal_key(events)
+    wait = RuntimeEffectLocalExecutor.await_event(await_events=events, registry=stores.process_registry)
+    waiting = asyncio.create_task(wait(envelope(RuntimeEffectCommand.await_event(key))))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+
+    await events.resolve(key, Resolution.ok("by promise"))
+
+    assert Resolution.ok("by promise") == (await soon(waiting)).into_await_event()
+
+
+@pytest.mark.parametrize("code", ["await_event_unsupported", "await_event_unknown_or_revoked"])
+async def test_a_sender_that_may_not_sign_leaves_the_wait_to_the_log(code: str) -> None:
+    """Any other trouble with the promise is the caller's."""
+
+    class Keyless(InlineAwaitEvents):
+        async def await_event_key(self, scope: ExecutionScope, wait: WaitIdentity) -> AwaitEventKey:
+            raise RuntimeFailure(code, f"{scope} {wait}")
+
+    stores = InMemoryStores()
+    registry = stores.process_registry
+    await registry.register_process(registration())
+    context = context_of(stores, host=InlineEffectHost(await_events=Keyless()))
+    sending = context.signal_process_by_id(registry, "p", "stop", "s", 1)
+
+    if code == "await_event_unsupported":
+        assert 1 == (await sending).sequence
+    else:
+        with pytest.raises(RuntimeFailure, match=code):
+            await sending
+    assert 1 == len(await registry.events_after("p", 0))
+
+
 @pytest.mark.parametrize("resolved", [True, False])
 async def test_turn_control_is_never_ended_by_its_waiter(*, resolved: bool) -> None:
     """Its waiter's cancel is an error of the waiter; an end that is there is answered."""
