@@ -129,6 +129,13 @@ def _effect(record: EffectRecord) -> tuple[Any, ...]:
     return (record.key, record.kind, record.state, record.envelope_hash, record.digests, record.outcome_json, due)
 
 
+def _answered(answer: EffectAnswer) -> tuple[Any, ...]:
+    # How far the other effect of a conflict has come is not said: it may be a start of the same call.
+    record = answer.record
+    other = (record.key, record.kind, record.envelope_hash, record.digests)
+    return ("conflict", other) if answer.conflict else (_effect(record), answer.replayed)
+
+
 _BACKEND = re.compile(r"\b(memory|redis)(?=_effect_replay)")
 
 _REDUCED: dict[type[Any], Callable[[Any], Any]] = {
@@ -150,7 +157,7 @@ _REDUCED: dict[type[Any], Callable[[Any], Any]] = {
     ProcessEventAppendResult: _appended,
     BatchOutcome: lambda item: (item.process_id, comparable(item.error)),
     EffectRecord: _effect,
-    EffectAnswer: lambda answer: (_effect(answer.record), answer.replayed, answer.conflict),
+    EffectAnswer: _answered,
     EffectClaimed: lambda claim: ("claimed", claim.due_at_ms is None),
     EffectRecorded: lambda claim: ("recorded", _effect(claim.record)),
     EffectConflict: lambda claim: ("conflict", _effect(claim.record)),
