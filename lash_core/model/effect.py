@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import AwaitEventKey, Resolution
@@ -116,32 +116,37 @@ class RuntimeEffectCommand(Model):
 
 
 class RuntimeEffectEnvelope(Model):
-    """A named command. Its canonical JSON decides whether a replay asks for the same thing."""
+    """A named command. Its canonical JSON decides whether a replay asks for the same thing.
 
-    invocation: RuntimeInvocation
-    command: RuntimeEffectCommand
+    Raises:
+        RuntimeFailure: no effect id (``runtime_effect_invocation_subject``), another kind than the command's
+            (``runtime_effect_invocation_kind``), no replay key (``runtime_effect_replay_required``), or a command whose
+            arguments do not fit its kind.
+    """
 
-    @classmethod
-    def create(cls, invocation: RuntimeInvocation, command: RuntimeEffectCommand) -> RuntimeEffectEnvelope:
-        """Check and build an envelope.
+    invocation: RuntimeInvocation = Field(kw_only=False)
+    command: RuntimeEffectCommand = Field(kw_only=False)
 
-        Raises:
-            RuntimeFailure: no effect id, another kind than the command's, no replay key, or a command whose arguments
-                do not fit its kind.
-        """
-        subject = invocation.subject
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        subject, command = self.invocation.subject, self.command
         if subject is None or not subject.effect_id.strip():
             raise RuntimeFailure(SUBJECT_INVALID, "the invocation's subject must be an effect with a non-empty id")
         if subject.kind is not command.kind:
             raise RuntimeFailure(
                 KIND_MISMATCH, f"the invocation names `{subject.kind.value}`, the command is `{command.kind.value}`"
             )
-        if invocation.replay is None or not invocation.replay.key:
+        if self.invocation.replay is None or not self.invocation.replay.key:
             raise RuntimeFailure(REPLAY_REQUIRED, f"effect `{subject.effect_id}` has no replay key")
         fault = _command_fault(command)
         if fault is not None:
             raise RuntimeFailure(COMMAND_INVALID, f"effect `{subject.effect_id}`: {fault}")
-        return cls(invocation=invocation, command=command)
+        return self
+
+    @classmethod
+    def create(cls, invocation: RuntimeInvocation, command: RuntimeEffectCommand) -> RuntimeEffectEnvelope:
+        """The constructor under the name of the other builders. Raises: RuntimeFailure."""
+        return cls(invocation, command)
 
     @property
     def kind(self) -> EffectKind:

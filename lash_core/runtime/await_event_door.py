@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome, WaitIdentity
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.store.effect_host import AwaitEventResolver
+from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor
+
+
+@runtime_checkable
+class WaitsAtController(Protocol):
+    """An executor that may have been made without promises."""
+
+    def waiting_at(self, await_events: AwaitEventResolver) -> RuntimeEffectLocalExecutor:
+        """The executor, waiting at these promises unless it has its own."""
+        ...
 
 
 class HasAwaitEvents:
@@ -28,3 +39,7 @@ class HasAwaitEvents:
     async def peek_await_event(self, key: AwaitEventKey) -> Resolution | None:
         """The resolution, or None. Raises: RuntimeFailure, ``await_event_unknown_or_revoked``."""
         return await self.await_events.peek(key)
+
+    def _at_own_promises(self, executor: RuntimeEffectLocalExecutor) -> RuntimeEffectLocalExecutor:
+        """The executor; a wait that was made without promises waits at those of this controller."""
+        return executor.waiting_at(self.await_events) if isinstance(executor, WaitsAtController) else executor

@@ -68,7 +68,7 @@ class ScopedEffectController(HasAwaitEvents):
         self, envelope: RuntimeEffectEnvelope, local_executor: RuntimeEffectLocalExecutor
     ) -> RuntimeEffectOutcome:
         """Hand the effect to the controller."""
-        return await self._controller.execute_effect(envelope, local_executor)
+        return await self._controller.execute_effect(envelope, self._at_own_promises(local_executor))
 
 
 class InlineEffectHost(HasAwaitEvents):

@@ -90,7 +90,7 @@ class LeasedEffects(HasAwaitEvents):
             StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: the journal.
         """
         if envelope.kind is not EffectKind.PROCESS or envelope.command.args.get("op") == "await":
-            return await self._execute(envelope, local_executor)
+            return await self._execute(envelope, self._at_own_promises(local_executor))
         command = asyncio.ensure_future(self._execute(envelope, local_executor))
         self._commands.add(command)
         command.add_done_callback(self._commands.discard)

@@ -37,6 +37,8 @@ Execute = Callable[[RuntimeEffectEnvelope], Awaitable[Any]]
 class RuntimeEffectLocalExecutor:
     """Does one effect here and answers its outcome. Made by the factories, or of any function that gives a value.
 
+    The function may also answer the ``RuntimeEffectOutcome`` itself.
+
     It is a ``lash_core.store.RuntimeEffectLocalExecutor``; so is every async function that answers an outcome.
     """
 
@@ -45,7 +47,13 @@ class RuntimeEffectLocalExecutor:
 
     async def __call__(self, envelope: RuntimeEffectEnvelope, /) -> RuntimeEffectOutcome:
         """Do it. Raises: whatever the effect raises."""
-        return RuntimeEffectOutcome(envelope.kind, await self._execute(envelope))
+        value = await self._execute(envelope)
+        return value if isinstance(value, RuntimeEffectOutcome) else RuntimeEffectOutcome(envelope.kind, value)
+
+    def waiting_at(self, await_events: AwaitEventResolver) -> RuntimeEffectLocalExecutor:
+        """This executor; a wait that was given no promises gets those of the controller that executes it."""
+        del await_events
+        return self
 
     @staticmethod
     def sleep(
@@ -85,23 +93,18 @@ class RuntimeEffectLocalExecutor:
         Args:
             cancellation: ends the wait.
             timeout_ms: the longest wait; a remainder that the envelope carries as ``timeout_ms`` comes first.
-            await_events: the promises; without them the effect raises ``await_event_unsupported``.
+            await_events: the promises; None = those of the controller that executes the wait. Where neither is there,
+                the effect raises ``await_event_unsupported``.
             registry: where logs of signalled processes are; None = the promise alone ends the wait.
             waits: of the run, when the key is one of the run's own process.
             may_write: False once the run has lost its lease: its end then decides nothing about the promise.
         """
-        token = cancellation or CancellationToken()
-
-        async def execute(envelope: RuntimeEffectEnvelope) -> dict[str, Any]:
-            if await_events is None:
-                raise RuntimeFailure(AWAIT_EVENT_UNSUPPORTED, "this executor has no promises to wait for")
-            args = envelope.command.args
-            key = AwaitEventKey.from_json_value(args["key"])
-            wait = PromiseWait(key, await_events, token, registry=registry, waits=waits, may_write=may_write)
-            left_ms = args.get("timeout_ms")
-            return (await wait.resolution(timeout_ms if left_ms is None else left_ms)).to_json_value()
-
-        return RuntimeEffectLocalExecutor(execute)
+        return _WaitExecutor(
+            await_events,
+            cancellation or CancellationToken(),
+            timeout_ms,
+            {"registry": registry, "waits": waits, "may_write": may_write},
+        )
 
     @staticmethod
     def processes(
@@ -127,6 +130,33 @@ class RuntimeEffectLocalExecutor:
             return await _await(registry, known, waits, cancellation)
 
         return RuntimeEffectLocalExecutor(execute)
+
+
+class _WaitExecutor(RuntimeEffectLocalExecutor):
+    """A wait for a promise."""
+
+    def __init__(
+        self,
+        await_events: AwaitEventResolver | None,
+        token: CancellationToken,
+        timeout_ms: int | None,
+        facts: dict[str, Any],
+    ) -> None:
+        async def execute(envelope: RuntimeEffectEnvelope) -> dict[str, Any]:
+            if await_events is None:
+                raise RuntimeFailure(AWAIT_EVENT_UNSUPPORTED, "this executor has no promises to wait for")
+            args = envelope.command.args
+            wait = PromiseWait(AwaitEventKey.from_json_value(args["key"]), await_events, token, **facts)
+            left_ms = args.get("timeout_ms")
+            return (await wait.resolution(timeout_ms if left_ms is None else left_ms)).to_json_value()
+
+        super().__init__(execute)
+        self._known = await_events
+        self._wait = (token, timeout_ms, facts)
+
+    def waiting_at(self, await_events: AwaitEventResolver) -> RuntimeEffectLocalExecutor:
+        """This executor, or one that waits at ``await_events`` when it was given no promises itself."""
+        return self if self._known is not None else _WaitExecutor(await_events, *self._wait)
 
 
 class _StartExecutor(RuntimeEffectLocalExecutor):
