@@ -12,8 +12,12 @@ from lash_worker.thread_pool import Raised, ThreadOutcome, ThreadPool
 
 TIMEOUT_REASON = "timeout"
 
-Hold = Callable[[Callable[[], None]], None]
-"""Takes what delivers a cancel, and calls it when the time has come."""
+Deliver = Callable[[Callable[[], None]], None]
+"""Takes what interrupts a function, and calls it at once or when its replay is over. In the loop's thread."""
+
+
+def _at_once(interrupt: Callable[[], None]) -> None:
+    interrupt()
 
 
 class CallStoppedError(Exception):
@@ -27,29 +31,51 @@ class CallStoppedError(Exception):
 class _StopWatch:
     """Watches token and time of one call. ``fire`` and ``disarm`` run in the loop's thread only."""
 
-    __slots__ = ("_armed", "_fired", "_forget", "_loop", "_task", "_timer", "_token", "timed_out")
+    __slots__ = (
+        "_armed",
+        "_deliver",
+        "_fired",
+        "_forget",
+        "_interrupt",
+        "_loop",
+        "_task",
+        "_timer",
+        "_token",
+        "timed_out",
+    )
 
     def __init__(
         self,
         token: CancellationToken,
         timeout_ms: int | None,
         task: asyncio.Task[Any] | None,
-        hold: Hold | None = None,
+        interrupt: Callable[[], None] | None = None,
+        deliver: Deliver | None = None,
     ) -> None:
         self._token = token
         self._task = task
+        self._deliver = deliver or _at_once
+        # A function in a thread that waits for nothing of lash's looks at the token itself.
+        self._interrupt = self._fire if task is not None else interrupt
         self._armed = True
         self._fired = False
         self.timed_out = False
         self._loop = asyncio.get_running_loop()
         self._timer = None if not timeout_ms else self._loop.call_later(timeout_ms / 1_000, self._time_out)
-        # A function in a thread looks at the token itself: there is no task to cancel.
-        self._forget = None if task is None or hold is not None else token.on_cancel(self._tell)
-        if hold is not None:
-            hold(self._fire)
+        self._forget = None
+        if self._interrupt is not None and deliver is not None and token.cancelled:
+            # Before the function starts: it must not pass the place where this is due.
+            self._arrive()
+        elif self._interrupt is not None:
+            self._forget = token.on_cancel(self._tell)
 
     def _tell(self) -> None:
-        self._loop.call_soon_threadsafe(self._fire)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._arrive)
+
+    def _arrive(self) -> None:
+        if self._armed and self._interrupt is not None:
+            self._deliver(self._interrupt)
 
     def _fire(self) -> None:
         if self._armed and self._task is not None:
@@ -74,7 +100,7 @@ class _StopWatch:
 
 
 async def call_coroutine(
-    call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None, *, hold: Hold | None = None
+    call: Callable[[], Any], token: CancellationToken, timeout_ms: int | None, *, deliver: Deliver | None = None
 ) -> Any:
     """Await ``call()`` in the caller's task.
 
@@ -82,7 +108,7 @@ async def call_coroutine(
         call: makes the coroutine.
         token: cancels it when it is fired.
         timeout_ms: fires the token.
-        hold: for a token that was fired before: takes over when the cancel is delivered.
+        deliver: decides when a cancel interrupts the function; at once by default.
 
     Raises:
         CallStoppedError: the token fired or the time was over, and CancelledError left the function.
@@ -93,7 +119,7 @@ async def call_coroutine(
     if task is None:
         raise RuntimeError("process functions run in asyncio tasks")
     cancels_before = task.cancelling()
-    watch = _StopWatch(token, timeout_ms, task, hold)
+    watch = _StopWatch(token, timeout_ms, task, deliver=deliver)
     try:
         return await call()
     except asyncio.CancelledError:
@@ -121,22 +147,20 @@ async def call_in_thread(
     pool: ThreadPool,
     *,
     bridge: ThreadBridge | None = None,
-    held: bool = False,
+    deliver: Deliver | None = None,
 ) -> Any:
     """Run ``call()`` in a thread and wait until it returns, whatever happens to the caller's task meanwhile.
 
-    A cancel reaches a thread that waits through ``bridge`` there, once; ``held`` says that somebody else delivers the
-    one that was there before. When the task is cancelled, the bridge is closed and the token is fired, so that the
-    function sees it, and the wait goes on: the slot is free only when the thread is. A second cancel of the task gives
-    the thread up.
+    A cancel reaches a thread that waits through ``bridge`` there, once, when ``deliver`` says so. When the task is
+    cancelled, the bridge is closed and the token is fired, so that the function sees it, and the wait goes on: the slot
+    is free only when the thread is. A second cancel of the task gives the thread up.
 
     Raises:
         CallStoppedError: CancelledError left the function after the token fired or the time was over.
         asyncio.CancelledError: the caller's task was cancelled; raised when the thread has returned.
         Exception: what the function raised.
     """
-    watch = _StopWatch(token, timeout_ms, None)
-    forget = None if bridge is None or held else token.on_cancel(bridge.cancel_from_anywhere)
+    watch = _StopWatch(token, timeout_ms, None, None if bridge is None else bridge.cancel_once, deliver)
     try:
         future = pool.submit(call)
         try:
@@ -149,8 +173,6 @@ async def call_in_thread(
             raise
     finally:
         watch.disarm()
-        if forget is not None:
-            forget()
     outcome: ThreadOutcome = future.result()
     if not isinstance(outcome, Raised):
         return outcome.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -39,8 +40,17 @@ class AppPools:
         self.steps.close()
 
     async def run_step(self, call: Callable[[], Any]) -> Any:
-        """Run a step's plain function in a thread. Raises: what it raises."""
-        outcome = await self.steps.submit(call)
+        """Run a step's plain function in a thread.
+
+        Raises:
+            What it raises. asyncio.CancelledError: the threads are closed.
+        """
+        try:
+            future = self.steps.submit(call)
+        except RuntimeError as error:
+            # Closed: the worker has ended, and this is what a run left behind.
+            raise asyncio.CancelledError from error
+        outcome = await future
         if isinstance(outcome, Raised):
             raise outcome.error
         return outcome.value
@@ -112,18 +122,14 @@ class AppEngine:
     async def _call(self, run: EngineRun, context: ProcessContext, arguments: tuple[Any, ...]) -> AnyAwaitOutput:
         token, signature = run.cancellation, self._signature
         timeout_ms = run.registration.timeout_ms or self._timeout_ms
-        # A cancel from before this attempt comes where the last one was interrupted, not at the function's first await.
-        frontier = context.hold_cancel() if token.cancelled else None
         call = partial(signature.function, context, *arguments)
         try:
             if signature.is_async:
-                value = await call_coroutine(call, token, timeout_ms, hold=None if frontier is None else frontier.hold)
+                value = await call_coroutine(call, token, timeout_ms, deliver=context.interrupt)
             else:
-                bridge = context.enter_thread()
-                if frontier is not None:
-                    frontier.hold(bridge.cancel_once)
+                bridge, functions = context.enter_thread(), self._pools.functions
                 value = await call_in_thread(
-                    call, token, timeout_ms, self._pools.functions, bridge=bridge, held=frontier is not None
+                    call, token, timeout_ms, functions, bridge=bridge, deliver=context.interrupt
                 )
         except CallStoppedError as stop:
             return stopped(run.process_id, token.reason, timeout_ms if stop.timed_out else None)

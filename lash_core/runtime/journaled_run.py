@@ -58,6 +58,7 @@ class RunEffects(HasAwaitEvents):
         "_commands",
         "_entries",
         "_journal",
+        "_past_frontier",
         "_refusals",
         "_refused",
         "_run",
@@ -77,6 +78,7 @@ class RunEffects(HasAwaitEvents):
         self._commands: set[asyncio.Future[RuntimeEffectOutcome]] = set()
         self._refused = False
         self._refusals = 0
+        self._past_frontier = False
         self.on_frontier: Callable[[], None] | None = None
         self.on_effect: Callable[[EffectKind, EffectSource], None] | None = None
 
@@ -107,9 +109,19 @@ class RunEffects(HasAwaitEvents):
         return self._entries.fatal
 
     @property
+    def is_fresh(self) -> bool:
+        """True when no attempt before this one can have recorded anything."""
+        return self._run.is_fresh
+
+    @property
     def is_replaying(self) -> bool:
         """True while recorded entries are left that were not asked for, and nothing new was."""
         return bool(self._entries.unasked)
+
+    @property
+    def is_past_frontier(self) -> bool:
+        """True once something was asked for that is not recorded."""
+        return self._past_frontier
 
     @property
     def refused(self) -> bool:
@@ -165,6 +177,7 @@ class RunEffects(HasAwaitEvents):
         """
         await self._admit()
         self._entries.unasked.clear()
+        self._past_frontier = True
         call, self.on_frontier = self.on_frontier, None
         if call is not None:
             call()

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from lash_core.runtime.process_context import ProcessContext
 
 
+REFUSAL_PAUSE_SECONDS = 0.01
+"""Before a call is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """A plain function for the waiting thread."""
@@ -89,11 +93,6 @@ class ThreadBridge:
         else:
             self._cancel_next = True
 
-    def cancel_from_anywhere(self) -> None:
-        """``cancel_once``, from any thread."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self.cancel_once)
-
     def close(self) -> None:
         """The run ends here: the call under way and all later ones raise ``CancelledError``."""
         self._closed = True
@@ -103,7 +102,9 @@ class ThreadBridge:
     def _begin(self, make: Callable[[], Coroutine[Any, Any, Any]], box: _Box) -> None:
         if self._closed or self._cancel_next:
             self._cancel_next = False
-            box.put(_Done(error=asyncio.CancelledError("the process is to end")))
+            # A function that catches this and asks again must not keep the loop busy.
+            error = asyncio.CancelledError("the process is to end")
+            self._loop.call_later(REFUSAL_PAUSE_SECONDS, box.put, _Done(error=error))
             return
         context = contextvars.copy_context()
         context.run(_BOX.set, box)

@@ -22,7 +22,6 @@ from lash_core.runtime.process_blocking import BlockingContext, ThreadBridge
 from lash_core.runtime.process_children import ChildHandle, ChildOptions, ChildStarts
 from lash_core.runtime.process_engine import EngineRun
 from lash_core.runtime.process_events import EventWriter
-from lash_core.runtime.process_frontier import Frontier
 from lash_core.runtime.process_gather import Gatherings
 from lash_core.runtime.process_promises import PendingEvent, pending_event
 from lash_core.runtime.process_signals import SignalWaits
@@ -118,7 +117,7 @@ class ProcessContext:
         A cancel that came before this attempt shows when the replay is over, where it interrupted the function.
         """
         frontier = self._verbs.frontier
-        return self._run.cancellation.cancelled and (frontier is None or not frontier.is_holding)
+        return self._run.cancellation.cancelled and (frontier is None or frontier.is_over)
 
     @property
     def reason(self) -> str | None:
@@ -358,12 +357,13 @@ class ProcessContext:
         """The last error of a store call made here: when it leaves the function, the worker retries the run."""
         return self._verbs.store_error
 
-    def hold_cancel(self) -> Frontier | None:
-        """A cancel was there before this attempt: what delivers it when the replay is over; None without a journal."""
-        if self._verbs.journal is None:
-            return None
-        self._verbs.frontier = Frontier(self._verbs.journal)
-        return self._verbs.frontier
+    def interrupt(self, interrupt: Callable[[], None]) -> None:
+        """Deliver a cancel or timeout: at once, or when the replay is over (docs/adr/0107). In the loop's thread."""
+        frontier = self._verbs.frontier
+        if frontier is None:
+            interrupt()
+        else:
+            frontier.hold(interrupt)
 
     def enter_thread(self) -> ThreadBridge:
         """Tell the context that its function runs in a thread beside the present loop."""

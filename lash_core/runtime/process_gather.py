@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from lash_core.errors import RuntimeFailure
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
-from lash_core.model.fast_build import fast_build
 from lash_core.runtime.process_verbs import RunVerbs
+
+GATHER_FAILED = "gather_failed"
 
 
 class Gatherings:
@@ -50,19 +52,26 @@ class Gatherings:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         failed = [index for index, task in enumerate(tasks) if task.done() and _failed(task)]
         if not failed:
-            # FIRST_EXCEPTION also returns when all are done; a cancelled one counts as no failure of its own.
-            await asyncio.wait(tasks)
             return
         if journal is not None and not journal.refused and not tasks[failed[0]].cancelled():
             await self._recorded_index(effect_id, failed[0])
         tasks[failed[0]].result()
 
     async def _recorded_index(self, effect_id: str, index: int) -> int:
-        async def execute(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
-            return fast_build(RuntimeEffectOutcome, {"kind": envelope.kind, "value": index})
+        """Which one was first: a recorded failure, so that a retry of the whole process forgets it with the others."""
 
-        outcome = await self._verbs.effect(effect_id, EffectKind.DURABLE_STEP, {"step_id": effect_id}, execute)
-        return int(outcome.value)
+        async def execute(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
+            del envelope
+            raise RuntimeFailure(GATHER_FAILED, f"number {index} failed first", raw={"index": index})
+
+        try:
+            await self._verbs.effect(effect_id, EffectKind.DURABLE_STEP, {"step_id": effect_id}, execute)
+        except RuntimeFailure as failure:
+            if failure.code != GATHER_FAILED:
+                raise
+            raw: Any = failure.raw
+            return int(raw["index"])
+        return -1
 
     def _task(self, thing: Awaitable[Any]) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(_awaited(thing))

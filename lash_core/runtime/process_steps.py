@@ -157,7 +157,8 @@ class StepRunner:
             value = await self._call(call)
         except (StepFailed, Failure):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # A SystemExit in a task would end the worker.
             if error is self._verbs.store_error and isinstance(error, STORE_ERRORS):
                 raise
             if attempt < call.attempts_max:
@@ -241,7 +242,7 @@ def _decoded(call: StepCall, codec: ResultCodec, outcome: RuntimeEffectOutcome) 
         ) from error
 
 
-def _failed(call: StepCall, code: str, error: Exception) -> StepFailed:
+def _failed(call: StepCall, code: str, error: BaseException) -> StepFailed:
     type_name = "TimeoutError" if isinstance(error, _StepTimeoutError) else type(error).__name__
     text = text_of(error) if type_name == type(error).__name__ else bounded(f"{type_name}: {error}")
     return StepFailed(call.name, code, text, error_type=type_name)

@@ -50,7 +50,8 @@ class RunVerbs:
         self.run = run
         self.submit = submit
         self.journal = run.effects if isinstance(run.effects, RunEffects) else None
-        self.frontier: Frontier | None = None
+        replays = self.journal is not None and not self.journal.is_fresh
+        self.frontier = Frontier(self.journal) if self.journal is not None and replays else None
         self.store_error: LashError | None = None
         """The last error of a store call made here: when it leaves the function, the worker retries the run."""
         self._counts: dict[str, int] = {}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
 import enum
 import functools
 import inspect
 import math
+import pathlib
 import typing
+import uuid
 import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -21,6 +25,15 @@ from lash_core.errors import SettingsError
 from lash_core.model.canonical_json import canonical_json
 from lash_core.runtime.value_codec import ResultCodec
 
+_SCALARS = (
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+    pathlib.PurePath,
+    bytes,
+)
 _ANYTHING = (Any, object, inspect.Parameter.empty, Never, NoReturn)
 _PLAIN = ResultCodec(TypeAdapter(Any), declared=False)
 _DEPTH_MAX = 50
@@ -130,19 +143,25 @@ def _jsonable(value: Any, depth: int) -> Any:
         case enum.Enum():
             return _jsonable(value.value, depth + 1)
         case dict():
-            if not all(isinstance(name, str) for name in value):
-                raise NotJsonError
-            return {name: _jsonable(item, depth + 1) for name, item in value.items()}
+            return _jsonable_object(value, depth)
         case list() | tuple():
             return [_jsonable(item, depth + 1) for item in value]
         case set() | frozenset():
             # Their order differs from program to program.
             return sorted((_jsonable(item, depth + 1) for item in value), key=canonical_json)
         case BaseModel():
-            return _jsonable(dict(value), depth + 1)
+            return _jsonable_object(dict(value), depth)
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = dataclasses.fields(value)
-            return {field.name: _jsonable(getattr(value, field.name), depth + 1) for field in fields}
-        case _:
-            # Dates, decimals, paths, UUIDs, bytes; anything else raises.
+            return _jsonable_object({field.name: getattr(value, field.name) for field in fields}, depth)
+        case _ if isinstance(value, _SCALARS):
             return to_jsonable_python(value)
+        case _:
+            # An iterator, for one, would be used up by looking at it.
+            raise NotJsonError
+
+
+def _jsonable_object(value: dict[Any, Any], depth: int) -> dict[str, Any]:
+    if not all(isinstance(name, str) for name in value):
+        raise NotJsonError
+    return {name: _jsonable(item, depth + 1) for name, item in value.items()}

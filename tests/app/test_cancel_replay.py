@@ -282,3 +282,55 @@ async def test_a_signal_that_came_is_answered_before_the_cancel() -> None:
     await scene.first_attempt("p", sleeps)
     assert Success(value="cancelled while it slept") == await scene.cancelled_attempt("p")
     assert ["a", "gone", "gone"] == seen
+
+
+class Reading:
+    """Waits whose first look at the log is the moment in which something happens."""
+
+    def __init__(self, waits: Any, happens: Any) -> None:
+        self._waits = waits
+        self._happens = happens
+
+    async def logged(self, event_type: str) -> Any:
+        self._happens()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return await self._waits.logged(event_type)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._waits, name)
+
+
+async def test_a_cancel_that_comes_while_the_run_replays_waits_for_its_end() -> None:
+    """What the function had is answered first, though it suspends meanwhile."""
+    app, seen = App("signals"), list[str]()
+
+    @app.process("p", disposition="rerunnable", signals={"go": None})
+    async def process(ctx: ProcessContext) -> Any:
+        stage = "nothing"
+        try:
+            await ctx.step("a", seen.append, "a")
+            await ctx.wait_signal("go")
+            stage = "signalled"
+            await ctx.step("b", seen.append, "b")
+            stage = "b"
+            await ctx.sleep(60_000)
+        except asyncio.CancelledError:
+            return f"cancelled after {stage}"
+        return "slept"
+
+    scene, token = await interrupted(app, "p"), CancellationToken()
+    request = ProcessEventAppendRequest.signal("p", "go", None, signal_id="1")
+    await scene.bench.process_registry.append_event("p", request)
+
+    async def sleeps() -> bool:
+        return "process:p:sleep:1" in await scene.bench.stores.effect_journal.load_effects("p")
+
+    await scene.first_attempt("p", sleeps)
+    context = await scene.bench.attempt(scene.context)
+    waits: Any = Reading(context.waits, lambda: token.cancel("enough"))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        output = await scene.bench.run("p", context=context.with_waits(waits), token=token)
+
+    assert Success(value="cancelled after b") == output
+    assert ["a", "b"] == seen

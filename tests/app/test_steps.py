@@ -306,3 +306,26 @@ async def test_a_function_that_will_not_hear_of_a_mismatch_is_cancelled(scene: S
     await scene.value(first)
     async with asyncio.timeout(5):
         assert "memory_effect_replay_hash_conflict" == (await scene.failure(second)).code
+
+
+async def test_arguments_are_only_looked_at(scene: Scene) -> None:
+    """An iterator reaches the function whole."""
+
+    async def body(ctx: ProcessContext) -> Any:
+        return await ctx.step("s", list, iter([1, 2]))
+
+    assert [1, 2] == await scene.value(body)
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_step_that_exits_ends_no_worker(scene: Scene, *, together: bool) -> None:
+    """It failed, also in a task of its own."""
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def body(ctx: ProcessContext) -> Any:
+        step = ctx.step("s", leave)
+        return await (ctx.gather(step) if together else step)
+
+    assert "step `s` failed (step_failed): SystemExit: 3" in (await scene.failure(body)).message
