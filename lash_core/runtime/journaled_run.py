@@ -175,7 +175,7 @@ class RunEffects(HasAwaitEvents):
             asyncio.CancelledError: the run ends here. RuntimeFailure: it met a mismatch before.
             LeaseLostError: the lease is lost.
         """
-        await self._admit()
+        await self._check_open()
         self._entries.unasked.clear()
         self._past_frontier = True
         call, self.on_frontier = self.on_frontier, None
@@ -202,7 +202,7 @@ class RunEffects(HasAwaitEvents):
             LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: the
                 journal; the effect may have run and is not recorded.
         """
-        await self._admit()
+        await self._check_open()
         known = await self._entries.known()
         key, digest = envelope.replay_key, envelope_hash(envelope)
         while True:
@@ -378,15 +378,9 @@ class RunEffects(HasAwaitEvents):
         value = {"id": start.registration.id} if record.outcome is None else record.outcome
         return fast_build(RuntimeEffectOutcome, {"kind": EffectKind.PROCESS, "value": value})
 
-    async def _admit(self) -> None:
-        if self._refused:
-            # The run takes its time to refuse: code that tries again and again leaves the loop to others.
-            await self._run.ready_for_effects()
-        await self._check_open()
-
     async def _check_open(self) -> None:
         if self._refused:
-            # The run counts what goes past its refusals.
+            # The run counts what goes past its refusals, and takes its time for each.
             await self._run.ready_for_effects()
         elif self._entries.fatal is None:
             return
