@@ -80,8 +80,8 @@ class App:
             signals: name → type of the payload, a JSON schema, or None for anything.
             event_types: further types that ``ctx.emit`` may append.
             timeout_ms: a run that takes longer ends as failed, class and code ``timeout`` / ``process_timeout``.
-            version: pins rows to a worker whose app has this version.
-            retry: recorded with each start; workers of this release do not retry whole processes yet.
+            version: pins rows to a worker whose app has this version; an app without one has it for this kind.
+            retry: recorded with each start: how often, and after which pause, a process that failed is run again.
             isolation: ``"process"`` runs a plain function in an OS process of its own, which a cancel or a timeout
                 kills; only workers with ``--isolated N`` have such kinds.
 

@@ -253,9 +253,9 @@ class Supervisor:
                 "queues": self.settings.queues,
                 "kinds": tuple(manifest.kind for manifest in self._manifests if manifest.kind in self._runnable),
                 "versions": {
-                    manifest.kind: manifest.app_version
+                    manifest.kind: manifest.runs_version
                     for manifest in self._manifests
-                    if manifest.app_version and manifest.kind in self._runnable
+                    if manifest.runs_version and manifest.kind in self._runnable
                 },
                 "concurrency": self.settings.concurrency,
                 "busy": self.driver.slots.taken,

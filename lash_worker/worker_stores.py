@@ -124,7 +124,7 @@ def config_from_apps(
         stores.process_registry,
         settings=settings,
         identity=identity,
-        versions={manifest.kind: manifest.app_version for manifest in manifests_of(apps)},
+        versions={manifest.kind: manifest.runs_version for manifest in manifests_of(apps)},
         metrics=metrics,
         process_table=table,
         open_registry=registry_opener(stores),

@@ -55,6 +55,7 @@ from lash_core.errors.results import (
     ProcessAbandoned,
     ProcessCancelled,
     ProcessFailed,
+    RuntimeEffectControllerError,
     RuntimeFailure,
     StepFailed,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "RegistrationConflictError",
     "ReplayKeyConflictError",
     "ReplayKeyRequiredError",
+    "RuntimeEffectControllerError",
     "RuntimeFailure",
     "SelectorError",
     "SettingsError",

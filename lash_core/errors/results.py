@@ -15,6 +15,10 @@ class RuntimeFailure(LashError):
         self.raw = raw
 
 
+RuntimeEffectControllerError = RuntimeFailure
+"""What effect controllers raise, under the name of the contract."""
+
+
 class Failure(LashError):
     """Raise it in a process function to end the process as failed with these facts.
 

@@ -281,6 +281,7 @@ __all__ = [
     "payload_hash",
     "process_handle_json",
     "process_handle_summary",
+    "process_signal_event_type",
     "sha256_hex",
     "signal_event_type",
     "subscription_id",

@@ -86,6 +86,10 @@ def signal_event_type(name: str) -> str:
     return f"signal.{check_signal_name(name)}"
 
 
+process_signal_event_type = signal_event_type
+"""Under the name of the contract."""
+
+
 def check_lease_ttl(lease_ttl_ms: int) -> int:
     """Return ``lease_ttl_ms`` when it is 0 to ``LEASE_TTL_MS_MAX``; 0 gives a lease that is expired at once.
 

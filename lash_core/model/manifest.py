@@ -32,6 +32,14 @@ class KindManifest(Model):
     result_schema: JsonValue = None
     retry_policy: RetryPolicy | None = None
 
+    @property
+    def runs_version(self) -> str | None:
+        """The version that a worker with this manifest runs: the app's, of an app without one the kind's own pin.
+
+        A kind that is pinned in an app without a version would be declined by every worker otherwise.
+        """
+        return self.app_version or self.version_pin
+
     def all_event_types(self) -> tuple[ProcessEventType, ...]:
         """One event type per signal, then the extra ones: what a registration of this kind declares."""
         signals = tuple(ProcessEventType.signal(name, schema) for name, schema in sorted(self.signals.items()))

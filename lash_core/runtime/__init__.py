@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lash_core.errors import RuntimeEffectControllerError
     from lash_core.model.execution_scope import EffectScope, ExecutionScope
     from lash_core.model.scope import ProcessScope, SessionScope
     from lash_core.runtime.attachment_roots import AttachmentRoots
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from lash_core.runtime.engine_context import execution_context_of_run
     from lash_core.runtime.execution_context import RuntimeExecutionContext
     from lash_core.runtime.host_config import RuntimeHostConfig
-    from lash_core.runtime.inline_effects import InlineEffectController, InlineEffectHost, ScopedEffectController
+    from lash_core.runtime.inline_effects import (
+        InlineEffectController,
+        InlineEffectHost,
+        InlineRuntimeEffectController,
+        ScopedEffectController,
+    )
     from lash_core.runtime.journaled_effects import JournaledEffectHost
     from lash_core.runtime.lash_runtime import LashRuntime, ParkedSession, RuntimeEnvironment, RuntimeSessionState
     from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
@@ -74,6 +80,7 @@ __all__ = [
     "ExecutionScope",
     "InlineEffectController",
     "InlineEffectHost",
+    "InlineRuntimeEffectController",
     "JournaledEffectHost",
     "LashRuntime",
     "ParkedSession",
@@ -102,6 +109,7 @@ __all__ = [
     "Residency",
     "RunLease",
     "RuntimeEffectController",
+    "RuntimeEffectControllerError",
     "RuntimeEffectLocalExecutor",
     "RuntimeEnvironment",
     "RuntimeExecutionContext",
@@ -143,7 +151,13 @@ _HOMES = {
     "lash_core.runtime.engine_context": ("execution_context_of_run",),
     "lash_core.runtime.execution_context": ("RuntimeExecutionContext",),
     "lash_core.runtime.host_config": ("RuntimeHostConfig",),
-    "lash_core.runtime.inline_effects": ("InlineEffectController", "InlineEffectHost", "ScopedEffectController"),
+    "lash_core.errors": ("RuntimeEffectControllerError",),
+    "lash_core.runtime.inline_effects": (
+        "InlineEffectController",
+        "InlineEffectHost",
+        "InlineRuntimeEffectController",
+        "ScopedEffectController",
+    ),
     "lash_core.runtime.journaled_effects": ("JournaledEffectHost",),
     "lash_core.runtime.process_children": ("ChildHandle",),
     "lash_core.runtime.process_promises": ("PendingEvent",),

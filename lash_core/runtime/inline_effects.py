@@ -38,6 +38,10 @@ class InlineEffectController:
         return await asyncio.shield(command)
 
 
+InlineRuntimeEffectController = InlineEffectController
+"""Under the name of the contract."""
+
+
 class ScopedEffectController(HasAwaitEvents):
     """A controller bound to one scope; ``EffectHost.scoped`` makes it."""
 
