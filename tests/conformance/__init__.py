@@ -1,5 +1,1 @@
 """Every store against its contract. Asserts of the shipped suite show their values here as those of tests do."""
-
-import pytest
-
-pytest.register_assert_rewrite("lash_core.testing.conformance")
