@@ -13,7 +13,7 @@ class TriggerLimits(Model):
     subscriptions_max: int = Field(default=10_000, ge=1)
     """Subscriptions of a namespace, deleted ones that were not pruned included."""
     source_subscriptions_max: int = Field(default=1_000, ge=1)
-    """Enabled subscriptions of one source: one occurrence reserves a delivery for each in one script, about 5 ms."""
+    """Enabled subscriptions of one source: one occurrence reserves a delivery for each in one script, about 11 ms."""
     occurrences_max: int = Field(default=50_000, ge=1)
     """Occurrences kept; the oldest whose deliveries are all settled make room."""
     occurrence_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1_024)

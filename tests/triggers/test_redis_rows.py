@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
 from lash_core.errors import CorruptRecordError, NewerRecordError
+from lash_core.model.trigger import TriggerOwnerScope
 from lash_core.redis_store.keys import TriggerKeys
+from lash_core.redis_store.row_reader import as_mapping
 from lash_core.redis_store.stores import RedisStores
 from lash_core.redis_store.trigger_codec import encode_subscription
 from lash_core.settings import StoreSettings
@@ -26,13 +28,13 @@ SCRIPTS = {
     "prune_mutation_receipts",
     "delete_session_subscriptions",
 }
-BROKEN = [
-    "",
-    "rubbish",
-    "1;e;x;1;00;2;{}",
-    "1;e;5;1;00;99;{}",
-]
-"""No head, no numbers, and a text that is shorter than its head says."""
+BROKEN: dict[str, Callable[[str], str]] = {
+    "empty": lambda row: "",
+    "rubbish": lambda row: "rubbish",
+    "no-number": lambda row: row.replace(";1;", ";x;", 1),
+    "cut-off": lambda row: row[:-1],
+}
+"""What a damaged row may look like, made from a good one."""
 
 
 @pytest.fixture
@@ -49,12 +51,14 @@ async def _put(stores: RedisStores, subscription_id: str, row: str) -> None:
     await stores.context.connection.execute(key, "HSET", key, subscription_id.rpartition(":")[2], row)
 
 
-@pytest.mark.parametrize("row", BROKEN)
-async def test_a_malformed_row_is_skipped_and_the_others_delivered(stores: RedisStores, row: str) -> None:
+@pytest.mark.parametrize("damage", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_malformed_row_is_skipped_and_the_others_delivered(
+    stores: RedisStores, damage: Callable[[str], str]
+) -> None:
     """One broken subscription takes nobody with it."""
     at = source()
     broken, good = await registered(stores, at), await registered(stores, at)
-    await _put(stores, broken.subscription_id, row)
+    await _put(stores, broken.subscription_id, damage(encode_subscription(broken)))
 
     ingested = await occurred(stores, at)
 
@@ -110,6 +114,33 @@ async def test_keys_are_of_one_partition_and_never_expire(stores: RedisStores) -
     }
     assert {"src", "sub", "by", "due", "occ", "dlv"} <= {name.removeprefix("{rows:trg}:") for name in names}
     assert {-1} == {await run(name, "PTTL", name) for name in names}
+
+
+async def test_what_is_forgotten_leaves_nothing_behind(stores: RedisStores) -> None:
+    """Pruned triggers, dropped deliveries, pruned occurrences and receipts: only counters stay, and they are zero."""
+    lash = client_of(stores)
+    session = TriggerOwnerScope.session("s")
+    for name, owner in (("t", None), ("u", session)):
+        await lash.triggers.create(name, "plain", source="w:k", owner=owner)
+    await lash.triggers.create("s", "plain", interval_ms=60_000)
+    await lash.triggers.emit("w:k", {"n": 1})
+    await lash.triggers.emit("nobody:cares")
+    _, now_ms = await stores.triggers.next_schedule_ms()
+    await lash.triggers.backfill("s", now_ms - 120_000, now_ms)
+    await lash.triggers.delete("t")
+    await lash.triggers.delete("s")
+    await lash.triggers.prune("t", "s")
+    await stores.triggers.delete_session_subscriptions("s")
+    await stores.advance_clock(60_000)
+
+    await stores.triggers.prune_occurrences(now_ms + 60_000)
+    await stores.triggers.prune_mutation_receipts(now_ms + 60_000)
+
+    run = stores.context.connection.execute
+    left = set(await run("", "KEYS", "{rows:trg}:*"))
+    assert {"{rows:trg}:meta", "{rows:trg}:off"} == left
+    counted = await run("{rows:trg}:meta", "HGETALL", "{rows:trg}:meta")
+    assert {"0"} == set(as_mapping(counted).values())
 
 
 async def test_no_script_touches_an_undeclared_key(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

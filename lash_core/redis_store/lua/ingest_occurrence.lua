@@ -45,12 +45,16 @@ if stored then
 end
 local members = redis.call('ZRANGEBYLEX', KEYS[2], '[' .. source .. ':', '(' .. source .. ';')
 local subscriptions, rows = {}, {}
-for n, member in ipairs(members) do
-  local subscription = string.sub(member, #source + 2)
-  local row = redis.call('HGET', KEYS[1], subscription)
-  local found = subscription_of(row)
-  if found and found.state == 'e' and found.source == source then
-    subscriptions[#subscriptions + 1], rows[#rows + 1] = subscription, row
+for first = 1, #members, 500 do
+  local names = {}
+  for n = first, math.min(first + 499, #members) do
+    names[#names + 1] = string.sub(members[n], #source + 2)
+  end
+  for n, row in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+    local found = subscription_of(row)
+    if found and found.state == 'e' and found.source == source then
+      subscriptions[#subscriptions + 1], rows[#rows + 1] = names[n], row
+    end
   end
 end
 local word = reserve(occurrence, ARGV[3], subscriptions, rows, { ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8] })

@@ -17,10 +17,16 @@ local function reserve(occurrence, json, subscriptions, rows, limits)
   local head = '1;' .. now .. ';' .. F(size) .. ';' .. #rows .. ';' .. table.concat(subscriptions)
   redis.call('HSET', OCC, occurrence, head .. ';' .. json)
   redis.call('HINCRBY', META, 'ob', F(size))
-  for n, row in ipairs(rows) do
-    local delivery = occurrence .. ':' .. subscriptions[n]
-    redis.call('HSET', DLV, delivery, row)
-    redis.call('ZADD', RES, now, delivery)
+  -- In parts: a command for each delivery costs three times as much, and arguments of one call are bounded.
+  for first = 1, #rows, 500 do
+    local snapshots, waits = {}, {}
+    for n = first, math.min(first + 499, #rows) do
+      local delivery, place = occurrence .. ':' .. subscriptions[n], #waits
+      snapshots[place + 1], snapshots[place + 2] = delivery, rows[n]
+      waits[place + 1], waits[place + 2] = now, delivery
+    end
+    redis.call('HSET', DLV, unpack(snapshots))
+    redis.call('ZADD', RES, unpack(waits))
   end
   if #rows == 0 then redis.call('ZADD', SETTLED, now, occurrence) end
   return 'reserved'
