@@ -122,12 +122,13 @@ class AppEngine:
     async def _call(self, run: EngineRun, context: ProcessContext, arguments: tuple[Any, ...]) -> AnyAwaitOutput:
         token, signature = run.cancellation, self._signature
         timeout_ms = run.registration.timeout_ms or self._timeout_ms
-        call = partial(signature.function, context, *arguments)
         try:
             if signature.is_async:
+                call = partial(signature.function, context, *arguments)
                 value = await call_coroutine(call, token, timeout_ms, deliver=context.interrupt)
             else:
                 bridge, functions = context.enter_thread(), self._pools.functions
+                call = partial(signature.function, context.blocking, *arguments)
                 value = await call_in_thread(
                     call, token, timeout_ms, functions, bridge=bridge, deliver=context.interrupt
                 )

@@ -150,11 +150,23 @@ def _settle(future: asyncio.Future[Any], done: _Done) -> None:
 
 
 class BlockingContext:
-    """``ctx.blocking``: each verb returns when it is done. ``asyncio.CancelledError`` ends the function."""
+    """What plain functions get as their context: each verb returns when it is done.
+
+    All else (``fence``, ``cancelled``, ``log``, …) is the context's own. ``ctx.blocking`` is this object too, for code
+    that type checkers read. ``asyncio.CancelledError`` ends the function.
+    """
 
     def __init__(self, context: ProcessContext, bridge: ThreadBridge) -> None:
         self._context = context
         self._bridge = bridge
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    @property
+    def blocking(self) -> BlockingContext:
+        """Itself."""
+        return self
 
     def step(
         self,

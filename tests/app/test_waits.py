@@ -318,6 +318,22 @@ async def test_plain_functions_have_the_same_verbs(
         assert 1 == len(threads)
 
 
+async def test_the_context_of_a_plain_function_blocks(lash_app: RunApps) -> None:
+    """A verb that answered a coroutine would do nothing, and nobody would notice."""
+    app = App("threads")
+
+    @app.process("plain", disposition="rerunnable", event_types=["note"])
+    def plain(ctx: Any) -> list[Any]:
+        ctx.sleep(1)
+        ctx.emit("note", 1)
+        return [ctx.step("s", lambda: 3), ctx.process_id, ctx.fence > 0, ctx.cancelled, ctx.blocking.step("t", int)]
+
+    async with lash_app(app, park_after_ms=0) as lash:
+        handle = await lash.enqueue("plain", process_id="p")
+        assert [3, "p", True, False, 0] == await handle.result(timeout=DEADLINE_SECONDS)
+        assert ["note", "process.completed"] == [event.event_type async for event in handle.events()]
+
+
 async def test_blocking_verbs_are_for_threads(lash_app: RunApps) -> None:
     """In the loop they would stop everything."""
     app = App("threads")
