@@ -51,8 +51,13 @@ def check_process_id(registration: ProcessRegistration) -> None:
         raise refused(missing_process_execution_id(), registration)
 
 
-def check_before_run(registration: ProcessRegistration, parts: BoundaryParts) -> None:
+def check_before_run(registration: ProcessRegistration, parts: BoundaryParts, *, facets: bool = True) -> None:
     """The checks that precede every run, in their order: host profile, then the durable facets.
+
+    Args:
+        registration: what is to run.
+        parts: what it would run on.
+        facets: False when the facets of these parts were found in order before.
 
     Raises:
         WorkerBoundaryError: the first one that fails.
@@ -64,7 +69,7 @@ def check_before_run(registration: ProcessRegistration, parts: BoundaryParts) ->
             f"process `{registration.id}` was created for host profile `{theirs}` but this worker is `{ours}`",
             process_id=registration.id,
         )
-    if parts.runtime_host.control.effect_host.durability_tier() == DurabilityTier.DURABLE:
+    if facets and parts.runtime_host.control.effect_host.durability_tier() == DurabilityTier.DURABLE:
         for facet, tier in _facets(parts):
             if tier != DurabilityTier.DURABLE:
                 raise refused(durable_store_required(facet), registration)

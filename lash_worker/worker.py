@@ -53,6 +53,7 @@ class DurableProcessWorker:
         self._runner = ProcessRunner(config)
         self._driver: ProcessWorkDriver | None = None
         self._driver_started = False
+        self._facets_hold = False
         host = config.runtime_host.control.effect_host
         self._router = make_trigger_router(config)
         self._journaling_host = host if isinstance(host, JournalingEffectHost) else None
@@ -149,10 +150,19 @@ class DurableProcessWorker:
         """
         check_process_id(registration)
         check_before_run(registration, self._config)
+        return await self._run_checked(registration, execution_context, scoped_effect_controller, cancellation)
+
+    async def _run_checked(
+        self,
+        registration: ProcessRegistration,
+        execution_context: ProcessExecutionContext,
+        effects: ScopedEffects,
+        cancellation: CancellationToken,
+    ) -> AnyAwaitOutput:
         if isinstance(registration.input, ExternalInput):
             return ProcessAwaitOutput.success({"metadata": registration.input.metadata})
         check_runnable(registration)
-        return await self._runner.run_process(registration, execution_context, scoped_effect_controller, cancellation)
+        return await self._runner.run_process(registration, execution_context, effects, cancellation)
 
     def _scoped_static(self, registration: ProcessRegistration) -> ScopedEffects:
         scope = ExecutionScope.process(registration.id)
@@ -176,7 +186,10 @@ class DurableProcessWorker:
         context = ProcessExecutionContext(
             wake_target_scope=run.record.wake_target, run_lease=run.held, record=run.record, waits=run.waits
         )
-        return await self.run_process_with_scoped_effect_controller(registration, context, effects, run.cancellation)
+        # The parts of a worker do not change: found in order once, they need not be looked at for each of its runs.
+        check_before_run(registration, self._config, facets=not self._facets_hold)
+        self._facets_hold = True
+        return await self._run_checked(registration, context, effects, run.cancellation)
 
     def _scoped_run(self, run: ProcessRun, registration: ProcessRegistration) -> ScopedEffects:
         host = self._journaling_host
