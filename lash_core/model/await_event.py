@@ -176,13 +176,10 @@ class AwaitEventKey:
             )
         try:
             scope, wait = json.loads(_unb64(body))
-            signed = _unb64(signature)
-            if len(signed) != hashlib.sha256().digest_size:
-                raise InvalidArgumentError("the await-event token is damaged: was it cut?", field="token")
-            facts = {"scope": scope, "wait": wait, "key_id": "", "signature": signed.hex()}
+            facts = {"scope": scope, "wait": wait, "key_id": "", "signature": _signature_of(signature)}
             key = cls.from_json_value(facts)
             return cls(key.scope, key.wait, _key_id(key.scope, key.wait), key.signature)
-        except (ValueError, TypeError, InvalidJsonError, InvalidArgumentError) as error:
+        except (ValueError, TypeError, RecursionError, InvalidJsonError, InvalidArgumentError) as error:
             raise InvalidArgumentError("the await-event token is damaged: was it cut?", field="token") from error
 
 
@@ -192,6 +189,13 @@ def _key_id(scope: ExecutionScope, wait: WaitIdentity) -> str:
 
 def _b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _signature_of(text: str) -> str:
+    signature = _unb64(text)
+    if len(signature) != hashlib.sha256().digest_size:
+        raise ValueError("a signature of another length")
+    return signature.hex()
 
 
 def _unb64(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import replace
 from typing import Any
 
@@ -226,6 +227,7 @@ def token() -> str:
         token().replace(".", ".!", 1),
         "lw1." + "a" * 10_000 + ".b",
         "lw1.W10.AAAA",
+        "lw1." + base64.urlsafe_b64encode(b"[" * 2_900).decode().rstrip("=") + ".AAAA",
     ],
 )
 def test_bad_tokens_are_refused_with_a_reason(text: str) -> None:
