@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from lash_core import StepFailed, StepRetry
+from lash_core.errors import StoreUnreachableError
 from lash_core.model.await_output import Success
 from lash_core.model.registration import RetryPolicy
+from lash_core.runtime import journaled_writer
 from lash_core.runtime.process_context import ProcessContext
 from lash_worker import App
 from tests.app.kit import Bench
@@ -252,3 +254,30 @@ def test_retries_may_be_given_by_position() -> None:
     policy = StepRetry(4, 10, 100)
 
     assert (4, 10, 100) == (policy.attempts_max, policy.backoff_ms, policy.backoff_max_ms)
+
+
+@pytest.mark.parametrize("handled", [False, True])
+async def test_a_journal_that_cannot_be_written_is_the_workers_business(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, handled: bool
+) -> None:
+    """When the error leaves the function: the run is tried again and its outcome is not this (docs/adr/0062)."""
+    monkeypatch.setattr(journaled_writer, "PATIENCE_MS", 0)
+    monkeypatch.setattr(journaled_writer, "RETRY_DELAY_MS", 1)
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnreachableError("no route")
+
+    async def body(ctx: ProcessContext) -> str:
+        try:
+            await ctx.step("s", abs, -1)
+        except StoreUnreachableError:
+            if not handled:
+                raise
+        return "handled"
+
+    monkeypatch.setattr(scene.bench.stores.effect_journal, "record_effects", away)
+    if handled:
+        assert "handled" == await scene.value(body)
+    else:
+        with pytest.raises(StoreUnreachableError):
+            await scene.run(body)
