@@ -41,9 +41,8 @@ class InMemoryStores:
         self.artifacts = MemoryArtifactStore(self.clock)
         self.attachments = MemoryAttachmentStore(self.clock)
         self.attachment_manifest = MemoryAttachmentManifest(self.clock)
-        self.session_store_factory = MemorySessionStoreFactory(
-            self.clock, on_delete=self.attachment_manifest.forget_session
-        )
+        self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
+        self.session_store_factory = MemorySessionStoreFactory(self.clock, on_delete=self._forget_session)
         self.process_registry = MemoryProcessRegistry(
             self.clock,
             process_table,
@@ -56,7 +55,6 @@ class InMemoryStores:
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
         self.directory = MemoryFleetDirectory(self.clock)
         self.live_replay = None
-        self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
         self.process_registry.use_trigger_store(self.triggers)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
         self.content_roots: tuple[ContentRoots, ...] = (
@@ -66,6 +64,10 @@ class InMemoryStores:
             self.env_store,
             TriggerRoots(self.triggers),
         )
+
+    def _forget_session(self, session_id: str) -> None:
+        self.triggers.forget_session(session_id)
+        self.attachment_manifest.forget_session(session_id)
 
     async def advance_clock(self, ms: int) -> None:
         """Move the clock forward.

@@ -148,6 +148,10 @@ class MemoryTriggerStore(TriggerOccurrences):
 
     async def delete_session_subscriptions(self, session_id: str) -> int:
         """Remove everything that a session owns; returns how many."""
+        return self.forget_session(session_id)
+
+    def forget_session(self, session_id: str) -> int:
+        """``delete_session_subscriptions`` for the stores of the same program."""
         owner = TriggerOwnerScope.session(session_id)
         with self._state.lock:
             doomed = [key for key, item in self._state.subscriptions.items() if item.owner_scope == owner]

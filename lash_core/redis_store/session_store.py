@@ -11,6 +11,7 @@ from lash_core.model.session import SessionStoreCreateRequest, meta_of
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.scripts import Call
+from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.store.session_store import (
     PARTS,
     HeadRevisionConflictError,
@@ -31,6 +32,7 @@ class RedisSessionStoreFactory:
 
     def __init__(self, context: RedisContext) -> None:
         self._context = context
+        self._triggers = RedisTriggerStore(context)
 
     def durability_tier(self) -> DurabilityTier:
         """``durable``."""
@@ -60,10 +62,11 @@ class RedisSessionStoreFactory:
         return RedisSessionStore(self._context, session_id) if there else None
 
     async def delete_session(self, session_id: str) -> None:
-        """Forget a session's head, its references of attachments and the wakes that wait for it.
+        """Forget a session's triggers, then its head, its references of attachments and the wakes that wait for it.
 
-        Atomic, safe to repeat.
+        Each of the two is atomic; safe to repeat. The triggers go first: until the head is gone, somebody repeats it.
         """
+        await self._triggers.delete_session_subscriptions(session_id)
         keys = self._context.keyspace.of_session(session_id)
         names = (
             keys.session_head(session_id),

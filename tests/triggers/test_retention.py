@@ -9,6 +9,7 @@ import pytest
 from lash_core.model.await_output import ProcessAwaitOutput
 from lash_core.model.lease import Acquired
 from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.trigger import TriggerOwnerScope
 from lash_core.redis_store.stores import RedisStores
 from lash_worker import App
 from lash_worker.services.trigger_recovery import TriggerRecovery
@@ -118,3 +119,14 @@ async def test_workers_with_a_retention_forget_what_is_settled(stores: AnyStores
     assert await stores.triggers.get_occurrence(report.occurrence.occurrence_id) is None
     assert "unchanged" == (await lash.triggers.create("t", "plain", source="w:k", operation_id="op")).status
     await supervisor.worker.close()
+
+
+async def test_a_deleted_session_takes_its_triggers_along(stores: AnyStores) -> None:
+    """Through the session's own store; the host's triggers stay."""
+    lash = client_of(stores)
+    await lash.triggers.create("mine", "plain", source="w:k", owner=TriggerOwnerScope.session("chat"))
+    await lash.triggers.create("host", "plain", source="w:k")
+
+    await stores.session_store_factory.delete_session("chat")
+
+    assert ["host"] == [item.subscription_key for item in (await lash.triggers.list()).items]
