@@ -160,15 +160,19 @@ async def the_start_rides_in_the_first_wait(stores: EffectStores) -> None:
 
 
 async def _refused_everywhere(stores: EffectStores, lease: ProcessLease) -> None:
-    """New waits and ends of waits are refused, the row stays as it is."""
+    """New waits, old ones that are not waited for now, and ends of waits are refused; the row stays as it is.
+
+    The row waits for its second signal and has waited for its first.
+    """
     row = await current(stores, lease.process_id)
     events = await stores.process_registry.events_after(row.id, 0)
     waits = run_waits(stores)
-    with refused(LeaseLostError, LOST):
-        await waits.begin_signal_wait(row.id, wait_for(row.id, 2), lease=lease)
+    for ordinal in (1, 3):
+        with refused(LeaseLostError, LOST):
+            await waits.begin_signal_wait(row.id, wait_for(row.id, ordinal), lease=lease)
     for received in (True, False):
         with refused(LeaseLostError, LOST):
-            await waits.end_signal_wait(row.id, wait_for(row.id), lease=lease, received=received)
+            await waits.end_signal_wait(row.id, wait_for(row.id, 2), lease=lease, received=received)
     assert row == await current(stores, row.id)
     assert events == await stores.process_registry.events_after(row.id, 0)
 
@@ -178,22 +182,24 @@ async def an_expired_lease_neither_waits_nor_resumes(stores: EffectStores) -> No
     row = await registered(stores)
     ttl_ms = await short_ttl_ms(stores)
     lease = await claimed(stores, row.id, ttl_ms=ttl_ms)
-    await run_waits(stores).begin_signal_wait(row.id, wait_for(row.id), lease=lease)
+    for ordinal in (1, 2):
+        await run_waits(stores).begin_signal_wait(row.id, wait_for(row.id, ordinal), lease=lease)
     await elapse(stores, ttl_ms + 50)
 
     await _refused_everywhere(stores, lease)
     # The replay comes before the lease: what is stored already is answered.
-    assert wait_for(row.id) == await run_waits(stores).begin_signal_wait(row.id, wait_for(row.id), lease=lease)
+    assert wait_for(row.id, 2) == await run_waits(stores).begin_signal_wait(row.id, wait_for(row.id, 2), lease=lease)
 
     new = await claimed(stores, row.id)
     await _refused_everywhere(stores, lease)
-    await run_waits(stores).end_signal_wait(row.id, wait_for(row.id), lease=new, received=True)
+    await run_waits(stores).end_signal_wait(row.id, wait_for(row.id, 2), lease=new, received=True)
 
 
 async def a_forged_lease_neither_waits_nor_resumes(stores: EffectStores) -> None:
     """Neither another fence, nor another token or incarnation, is the lease."""
     row, lease = await running(stores)
-    await run_waits(stores).begin_signal_wait(row.id, wait_for(row.id), lease=lease)
+    for ordinal in (1, 2):
+        await run_waits(stores).begin_signal_wait(row.id, wait_for(row.id, ordinal), lease=lease)
     for forgery in (
         {"fencing_token": lease.fencing_token - 1},
         {"fencing_token": lease.fencing_token + 1},

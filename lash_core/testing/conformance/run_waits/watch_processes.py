@@ -155,6 +155,7 @@ async def watching_twice_is_watching_once(stores: EffectStores) -> None:
     await _end(stores, row, "run")
 
     await reached(lambda: _claimed_and_parked(stores, watcher))
+    await stores.process_registry.append_event(row.id, note("after the end"))
     await tell_watchers(stores)
     assert not await is_due(stores, watcher)
 
