@@ -103,8 +103,8 @@ class RegistryState:
         return self._last_fence
 
     def note(self, row: Row, kind: AuditKind, **evidence: Any) -> None:
-        """Add an audit entry. Declines in a row are one entry with a count, so that they push out no evidence."""
-        if kind == "decline" and row.audit and row.audit[-1].kind == "decline":
+        """Add an audit entry. Declines in a row are one entry with a count, and parks: they push out no evidence."""
+        if kind in ("decline", "park") and row.audit and row.audit[-1].kind == kind:
             evidence["count"] = row.audit.pop().evidence.get("count", 1) + 1
         row.audit.append(AuditEntry(kind=kind, at_ms=self.clock.now_ms(), evidence=evidence))
 

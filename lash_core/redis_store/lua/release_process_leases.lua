@@ -23,10 +23,10 @@
 
 local function note(audit_key, kind, detail)
   local count = ''
-  if kind == 'decline' then
-    -- Declines in a row are one entry with a count, so that they push out no evidence.
+  if kind ~= 'yield' then
+    -- Declines in a row are one entry with a count, and so are parks, so that they push out no evidence.
     local last = redis.call('LINDEX', audit_key, -1)
-    if last and string.find(last, '"kind":"decline"}', 1, true) then
+    if last and string.find(last, '"kind":"' .. kind .. '"}', 1, true) then
       redis.call('RPOP', audit_key)
       count = '"count":' .. (tonumber(string.match(last, '"count":(%d+)') or '1') + 1) .. ','
     end

@@ -50,6 +50,22 @@ async def releases_with_a_reason_are_noted_in_order(stores: ConformanceStores) -
     assert all(entry.at_ms >= record.created_at_ms for entry in entries)
 
 
+async def parks_and_declines_in_a_row_are_one_entry(stores: ConformanceStores) -> None:
+    """With a count and the newest detail: a process that waits a thousand times pushes out no evidence."""
+    record = await registered(stores)
+    for number, kind in enumerate(("parked", "parked", "parked", "declined", "declined", "parked")):
+        lease = await claimed(stores, record.id)
+        reason = ReleaseReason(kind=kind, detail=f"{number}")  # pyright: ignore[reportArgumentType]
+        await stores.process_registry.release_process_leases([LeasedRelease(lease, reason)])
+
+    entries = await stores.process_registry.audit_entries(record.id)
+
+    assert [("park", 3), ("decline", 2), ("park", None)] == [
+        (entry.kind, entry.evidence.get("count")) for entry in entries
+    ]
+    assert ["2", "4", "5"] == [entry.evidence["detail"] for entry in entries]
+
+
 async def deaths_and_takeovers_carry_evidence(stores: ConformanceStores) -> None:
     """Who held the row and why that owner counts as gone."""
     ttl_ms = await short_ttl_ms(stores)
