@@ -58,6 +58,7 @@ from lash_core.errors.results import (
     RuntimeEffectControllerError,
     RuntimeFailure,
     StepFailed,
+    StepTimedOut,
 )
 from lash_core.errors.store import (
     ClaimsPausedError,
@@ -118,6 +119,7 @@ __all__ = [
     "SelectorError",
     "SettingsError",
     "StepFailed",
+    "StepTimedOut",
     "StoreAuthError",
     "StoreBehindError",
     "StoreFullError",

@@ -56,6 +56,10 @@ class StepFailed(LashError):
         return f"step `{self.step}` failed ({self.code}): {self.message}"
 
 
+class StepTimedOut(StepFailed, TimeoutError):
+    """A step took longer than its ``timeout_ms``: code ``step_timeout``. ``except TimeoutError`` catches it too."""
+
+
 class ProcessFailed(LashError):
     """``handle.result()`` of a failed process."""
 

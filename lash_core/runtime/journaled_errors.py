@@ -11,6 +11,7 @@ from lash_core.errors import (
     OutcomeUnknownError,
     RuntimeFailure,
     StepFailed,
+    StepTimedOut,
     StoreBehindError,
     StoreRefusedError,
     StoreUnreachableError,
@@ -18,6 +19,7 @@ from lash_core.errors import (
 from lash_core.runtime.failure_texts import bounded, storable
 
 EFFECT_FAILED = "effect_failed"
+STEP_TIMEOUT = "step_timeout"
 OUTCOME_TOO_LARGE = "effect_outcome_too_large"
 JOURNAL_FULL = "process_journal_full"
 
@@ -53,7 +55,8 @@ def raised_again(facts: Any) -> LashError:
     code, message = str(known.get("code", EFFECT_FAILED)), str(known.get("message", ""))
     match known.get("type"):
         case "StepFailed":
-            return StepFailed(str(known.get("step")), code, message, error_type=str(known.get("error_type")))
+            failed = StepTimedOut if code == STEP_TIMEOUT else StepFailed
+            return failed(str(known.get("step")), code, message, error_type=str(known.get("error_type")))
         case "Failure":
             return Failure(str(known.get("class")), code, message, known.get("raw"))
         case "RuntimeFailure":

@@ -19,14 +19,13 @@ from lash_core.model.fast_build import fast_build
 from lash_core.model.registration import RetryPolicy
 from lash_core.model.step_retry import backoff_after
 from lash_core.runtime.failure_texts import bounded, text_of
-from lash_core.runtime.journaled_errors import STORE_ERRORS, NotRecordedError
+from lash_core.runtime.journaled_errors import STEP_TIMEOUT, STORE_ERRORS, NotRecordedError
 from lash_core.runtime.process_blocking import submit_here
 from lash_core.runtime.process_verbs import RunVerbs, checked_ms, checked_name
 from lash_core.runtime.step_values import known_arguments, known_keywords, name_of, result_codec
 from lash_core.runtime.value_codec import ResultCodec
 
 STEP_FAILED = "step_failed"
-STEP_TIMEOUT = "step_timeout"
 RESULT_INVALID = "step_result_invalid"
 NAME_REPEATED = "step_name_repeated"
 
