@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lash_core.client_enqueue import KindResolver, new_process_id
+from lash_core.client_enqueue import KindResolver, as_json, new_process_id
 from lash_core.client_trigger_changes import TriggerChanges, changed_meanwhile
 from lash_core.client_trigger_options import parse_source
 from lash_core.client_trigger_starts import TriggerStarts
@@ -77,14 +77,14 @@ class TriggerClient(TriggerChanges):
 
         Args:
             source: ``TYPE:KEY``.
-            payload: any JSON value.
+            payload: any JSON value, pydantic model or dataclass.
             idempotency_key: with the same one the same occurrence is found again; a fresh one by default.
 
         Raises:
             InvalidArgumentError, LimitExceededError. OccurrenceConflictError: the key has another payload.
         """
         source_type, source_key = parse_source(source)
-        occurrence = TriggerOccurrence(source_type, source_key, idempotency_key or new_process_id(), payload)
+        occurrence = TriggerOccurrence(source_type, source_key, idempotency_key or new_process_id(), as_json(payload))
         return await self.router.emit(occurrence)
 
     async def backfill(

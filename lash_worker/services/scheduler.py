@@ -26,8 +26,8 @@ TURNS_MAX = 25
 """Workers of a fleet wake for one tick a few ms after each other, at most 100 ms: the first emits it, the others see
 that it has moved on, without a race."""
 
-BATCH_MAX = 100
-"""Due schedules of one round."""
+BATCH_MAX = 500
+"""Due schedules of one round; more than could ever stand in the way because they cannot be emitted."""
 
 DECLARED_MS = 30_000.0
 """Declared triggers are looked at that often: a server without persistence that restarted has forgotten them."""
@@ -75,10 +75,22 @@ class Scheduler(Service):
 
     async def round(self) -> float:
         """Emit what is due; returns how long to sleep, in ms. Raises: LashError."""
-        due = await self._router.store.due_schedules(BATCH_MAX)
-        for item in due:
+        next_ms, looked_ms = await self._router.store.next_schedule_ms()
+        now_ms = looked_ms
+        if next_ms is not None and next_ms <= looked_ms:
+            await self._emit_due()
+            next_ms, now_ms = await self._router.store.next_schedule_ms()
+        if next_ms is None or next_ms - now_ms > self.period_ms:
+            return self.period_ms
+        if next_ms > now_ms:
+            return next_ms - now_ms + self._turn_ms(next_ms)
+        # Due still: it came meanwhile, or it cannot be emitted now and is tried again with the next look.
+        return self.period_ms if next_ms <= looked_ms else 0.0
+
+    async def _emit_due(self) -> None:
+        for item in await self._router.store.due_schedules(BATCH_MAX):
             if self.is_stopping:
-                break
+                return
             try:
                 await run_due_schedule(self._router, item)
             except LashError as error:
@@ -89,15 +101,6 @@ class Scheduler(Service):
                     error,
                     extra={"trigger": item.subscription.subscription_key},
                 )
-        if len(due) >= BATCH_MAX:
-            return 0.0
-        next_ms, now_ms = await self._router.store.next_schedule_ms()
-        if next_ms is None or next_ms - now_ms > self.period_ms:
-            return self.period_ms
-        if next_ms <= now_ms:
-            # It is due and was not emitted: it fails, and is tried again with the next look.
-            return self.period_ms if due else 0.0
-        return next_ms - now_ms + self._turn_ms(next_ms)
 
     def _turn_ms(self, tick_ms: int) -> int:
         turns = min(self._view.workers_count, TURNS_MAX)

@@ -7,17 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lash_core.errors import SettingsError
+from lash_core.errors import LimitExceededError, SettingsError
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.record import ProcessRecord
 from lash_core.model.trigger import TriggerOwnerScope, subscription_id
-from lash_core.model.trigger_occurrence import TriggerOccurrence
+from lash_core.model.trigger_occurrence import FiredTick, ScheduleTick, TriggerOccurrence
 from lash_core.runtime.due_schedules import run_due_schedule
+from lash_core.runtime.schedule import next_tick
 from lash_core.runtime.trigger_router import RETRY_MS_MAX
 from lash_core.testing.waiting import eventually
 from lash_worker import App
 from lash_worker.services.app_triggers import AppTriggers
+from lash_worker.services.scheduler import Scheduler
+from lash_worker.supervisor import Supervisor
 from lash_worker.testing import running_apps
+from lash_worker.worker_settings import WorkerSettings
 from tests.triggers.conftest import AnyStores
 from tests.triggers.kit import client_of, router_of
 
@@ -87,14 +91,57 @@ async def test_driving_pending_work_starts_reservations_first(stores: AnyStores)
     await stores.advance_clock(RETRY_MS_MAX)
     assert 0 == await lash.count()
 
-    from lash_worker.supervisor import Supervisor  # noqa: PLC0415
-    from lash_worker.worker_settings import WorkerSettings  # noqa: PLC0415
-
     worker = Supervisor(WorkerSettings(), (make_app(),), stores).worker
     try:
         assert 1 == await worker.drive_pending_processes()
     finally:
         await worker.close()
+
+
+class TestRounds:
+    """How long a worker sleeps between two looks."""
+
+    def scheduler(self, stores: AnyStores) -> Scheduler:
+        """The loop of a worker that runs nothing."""
+        supervisor = Supervisor(WorkerSettings(), (App("a"),), stores)
+        return next(loop for loop in supervisor.trigger_loops if isinstance(loop, Scheduler))
+
+    async def test_until_the_next_tick(self, stores: AnyStores) -> None:
+        """Not longer than it takes to hear of new ones."""
+        scheduler = self.scheduler(stores)
+        assert scheduler.period_ms == await scheduler.round()
+        await client_of(stores).triggers.create("t", "plain", interval_ms=HOUR_MS, disposition="rerunnable")
+        next_ms, now_ms = await stores.triggers.next_schedule_ms()
+        await stores.advance_clock((next_ms or 0) - now_ms - 400)
+
+        slept = await scheduler.round()
+
+        assert 0 < slept <= 400
+
+    async def test_what_cannot_tick_is_tried_again_and_not_all_the_time(
+        self, stores: AnyStores, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A store that is full of waiting deliveries: the others tick, this one waits for the next look."""
+        lash, scheduler = client_of(stores), self.scheduler(stores)
+        for name in ("bad", "good"):
+            await lash.triggers.create(name, "plain", interval_ms=HOUR_MS, disposition="rerunnable")
+        await stores.advance_clock(HOUR_MS)
+        plain = stores.triggers.fire_tick
+        bad = (await lash.triggers.get("bad")).subscription.subscription_id
+
+        async def full(tick: ScheduleTick) -> FiredTick:
+            if tick.subscription_id == bad:
+                raise LimitExceededError("full")
+            return await plain(tick)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stores.triggers, "fire_tick", full)
+            assert scheduler.period_ms == await scheduler.round()
+        assert (await lash.triggers.get("bad")).next_tick_ms is not None
+        assert ["good"] == [row.identity.label for row in await rows(stores)]
+
+        await scheduler.round()
+        assert ["bad", "good"] == sorted(str(row.identity.label) for row in await rows(stores))
 
 
 class TestCatchUp:
@@ -278,7 +325,5 @@ def test_ticks_are_named_in_the_zone_of_people() -> None:
 
     assert definition.schedule is not None
     assert "0 3 * * * (Europe/Berlin)" == str(definition.schedule)
-    from lash_core.runtime.schedule import next_tick  # noqa: PLC0415
-
     winter = int(datetime(2026, 1, 10, tzinfo=UTC).timestamp() * 1_000)
     assert 2 * HOUR_MS == (next_tick(definition.schedule, winter) or 0) - winter
