@@ -118,3 +118,17 @@ async def test_a_due_time_that_the_store_repeats_does_not_spin() -> None:
             await asyncio.sleep(0)
 
         assert 20 > len(claims)
+
+
+async def test_the_waker_starts_a_due_row_within_milliseconds() -> None:
+    """Not with the next sweep: the claimer is poked when the time comes, and again when it asked too early."""
+    rig = Rig(InMemoryStores(), succeed)
+    await rig.start()
+    try:
+        await rig.put(*(registration(f"p{number}", delay_ms=100 + 40 * number) for number in range(10)))
+        for number in range(10):
+            await rig.end_of(f"p{number}")
+        assert 10.0 == rig.sample("lash_timer_lateness_seconds_count")
+        assert 0.5 > rig.sample("lash_timer_lateness_seconds_sum")
+    finally:
+        await rig.stop()

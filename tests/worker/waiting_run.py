@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from lash_core.errors import LimitExceededError, StoreUnreachableError
 from lash_core.metrics import WorkerMetrics
@@ -23,6 +23,8 @@ from lash_core.store.process_run_waits import RunLook
 from lash_worker.services.slots import Slots
 from tests.worker.rig import registration
 
+T = TypeVar("T")
+
 TURNS = 40
 """Turns of the loop after which everything that waits for nothing outside has happened."""
 
@@ -31,6 +33,15 @@ async def settled() -> None:
     """Let everything happen that needs no time."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+def begun(wait: Awaitable[T]) -> asyncio.Task[T]:
+    """The wait as a task."""
+
+    async def waiting() -> T:
+        return await wait
+
+    return asyncio.create_task(waiting())
 
 
 class _Handle:
