@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
     from lash_core.runtime.tool_registry import ToolRegistry
     from lash_core.runtime.tools import Tool, ToolContext, ToolPrepared
+    from lash_core.runtime.trigger_router import DeliveryReport, EmitReport, TickReport, TriggerRouter
     from lash_core.runtime.turn_context import (
         ProtocolTurnExtensionHandle,
         RuntimeNamedPhase,
@@ -72,10 +73,12 @@ __all__ = [
     "ChildHandle",
     "ContentSweep",
     "DefaultProcessCancelAbility",
+    "DeliveryReport",
     "DurableStoreFacet",
     "EffectHost",
     "EffectScope",
     "EmbeddedRuntimeBuilder",
+    "EmitReport",
     "EngineRun",
     "ExecutionScope",
     "InlineEffectController",
@@ -122,6 +125,7 @@ __all__ = [
     "SessionPlugin",
     "SessionScope",
     "SweepReport",
+    "TickReport",
     "Tool",
     "ToolCatalog",
     "ToolContext",
@@ -129,6 +133,7 @@ __all__ = [
     "ToolPrepared",
     "ToolRegistry",
     "ToolTriggerOutcomeBuffer",
+    "TriggerRouter",
     "TurnContext",
     "content_sweep_of",
     "execution_context_of_run",
@@ -187,6 +192,7 @@ _HOMES = {
     "lash_core.runtime.tool_dispatch": ("ToolCatalog", "ToolDispatchContext", "ToolTriggerOutcomeBuffer"),
     "lash_core.runtime.tool_registry": ("ToolRegistry",),
     "lash_core.runtime.tools": ("Tool", "ToolContext", "ToolPrepared"),
+    "lash_core.runtime.trigger_router": ("DeliveryReport", "EmitReport", "TickReport", "TriggerRouter"),
     "lash_core.runtime.turn_context": (
         "ProtocolTurnExtensionHandle",
         "RuntimeNamedPhase",
