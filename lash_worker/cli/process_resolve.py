@@ -21,7 +21,9 @@ TOKEN_CHARACTERS_MAX = 4_096
 
 @click.command("resolve")
 @click.argument("token", metavar="TOKEN")
-@click.option("--value", type=JSON, metavar="JSON", help="What the wait answers.  [default: null]")
+@click.option(
+    "--value", "--payload", "value", type=JSON, metavar="JSON", help="What the wait answers.  [default: null]"
+)
 @click.option("--error", metavar="CODE", help="The wait raises an error of this code instead.")
 @click.option("--message", metavar="TEXT", default="", help="Text of the error.")
 @json_option

@@ -89,10 +89,11 @@ def test_a_token_is_resolved_once(lash: Lash, monkeypatch: pytest.MonkeyPatch) -
     lash.ok("enqueue", "k", "--id", "p", *K)
     token = token_of(lash, "p")
     line = ("process", "resolve", token, "--value", '{"by": "ops"}', "--json")
+    same = ("process", "resolve", token, "--payload", '{"by": "ops"}', "--json")
 
     stands = {"type": "ok", "value": {"by": "ops"}}
     assert {"status": "accepted", "resolution": stands} == lash.ok(*line).json
-    assert {"status": "already_resolved", "resolution": stands} == lash.ok(*line).json
+    assert {"status": "already_resolved", "resolution": stands} == lash.ok(*same).json
     other = lash("process", "resolve", token, "--error", "denied", "--message", "not you", "--json")
     assert (4, "already_resolved", stands) == (other.code, other.json["status"], other.json["resolution"])
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
