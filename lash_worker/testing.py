@@ -59,7 +59,7 @@ async def running_apps(
         apps: what the worker can run.
         stores: ``InMemoryStores`` or ``RedisStores``; the caller closes them.
         isolated: work-horses; 0 = kinds with isolation are not run.
-        settings: fields of ``WorkerSettings``.
+        settings: fields of ``WorkerSettings``; ``LASH_PARK_AFTER_MS`` counts unless ``park_after_ms`` is given.
 
     Raises:
         LashError: the worker cannot start.
@@ -68,12 +68,13 @@ async def running_apps(
     import asyncio  # noqa: PLC0415 - see above
 
     from lash_core.client import LashClient  # noqa: PLC0415
+    from lash_core.settings import load_settings  # noqa: PLC0415
     from lash_worker.supervisor import Supervisor  # noqa: PLC0415
     from lash_worker.worker_settings import WorkerSettings  # noqa: PLC0415
 
+    settings.setdefault("park_after_ms", load_settings().park_after_ms)
     horses = None
     if isolated:
-        from lash_core.settings import load_settings  # noqa: PLC0415
         from lash_worker.isolation.opening import open_horses  # noqa: PLC0415
 
         horses = await open_horses(isolated, apps, load_settings())

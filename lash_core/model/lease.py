@@ -97,12 +97,14 @@ RenewOutcome = Renewed | Lost
 class ClaimedProcess(Model):
     """A claimed row: the lease, and the row as read under it.
 
-    ``due_at_ms`` is the time at which its queue had it, for a row that was taken from its queue.
+    ``due_at_ms`` is the time at which its queue had it, ``partition`` where that is, for a row that was taken from its
+    queue.
     """
 
     lease: ProcessLease
     record: ProcessRecord
     due_at_ms: int | None = None
+    partition: int = 0
 
 
 TAKEOVER_BACKOFF_MS = (0, 1_000, 5_000, 15_000, 60_000)

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import CorruptRecordError, InvalidArgumentError, LashError
@@ -76,6 +77,14 @@ class _Claim:
     lease_ttl_ms: int
 
 
+class _Taken(NamedTuple):
+    """A row that was taken, not read yet."""
+
+    lease: ProcessLease
+    due_at_ms: int
+    partition: int
+
+
 class ProcessClaims(ProcessLeases):
     """``claim_ready_processes`` and ``requeue_expired_leases``."""
 
@@ -113,7 +122,7 @@ class ProcessClaims(ProcessLeases):
             return ()
         claim = _Claim(owner, names, lease_ttl_ms)
         picture = self._picture(names)
-        leases: list[tuple[ProcessLease, int]] = []
+        leases: list[_Taken] = []
         for number in range(ROUNDS_MAX):
             missing = limit - len(leases)
             asks = picture.plan(targets, missing)
@@ -168,10 +177,7 @@ class ProcessClaims(ProcessLeases):
                 expired.append((keys, list(zip(reply[4::2], reply[5::2], strict=True))))
         return expired
 
-    async def _claim_from(
-        self, claim: _Claim, picture: _Picture, asks: Sequence[tuple[int, int]]
-    ) -> list[tuple[ProcessLease, int]]:
-        """Leases with the due times of their rows."""
+    async def _claim_from(self, claim: _Claim, picture: _Picture, asks: Sequence[tuple[int, int]]) -> list[_Taken]:
         batch_max = self._context.settings.limits.batch_max
         digest, identity = owner_digest(claim.owner), encode_identity(claim.owner)
         # Queues take turns at the front, so that a full one does not starve the others.
@@ -191,7 +197,7 @@ class ProcessClaims(ProcessLeases):
                 )
             )
         replies = await self._context.scripts.run(calls, durable=self._claims_are_durable)
-        leases: list[tuple[ProcessLease, int]] = []
+        leases: list[_Taken] = []
         for (index, _), request_id, reply in zip(asks, requests, replies, strict=True):
             picture.due[index] = int(reply[2]) if reply[1] == "0" else 0
             if int(reply[3]) > 0:
@@ -206,20 +212,22 @@ class ProcessClaims(ProcessLeases):
                 )
                 owner = attempt_identity(claim.owner, token)
                 lease = build_lease(process_id, owner, stored, claimed + claim.lease_ttl_ms, 0)
-                leases.append((lease, int(due)))
+                leases.append(_Taken(lease, int(due), index))
         return leases
 
-    async def _read_claimed(self, leases: Sequence[tuple[ProcessLease, int]]) -> tuple[ClaimedProcess, ...]:
+    async def _read_claimed(self, leases: Sequence[_Taken]) -> tuple[ClaimedProcess, ...]:
         """Read the rows under their leases; what cannot be read goes back."""
         if not leases:
             return ()
-        rows = await self._rows.read_rows([lease.process_id for lease, _ in leases])
+        rows = await self._rows.read_rows([taken.lease.process_id for taken in leases])
         claimed: list[ClaimedProcess] = []
         unreadable: list[LeasedRelease] = []
-        for (lease, due_at_ms), row in zip(leases, rows, strict=True):
+        for taken, row in zip(leases, rows, strict=True):
+            lease = taken.lease
             if isinstance(row, ProcessRecord):
                 held = fast_build(ProcessLease, {**lease.__dict__, "fenced_writes": row.fenced_writes})
-                claimed.append(fast_build(ClaimedProcess, {"lease": held, "record": row, "due_at_ms": due_at_ms}))
+                facts = {"lease": held, "record": row, "due_at_ms": taken.due_at_ms, "partition": taken.partition}
+                claimed.append(fast_build(ClaimedProcess, facts))
             else:
                 detail = row.code if isinstance(row, CorruptRecordError) else "row_gone"
                 reason = ReleaseReason(kind="declined", due_in_ms=UNREADABLE_DELAY_MS, detail=detail)

@@ -75,6 +75,8 @@ class Executor:
         self.parker = Parker(settings.park_after_ms, resting_max(settings.concurrency), ProcessRun.park)
         self.runs: dict[str, ProcessRun] = {}
         self._endings = RunEndings(context, keeper, completer, releaser, self.parker, self.runs)
+        self.on_declined: Callable[[int, float], None] | None = None
+        """Told of rows left to other workers: partition, and when the row is due again by the server's clock."""
         self.on_marks: Callable[[str, Renewed], None] | None = None
         """Told of cancel and signal marks that a renewal handed back: the way in for lost notices."""
 
@@ -177,6 +179,8 @@ class Executor:
                 self._declines[item.record.id] = self._declines.pop(item.record.id, 0) + 1
                 if len(self._declines) > DECLINES_REMEMBERED_MAX:
                     self._declines.popitem(last=False)
+                if self.on_declined is not None:
+                    self.on_declined(item.partition, self._context.clock.precise_ms() + delay_ms)
                 self._give_back(item.lease, sent_at_ms, "declined", delay_ms, detail)
             case Run() | CompleteAbandoned() | Poison():
                 return False

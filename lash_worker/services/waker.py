@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError
@@ -17,8 +18,16 @@ from lash_worker.services.claimer import Claimer
 from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.service import Service
 
-RANKS_WOKEN = 2
-"""Workers that wake for a row: the partition's first one, and the second a moment later in case that one is full."""
+RANKS_LEARNING = 2
+"""Workers that wake for every row of a partition: its first one, and the second a moment later in case the first is
+full. The others wake only for what a notice told."""
+SHY_MS = 1_500.0
+"""A worker that declined a row leaves it to the others for this long after it is due again: whoever has its kind would
+else never be faster than a partition's first worker."""
+SHY_TOLERANCE_MS = 500.0
+"""A due time this near to that of a declined row counts as its own: it is set when the release is carried out."""
+SHY_MAX = 64
+"""Declined rows that are kept in mind for a partition."""
 LATE_MS = 1.0
 """A row is asked for this long after its time: both clocks are cut to milliseconds."""
 AGAIN_MS = 2.0
@@ -46,12 +55,14 @@ class Waker(Service):
         self._view = view
         self._maintenance = maintenance
         self._due: dict[int, float] = {}
+        self._declined: dict[int, deque[float]] = {}
         self.armed_ms = float("inf")
         """The time the timer is set for, by the server's clock."""
         self._not_before_ms = 0.0
         self._changed = asyncio.Event()
         self._clock_at_ms = 0.0
         driver.on_claimed = self.learn
+        driver.executor.on_declined = self.avoid
 
     def hear(self, partition: int, due_at_ms: int) -> None:
         """A notice: a row of the partition is due then, before every other of its queue."""
@@ -63,20 +74,28 @@ class Waker(Service):
         """A claim was answered: the store may know due times anew."""
         # What is due by now was offered to that claim.
         now_ms = self._driver.context.clock.precise_ms() - LATE_MS
-        self._due.update((partition, due) for partition, due in self._maintenance.next_due_ms().items() if due > now_ms)
+        ranks = self._view.hints.ranks
+        for partition, due in self._maintenance.next_due_ms().items():
+            if due > now_ms and partition < len(ranks) and ranks[partition] < RANKS_LEARNING:
+                self._due[partition] = due
         self._look()
+
+    def avoid(self, partition: int, due_at_ms: float) -> None:
+        """This worker declined a row, which is due again then: others come first."""
+        self._declined.setdefault(partition, deque(maxlen=SHY_MAX)).append(due_at_ms)
 
     def _look(self) -> None:
         if self._earliest() < self.armed_ms:
             self._changed.set()
 
     def _earliest(self) -> float:
-        """The earliest due time, by the server's clock, of the partitions that this worker wakes for."""
-        ranks = self._view.hints.ranks
-        return min(
-            (due for partition, due in self._due.items() if partition < len(ranks) and ranks[partition] < RANKS_WOKEN),
-            default=float("inf"),
-        )
+        """When to wake next, by the server's clock."""
+        return min((self._wake_at(*item) for item in self._due.items()), default=float("inf"))
+
+    def _wake_at(self, partition: int, due: float) -> float:
+        declined = self._declined.get(partition, ())
+        is_ours = any(abs(due - other) < SHY_TOLERANCE_MS for other in declined)
+        return due + SHY_MS if is_ours else due
 
     async def run(self) -> None:
         """Sleep until a row is due, poke, again."""
@@ -104,12 +123,10 @@ class Waker(Service):
 
     def _poke_due(self) -> None:
         now_ms = self._driver.context.clock.precise_ms() - LATE_MS
-        ranks = self._view.hints.ranks
-        for partition in [partition for partition, due in self._due.items() if due <= now_ms]:
+        for partition in [partition for partition, due in self._due.items() if self._wake_at(partition, due) <= now_ms]:
             del self._due[partition]
-            if partition < len(ranks) and ranks[partition] < RANKS_WOKEN:
-                self._not_before_ms = own_time_ms() + AGAIN_MS
-                self._claimer.poke(partition)
+            self._not_before_ms = own_time_ms() + AGAIN_MS
+            self._claimer.poke(partition)
 
     async def _ask_the_time(self) -> None:
         clock = self._driver.context.clock
