@@ -9,6 +9,7 @@ import pytest
 
 from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.model.process_input import ProcessInput
 from lash_core.testing.waiting import eventually
 from lash_worker.services import worker_context
 from lash_worker.services.worker_context import ServerClock
@@ -85,6 +86,26 @@ async def test_a_notice_of_an_earlier_row_moves_the_timer() -> None:
         assert armed_ms > rig.context.clock.now_ms() + 20_000
         assert 0.05 > rig.sample("lash_timer_lateness_seconds_sum")
         await eventually(lambda: rig.waker.armed_ms == armed_ms)
+    finally:
+        await rig.stop()
+
+
+async def test_a_row_that_was_declined_is_left_to_others_first() -> None:
+    """The waker comes late for it, and in time for every other row."""
+    elsewhere = ProcessInput.engine("elsewhere")
+    rig = Rig(InMemoryStores(), succeed)
+    await rig.start()
+    try:
+        await rig.put(registration("p", input=elsewhere))
+        await eventually(lambda: rig.sample("lash_processes_declined_total", kind="other") == 1.0)
+        await eventually(lambda: rig.waker.armed_ms < float("inf"))
+        due_ms = await rig.registry.ready_at_ms("p")
+        assert due_ms is not None
+        assert due_ms + 1_500 == rig.waker.armed_ms
+        await rig.put(registration("other", delay_ms=300))
+        await rig.end_of("other", 2)
+
+        assert 0.2 > rig.sample("lash_timer_lateness_seconds_sum")
     finally:
         await rig.stop()
 
