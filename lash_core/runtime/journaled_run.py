@@ -222,7 +222,7 @@ class RunEffects(HasAwaitEvents):
             await self._check_open()
         done = self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
-            return await self._execute(envelope, digest, record, local_executor)
+            return await self._execute(envelope, digest, record, self._at_own_promises(local_executor))
         finally:
             del self._under_way[key]
             done.set_result(None)

@@ -23,6 +23,7 @@ from lash_core.model import (
 )
 from lash_core.runtime import CancellationToken, InlineEffectHost, RuntimeEffectLocalExecutor
 from lash_core.store import EffectHost
+from tests.runtime.effect_kit import Scene
 
 SCOPE = ExecutionScope.turn("s", "t")
 
@@ -93,3 +94,15 @@ async def test_a_wait_without_promises_waits_at_its_controllers() -> None:
         token.cancel("enough")
         assert Resolution.cancelled() == (await waits[1]).into_await_event()
         assert Resolution.cancelled() == await host.peek_await_event(keys[1])
+
+
+async def test_a_wait_without_promises_in_a_run_too() -> None:
+    """The controller of a run has its host's promises."""
+    run = (await Scene.claimed()).effects()
+    key = await run.await_event_key(run.scope, WaitIdentity.custom("value"))
+    await run.resolve_await_event(key, Resolution.ok(7))
+    wait = RuntimeEffectEnvelope(invocation(EffectKind.AWAIT_EVENT), RuntimeEffectCommand.await_event(key))
+
+    outcome = await run.execute_effect(wait, RuntimeEffectLocalExecutor.await_event(None, None))
+
+    assert Resolution.ok(7) == outcome.into_await_event()
