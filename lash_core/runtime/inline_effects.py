@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from lash_core.model.disposition import DurabilityTier
-from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
+from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.runtime.await_event_door import HasAwaitEvents
 from lash_core.runtime.inline_await_events import InlineAwaitEvents
+from lash_core.runtime.sent_commands import SentCommands, is_process_command
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectController, RuntimeEffectLocalExecutor
 
 
@@ -16,7 +15,7 @@ class InlineEffectController:
     """``RuntimeEffectController`` that always runs the local executor."""
 
     def __init__(self) -> None:
-        self._commands: set[asyncio.Future[RuntimeEffectOutcome]] = set()
+        self._commands = SentCommands()
 
     def durability_tier(self) -> DurabilityTier:
         """``inline``."""
@@ -30,12 +29,9 @@ class InlineEffectController:
         Raises:
             Whatever the executor raises.
         """
-        if envelope.kind is not EffectKind.PROCESS or envelope.command.args.get("op") == "await":
-            return await local_executor(envelope)
-        command = asyncio.ensure_future(local_executor(envelope))
-        self._commands.add(command)
-        command.add_done_callback(self._commands.discard)
-        return await asyncio.shield(command)
+        if is_process_command(envelope):
+            return await self._commands.finish(local_executor(envelope))
+        return await local_executor(envelope)
 
 
 InlineRuntimeEffectController = InlineEffectController

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from lash_core.errors import LimitExceededError, RuntimeFailure, StepFailed
 from lash_core.model.await_event import AwaitEventKey
 from lash_core.model.canonical_json import canonical_json
-from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_digest import envelope_hash
 from lash_core.model.effect_record import EffectRecord, EffectState
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.fast_build import fast_build
-from lash_core.runtime.await_event_door import HasAwaitEvents
+from lash_core.runtime.journaled_controller import JournaledController
 from lash_core.runtime.journaled_entries import RunEntries
 from lash_core.runtime.journaled_errors import (
     OUTCOME_TOO_LARGE,
@@ -27,6 +25,7 @@ from lash_core.runtime.journaled_errors import (
 )
 from lash_core.runtime.journaled_replay import outcome_of, with_argument
 from lash_core.runtime.journaled_work import EffectWork
+from lash_core.runtime.sent_commands import is_process_command, is_process_wait
 from lash_core.store.effect_host import (
     AwaitEventResolver,
     EffectRun,
@@ -45,7 +44,7 @@ SIGNAL_WAIT_TIMEOUT = "signal_wait_timeout"
 """The one way a wait ends that no log or promise keeps: it is recorded as failed before anybody sees it."""
 
 
-class RunEffects(HasAwaitEvents):
+class RunEffects(JournaledController):
     """``RunScopedEffects``: the journal of one run. Belongs to the run's event loop; made by ``scoped_run``.
 
     Attributes:
@@ -54,28 +53,21 @@ class RunEffects(HasAwaitEvents):
     """
 
     __slots__ = (
-        "_await_events",
-        "_commands",
         "_entries",
-        "_journal",
         "_past_frontier",
         "_refusals",
         "_refused",
         "_run",
-        "_scope",
         "_under_way",
         "on_effect",
         "on_frontier",
     )
 
     def __init__(self, run: EffectRun, journal: EffectJournal, await_events: AwaitEventResolver) -> None:
+        super().__init__(ExecutionScope.process(run.process_id), journal, await_events)
         self._run = run
-        self._journal = journal
-        self._await_events = await_events
-        self._scope = ExecutionScope.process(run.process_id)
         self._entries = RunEntries(run, journal)
         self._under_way: dict[str, asyncio.Future[None]] = {}
-        self._commands: set[asyncio.Future[RuntimeEffectOutcome]] = set()
         self._refused = False
         self._refusals = 0
         self._past_frontier = False
@@ -83,25 +75,6 @@ class RunEffects(HasAwaitEvents):
         self.on_effect: Callable[[EffectKind, EffectSource], None] | None = None
 
     # -- what engine and worker ask ------------------------------------------------------------------
-
-    @property
-    def scope(self) -> ExecutionScope:
-        """``process(<pid>)``."""
-        return self._scope
-
-    @property
-    def scope_id(self) -> str:
-        """The process id."""
-        return self._scope.id
-
-    @property
-    def await_events(self) -> AwaitEventResolver:
-        """The promises of the host; a wait of the run that is cancelled leaves its promise open."""
-        return self._await_events
-
-    def durability_tier(self) -> DurabilityTier:
-        """The journal's tier."""
-        return self._journal.durability_tier()
 
     @property
     def mismatch(self) -> RuntimeFailure | None:
@@ -240,24 +213,11 @@ class RunEffects(HasAwaitEvents):
             case EffectKind.AWAIT_EVENT:
                 return await self._await(envelope, digest, record, executor)
             case EffectKind.PROCESS if isinstance(executor, StartsProcess):
-                return await self._survive(self._start(envelope, digest, executor))
-            case EffectKind.PROCESS if envelope.command.args.get("op") != "await":
-                return await self._survive(self._record_run(envelope, digest, executor))
+                return await self._commands.finish(self._start(envelope, digest, executor))
+            case _ if is_process_command(envelope):
+                return await self._commands.finish(self._record_run(envelope, digest, executor))
             case _:
                 return await self._record_run(envelope, digest, executor)
-
-    async def _survive(self, command: Coroutine[Any, Any, RuntimeEffectOutcome]) -> RuntimeEffectOutcome:
-        """A command that was sent is not left half done when its caller is cancelled (contract 5.4)."""
-        task = asyncio.ensure_future(command)
-        self._commands.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
-
-    def _forget(self, task: asyncio.Future[RuntimeEffectOutcome]) -> None:
-        self._commands.discard(task)
-        if not task.cancelled():
-            # Its caller may be gone.
-            task.exception()
 
     async def _record_run(
         self, envelope: RuntimeEffectEnvelope, digest: str, executor: RuntimeEffectLocalExecutor
@@ -265,10 +225,9 @@ class RunEffects(HasAwaitEvents):
         await self.begin(envelope.kind)
         cause: Exception | None = None
         state: EffectState = "completed"
-        only_waits = envelope.kind is EffectKind.PROCESS and envelope.command.args.get("op") == "await"
         with EffectWork(self._run) as work:
             try:
-                outcome = await (work.rest(executor(envelope)) if only_waits else executor(envelope))
+                outcome = await (work.rest(executor(envelope)) if is_process_wait(envelope) else executor(envelope))
                 text = canonical_json(outcome.value, field="outcome")
             except (*STORE_ERRORS, NotRecordedError):
                 raise

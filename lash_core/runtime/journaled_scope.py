@@ -8,7 +8,6 @@ from typing import Any
 
 from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.canonical_json import canonical_json
-from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_digest import digest_tree, envelope_hash
 from lash_core.model.effect_record import (
@@ -21,9 +20,10 @@ from lash_core.model.effect_record import (
     EffectWrite,
 )
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.runtime.await_event_door import HasAwaitEvents
+from lash_core.runtime.journaled_controller import JournaledController
 from lash_core.runtime.journaled_errors import STORE_ERRORS, NotRecordedError, raised_again, recorded_error
 from lash_core.runtime.journaled_replay import mismatch_of, outcome_of, with_argument
+from lash_core.runtime.sent_commands import is_process_command
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor
 from lash_core.store.effect_journal import EffectJournal
 
@@ -34,7 +34,7 @@ POLL_MS_MAX = 1_000
 """While another caller executes an effect: first and longest pause between two looks."""
 
 
-class LeasedEffects(HasAwaitEvents):
+class LeasedEffects(JournaledController):
     """``ScopedEffects`` of a turn, a queue drain or a runtime operation; made by ``JournaledEffectHost.scoped``.
 
     At least once for an attempt that was not recorded, exactly one recorded outcome.
@@ -49,32 +49,10 @@ class LeasedEffects(HasAwaitEvents):
         replay_only: bool = False,
         ttl_ms: int = CLAIM_TTL_MS,
     ) -> None:
-        self._scope = scope
-        self._journal = journal
-        self._await_events = await_events
+        super().__init__(scope, journal, await_events)
         self._replay_only = replay_only
         self._ttl_ms = ttl_ms
         self._owner = secrets.token_hex(8)
-        self._commands: set[asyncio.Future[RuntimeEffectOutcome]] = set()
-
-    @property
-    def scope(self) -> ExecutionScope:
-        """The scope."""
-        return self._scope
-
-    @property
-    def scope_id(self) -> str:
-        """The scope's id."""
-        return self._scope.id
-
-    @property
-    def await_events(self) -> AwaitEventResolver:
-        """The promises of the host."""
-        return self._await_events
-
-    def durability_tier(self) -> DurabilityTier:
-        """The journal's tier."""
-        return self._journal.durability_tier()
 
     async def execute_effect(
         self, envelope: RuntimeEffectEnvelope, local_executor: RuntimeEffectLocalExecutor
@@ -89,12 +67,9 @@ class LeasedEffects(HasAwaitEvents):
                 ``…_missing`` (replay only). StepFailed, Failure, RuntimeFailure: the effect's own error.
             StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: the journal.
         """
-        if envelope.kind is not EffectKind.PROCESS or envelope.command.args.get("op") == "await":
-            return await self._execute(envelope, self._at_own_promises(local_executor))
-        command = asyncio.ensure_future(self._execute(envelope, local_executor))
-        self._commands.add(command)
-        command.add_done_callback(self._commands.discard)
-        return await asyncio.shield(command)
+        if is_process_command(envelope):
+            return await self._commands.finish(self._execute(envelope, local_executor))
+        return await self._execute(envelope, self._at_own_promises(local_executor))
 
     async def _execute(
         self, envelope: RuntimeEffectEnvelope, executor: RuntimeEffectLocalExecutor
