@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
@@ -34,18 +35,35 @@ async def run_case(case: AnyCase, backend: str, server_url: Callable[[str], str]
         await case(stores)
 
 
-async def failures_on_plain_stores(cases: Mapping[str, AnyCase], alone: Collection[str] = ()) -> list[str]:
+async def failures_on_plain_stores(cases: Mapping[str, AnyCase], left_out: Collection[str] = ()) -> list[str]:
     """Run the cases beside each other on one set of stores whose clock nobody can move; what failed, as text."""
-    room = asyncio.Semaphore(BESIDE_EACH_OTHER_MAX)
     async with InMemoryStores() as stores:
+        wanted = {name: case for name, case in cases.items() if name not in left_out}
+        return await _failures(wanted, lambda: nullcontext(stores))
 
-        async def run(name: str, case: AnyCase) -> str | None:
-            async with room:
-                try:
-                    await case(stores)
-                except (AssertionError, LashError) as error:
-                    return f"{name}: {error}"
-            return None
 
-        answers = await asyncio.gather(*(run(name, case) for name, case in cases.items() if name not in alone))
+async def failures_on_stores_of_their_own(cases: Mapping[str, AnyCase]) -> list[str]:
+    """As ``failures_on_plain_stores``, for cases that look at everything in their stores."""
+    return await _failures(cases, InMemoryStores)
+
+
+async def _failures(
+    cases: Mapping[str, AnyCase], opened: Callable[[], AbstractAsyncContextManager[InMemoryStores]]
+) -> list[str]:
+    room = asyncio.Semaphore(BESIDE_EACH_OTHER_MAX)
+
+    async def run(name: str, case: AnyCase) -> str | None:
+        async with room, opened() as stores:
+            try:
+                await case(stores)
+            except (AssertionError, LashError) as error:
+                return f"{name}: {error}"
+        return None
+
+    answers = await asyncio.gather(*(run(name, case) for name, case in cases.items()))
     return [answer for answer in answers if answer is not None]
+
+
+def without_a_promise(cases: Mapping[str, AnyCase]) -> list[str]:
+    """Cases without a docstring: they tell their reader nothing."""
+    return [name for name, case in cases.items() if not (case.__doc__ or "").strip()]

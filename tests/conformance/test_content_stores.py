@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from lash_core.clock import VirtualClock
-from lash_core.errors import LashError
 from lash_core.file_store.attachment_store import FileAttachmentStore
 from lash_core.file_store.tiered_attachments import TieredAttachmentStore
 from lash_core.memory_store.stores import InMemoryStores
@@ -23,7 +21,7 @@ from lash_core.testing.conformance import (
     process_env_store,
 )
 from lash_core.testing.conformance.suite import AnyCase
-from tests.conformance.backends import BACKENDS, open_stores
+from tests.conformance.suites import failures_on_stores_of_their_own, over_all_backends, run_case, without_a_promise
 
 SUITES: tuple[ModuleType, ...] = (
     attachment_store,
@@ -33,30 +31,16 @@ SUITES: tuple[ModuleType, ...] = (
     content_sweep,
 )
 CASES: dict[str, AnyCase] = {name: case for suite in SUITES for name, case in suite.cases()}
-BESIDE_EACH_OTHER_MAX = 24
-"""Cases at once without a virtual clock: enough to hide their real waits."""
-
 FOLDERS = ("files", "tiered")
 """Memory stores whose attachments are in a folder: all of them, or the larger ones."""
 SMALL_BYTES_MAX = 45
 """Most cases store 41 bytes."""
 
 
-def _parameters() -> list[object]:
-    marks = {"cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]}
-    return [
-        pytest.param(backend, name, id=f"{backend}-{name}", marks=marks.get(backend, []))
-        for backend in BACKENDS
-        for name in CASES
-    ]
-
-
-@pytest.mark.parametrize(("backend", "name"), _parameters())
+@pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES))
 async def test_the_contract_is_kept(backend: str, name: str, server_url: Callable[[str], str]) -> None:
     """Each promise, on stores whose clock can be moved."""
-    suite = name.partition(".")[0].replace("_", "-")
-    async with open_stores(backend, server_url(backend), f"c-{suite}"[:32]) as stores:
-        await CASES[name](stores)
+    await run_case(CASES[name], backend, server_url, name.partition(".")[0])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -74,22 +58,10 @@ async def test_the_contract_is_kept_in_a_folder(kind: str, name: str, tmp_path: 
 
 async def test_the_suites_run_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases wait for real, and still pass."""
-    room = asyncio.Semaphore(BESIDE_EACH_OTHER_MAX)
-
-    async def run(name: str, case: AnyCase) -> str | None:
-        # Stores of its own for each case, since sweeps look at everything.
-        async with room, InMemoryStores() as stores:
-            try:
-                await case(stores)
-            except (AssertionError, LashError) as error:
-                return f"{name}: {error}"
-        return None
-
-    answers = await asyncio.gather(*(run(name, case) for name, case in CASES.items()))
-
-    assert [] == [answer for answer in answers if answer is not None]
+    # Each on its own: sweeps look at everything.
+    assert [] == await failures_on_stores_of_their_own(CASES)
 
 
 def test_every_case_states_its_promise() -> None:
     """A case without a docstring tells its reader nothing."""
-    assert [] == [name for name, case in CASES.items() if not (case.__doc__ or "").strip()]
+    assert [] == without_a_promise(CASES)

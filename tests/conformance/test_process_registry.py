@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from lash_core.errors import LashError
-from lash_core.memory_store.stores import InMemoryStores
-from lash_core.testing.conformance.process_registry import Case, cases
-from tests.conformance.backends import BACKENDS, open_stores
+from lash_core.testing.conformance.process_registry import cases
+from tests.conformance.suites import failures_on_plain_stores, over_all_backends, run_case, without_a_promise
 
 CASES = dict(cases())
 _ALONE = {
@@ -20,48 +17,22 @@ _ALONE = {
     "limits.the_bytes_of_a_log_are_bounded",
 }
 """These look at all rows of the stores, or keep the loop busy for longer than a short lease lives."""
-BESIDE_EACH_OTHER_MAX = 24
-"""Cases at once on stores without a virtual clock: enough to hide their real waits, few enough to meet their leases."""
 
 
-def _parameters() -> list[object]:
-    marks = {"cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]}
-    return [
-        pytest.param(backend, name, id=f"{backend}-{name}", marks=marks.get(backend, []))
-        for backend in BACKENDS
-        for name in CASES
-    ]
-
-
-@pytest.mark.parametrize(("backend", "name"), _parameters())
+@pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES))
 async def test_the_contract_is_kept(backend: str, name: str, server_url: Callable[[str], str]) -> None:
     """Each promise of ``lash_core.testing.conformance.process_registry``, on stores whose clock can be moved."""
-    operation = name.partition(".")[0].replace("_", "-")
-    async with open_stores(backend, server_url(backend), f"c-{operation}"[:32].rstrip("-")) as stores:
-        await CASES[name](stores)
+    await run_case(CASES[name], backend, server_url, name.partition(".")[0])
 
 
 async def test_the_suite_runs_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases wait for real, and still pass."""
-    room = asyncio.Semaphore(BESIDE_EACH_OTHER_MAX)
-    async with InMemoryStores() as stores:
-
-        async def run(name: str, case: Case) -> str | None:
-            async with room:
-                try:
-                    await case(stores)
-                except (AssertionError, LashError) as error:
-                    return f"{name}: {error}"
-            return None
-
-        answers = await asyncio.gather(*(run(name, case) for name, case in CASES.items() if name not in _ALONE))
-
-    assert [] == [answer for answer in answers if answer is not None]
+    assert [] == await failures_on_plain_stores(CASES, _ALONE)
 
 
 def test_every_case_states_its_promise() -> None:
     """A case without a docstring tells its reader nothing."""
-    assert [] == [name for name, case in CASES.items() if not (case.__doc__ or "").strip()]
+    assert [] == without_a_promise(CASES)
 
 
 def test_names_are_unique_and_stable() -> None:
