@@ -11,6 +11,7 @@ from lash_core.redis_store.stores import RedisStores
 
 _LETTERS = {"running": "r", "completed": "c", "failed": "f", "cancelled": "x", "abandoned": "a"}
 _OF_A_PROCESS = ("p", "c", "e", "j", "h", "wk", "g", "w", "a", "b")
+_OF_A_SCOPE = ("jo", "wo")
 SCANS_MAX = 10_000
 
 
@@ -43,11 +44,28 @@ async def _partition_faults(stores: RedisStores, keys: PartitionKeys, rows: list
             faults.append(f"{row.id}: ended and still offered")
         if not row.is_terminal and ready == (row.id in leases):
             faults.append(f"{row.id}: running and {'both' if ready else 'neither'} offered and leased")
+        faults += await _row_faults(stores, keys, row)
     for state, letter in _LETTERS.items():
         counted = int(await run(keys.meta, "HGET", keys.meta, f"n:{letter}") or 0)
         real = sum(row.status.state == state for row in rows)
         if counted != real:
             faults.append(f"{keys.tag}: counts {counted} {state} rows, there are {real}")
+    return faults
+
+
+async def _row_faults(stores: RedisStores, keys: PartitionKeys, row: ProcessRecord) -> list[str]:
+    """Outcomes in the blob store that no entry names or that an entry misses, and what an end should have removed."""
+    run = stores.context.connection.execute
+    journal, blobs = keys.journal(row.id), keys.blobs(row.id)
+    entries: dict[str, str] = await run(journal, "HGETALL", journal)
+    named = {field for field, entry in entries.items() if entry.endswith(";@")}
+    faults: list[str] = []
+    stored = set(await run(blobs, "HKEYS", blobs))
+    if named != stored:
+        faults.append(f"{row.id}: the journal and its blobs differ by {named ^ stored}")
+    left = await run(keys.tag, "HMGET", keys.control(row.id), "wt", "pw")
+    if row.is_terminal and any(left):
+        faults.append(f"{row.id}: ended and still waits or is watched: {left}")
     return faults
 
 
@@ -61,7 +79,10 @@ async def _key_faults(stores: RedisStores, ids: set[str]) -> list[str]:
         pattern = f"{{{stores.context.keyspace.namespace}:*"
         cursor, found = await run(anywhere, "SCAN", cursor, "MATCH", pattern, "COUNT", 1_000)
         for key in found:
-            family, _, name = key.partition("}:")[2].partition(":")
+            tag, _, rest = key.partition("}:")
+            family, _, name = rest.partition(":")
+            if family in _OF_A_SCOPE and await run(key, "ZSCORE", f"{tag}}}:jx", name) is None:
+                faults.append(f"{key}: nobody will ever forget it")
             if family in _OF_A_PROCESS and name and name not in ids:
                 faults.append(f"{key}: its process has no row")
             if int(await run(key, "PTTL", key)) != -1:

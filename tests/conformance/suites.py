@@ -10,8 +10,10 @@ import pytest
 
 from lash_core.errors import LashError
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.redis_store.stores import RedisStores
 from lash_core.testing.conformance.suite import AnyCase
 from tests.conformance.backends import BACKENDS, open_stores
+from tests.conformance.layout_invariants import broken_invariants
 
 BESIDE_EACH_OTHER_MAX = 24
 """Cases at once on stores without a virtual clock: enough to hide their real waits, few enough to meet their leases."""
@@ -67,3 +69,11 @@ async def _failures(
 def without_a_promise(cases: Mapping[str, AnyCase]) -> list[str]:
     """Cases without a docstring: they tell their reader nothing."""
     return [name for name, case in cases.items() if not (case.__doc__ or "").strip()]
+
+
+async def broken_keys_after(cases: Mapping[str, AnyCase], url: str, label: str) -> list[str]:
+    """Run the cases one after another in a namespace of one server; what of its keys is out of order then, as text."""
+    async with RedisStores.connect(url, namespace=f"k-{label}", test_clock=True) as stores:
+        for case in cases.values():
+            await case(stores)
+        return await broken_invariants(stores)
