@@ -17,8 +17,8 @@ app = App("faults", version="1")
 
 @app.process("nap", disposition="rerunnable", event_types=["started"])
 async def nap(ctx: ProcessContext, params: dict[str, float]) -> dict[str, Any]:
-    """Say under which fence it starts, sleep, say who it was."""
-    await ctx.emit("started", {"fence": ctx.fence, "pid": os.getpid()})
+    """Say under which fence each attempt starts, sleep, say who it was."""
+    await ctx.emit("started", {"fence": ctx.fence, "pid": os.getpid()}, key=str(ctx.attempt))
     await asyncio.sleep(params["seconds"])
     return {"pid": os.getpid(), "fence": ctx.fence, "attempt": ctx.attempt}
 
@@ -33,7 +33,7 @@ async def quiet(ctx: ProcessContext, params: dict[str, float]) -> dict[str, Any]
 @app.process("block", disposition="rerunnable", event_types=["started"])
 async def block(ctx: ProcessContext, params: dict[str, float]) -> dict[str, Any]:
     """Block the event loop, as a function that is declared async and is not."""
-    await ctx.emit("started", {"pid": os.getpid()})
+    await ctx.emit("started", {"pid": os.getpid()}, key=str(ctx.attempt))
     time.sleep(params["seconds"])
     return {"pid": os.getpid(), "attempt": ctx.attempt}
 
@@ -65,11 +65,13 @@ async def approved(ctx: ProcessContext, params: dict[str, Any]) -> dict[str, Any
 
 @app.process("working", disposition="rerunnable")
 async def working(ctx: ProcessContext, params: dict[str, Any]) -> str:
-    """One step that takes its time after it did what it does outside."""
+    """One step that does what it does outside and ends when a file says so."""
+    folder = f"{params['folder']}/{ctx.process_id}"
 
     async def work() -> str:
-        name = noted(f"{params['folder']}/{ctx.process_id}", "work")
-        await asyncio.sleep(params["seconds"])
+        name = noted(folder, "work")
+        while not Path(folder, "go").exists():
+            await asyncio.sleep(0.02)
         return name
 
     return await ctx.step("work", work)
