@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lash_core import errors
-from lash_core.testing.servers import ValkeyServer
 from lash_worker.cli.exit_codes import exit_code
 from tests.cli.conftest import Lash
 
 K = ("--kind", "job", "--disposition", "rerunnable")
 NIGHTLY = ("trigger", "create", "nightly", *K, "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
-_NAMESPACES = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def lash(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lash:
-    """``lash`` in a namespace of its own."""
-    monkeypatch.setenv("LASH_REDIS_URL", server.url)
-    monkeypatch.setenv("LASH_NAMESPACE", f"tc{next(_NAMESPACES)}")
-    monkeypatch.setenv("LASH_PARTITIONS", "4")
-    monkeypatch.setenv("LASH_FAILOVER_GRACE_MS", "0")
-    monkeypatch.delenv("LASH_APP", raising=False)
-    return Lash(capsys)
 
 
 def test_create_says_whether_it_is_new(lash: Lash) -> None:
