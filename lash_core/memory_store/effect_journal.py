@@ -53,11 +53,6 @@ class MemoryEffectJournal(ScopeEffects):
         self._registry = registry
         self._tier = durability_tier
 
-    @property
-    def backend(self) -> str:
-        """``memory``."""
-        return "memory"
-
     def durability_tier(self) -> DurabilityTier:
         """The registry's, unless told otherwise."""
         return self._tier or self._registry.durability_tier()

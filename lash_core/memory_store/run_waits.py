@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lash_core.errors import AlreadyTerminalError, InvalidArgumentError, LimitExceededError, TerminalProcessError
+from lash_core.errors import AlreadyTerminalError, TerminalProcessError
 from lash_core.memory_store.detach import detached_event, detached_record
 from lash_core.memory_store.leases import give_back
 from lash_core.memory_store.ledger import append, prepared
@@ -17,9 +17,7 @@ from lash_core.model.facts import ProcessStarted, WaitState
 from lash_core.model.lease import ProcessLease
 from lash_core.model.record import ProcessRecord
 from lash_core.store.process_run_waits import RunLook
-
-WATCHERS_MAX = 100
-"""Processes that are told of one end: parents, and who else awaits it."""
+from lash_core.store.run_wait_bounds import WATCHERS_MAX, check_own_promises, too_many_watchers
 
 
 class RunWaitOperations(RegistryPart):
@@ -34,11 +32,7 @@ class RunWaitOperations(RegistryPart):
             UnknownProcessError. InvalidArgumentError: a promise of another scope.
         """
         process_id = lease.process_id
-        for key in promises:
-            if key.scope.kind != "process" or key.scope.id != process_id:
-                raise InvalidArgumentError(
-                    f"promise of scope `{key.scope.id}` is not one of process `{process_id}`", field="promises"
-                )
+        check_own_promises(process_id, promises)
         with self._state.lock:
             row = self._state.require(process_id)
             found = {key.key_id: resolution_of(row, key.key_id) for key in promises}
@@ -130,12 +124,7 @@ class RunWaitOperations(RegistryPart):
 
 def _check_watchers(row: Row) -> None:
     if len(row.watchers) >= WATCHERS_MAX:
-        raise LimitExceededError(
-            f"{WATCHERS_MAX} processes wait for the end of `{row.record.id}`; that is the limit",
-            field="watchers",
-            limit=WATCHERS_MAX,
-            process_id=row.record.id,
-        )
+        raise too_many_watchers(row.record.id)
 
 
 def _stored_wait(row: Row, request: ProcessEventAppendRequest, wait: WaitState) -> WaitState | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from lash_core.errors import InvalidArgumentError, LimitExceededError, RuntimeFailure
 from lash_core.memory_store.scope_state import ScopeEntry
 from lash_core.memory_store.state import RegistryState
 from lash_core.model.effect_record import (
@@ -18,9 +17,7 @@ from lash_core.model.effect_record import (
     EffectWrite,
 )
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.model.ids import check_replay_key
-
-LEASE_LOST = "memory_effect_replay_lease_lost"
+from lash_core.store.scope_claims import check_claim, claim_lost, scope_journal_full
 
 
 class ScopeEffects:
@@ -29,15 +26,18 @@ class ScopeEffects:
     def __init__(self, state: RegistryState) -> None:
         self._state = state
 
+    @property
+    def backend(self) -> str:
+        """``memory``."""
+        return "memory"
+
     async def claim_effect(self, scope: ExecutionScope, write: EffectWrite, *, owner: str, ttl_ms: int) -> EffectClaim:
         """Begin an effect, or learn that it has an outcome, is under way, or is another effect.
 
         Raises:
             LimitExceededError: the scope's journal is full (``journal_entries``).
         """
-        if ttl_ms < 1:
-            raise InvalidArgumentError(f"ttl_ms is {ttl_ms}; it must be at least 1", field="ttl_ms", value=ttl_ms)
-        check_replay_key(write.key)
+        check_claim(write.key, ttl_ms)
         with self._state.lock:
             now_ms = self._state.clock.now_ms()
             entry = self._find(scope, write.key)
@@ -57,11 +57,7 @@ class ScopeEffects:
     def _begun(self, scope: ExecutionScope, write: EffectWrite, now_ms: int) -> ScopeEntry:
         limit, journal = self._state.limits.journal_entries_max, self._state.scopes.journals.get(scope, {})
         if len(journal) >= limit:
-            raise LimitExceededError(
-                f"the journal of scope `{scope.id}` is full: journal_entries {limit}",
-                field="journal_entries",
-                limit=limit,
-            )
+            raise scope_journal_full(scope, limit)
         record = EffectRecord(
             key=write.key,
             kind=write.kind,
@@ -101,7 +97,7 @@ class ScopeEffects:
             now_ms = self._state.clock.now_ms()
             entry = self._live(scope, write.key, token, now_ms)
             if (entry.record.kind, entry.record.envelope_hash) != (write.kind, write.envelope_hash):
-                raise _lost(write.key)
+                raise claim_lost(self.backend, write.key)
             entry.record = _final(entry.record, write, outcome)
             entry.token, entry.until_ms = "", 0
             self._touch(scope, now_ms)
@@ -139,13 +135,9 @@ class ScopeEffects:
     def _live(self, scope: ExecutionScope, key: str, token: str, now_ms: int) -> ScopeEntry:
         entry = self._find(scope, key)
         if entry is None or entry.record.is_final or entry.token != token or entry.until_ms <= now_ms:
-            raise _lost(key)
+            raise claim_lost(self.backend, key)
         return entry
 
 
 def _final(record: EffectRecord, write: EffectWrite, outcome: str) -> EffectRecord:
     return replace(record, kind=write.kind, envelope_hash=write.envelope_hash, state=write.state, outcome_json=outcome)
-
-
-def _lost(key: str) -> RuntimeFailure:
-    return RuntimeFailure(LEASE_LOST, f"the claim of effect `{key}` is over; nothing was recorded")

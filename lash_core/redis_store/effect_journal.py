@@ -80,11 +80,6 @@ class RedisEffectJournal(ScopeJournal):
         super().__init__(context)
         self._children = children
 
-    @property
-    def backend(self) -> str:
-        """``redis``."""
-        return "redis"
-
     def durability_tier(self) -> DurabilityTier:
         """Durable: journals survive this OS process."""
         return DurabilityTier.DURABLE

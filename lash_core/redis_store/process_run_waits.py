@@ -9,7 +9,6 @@ from typing import Any
 from lash_core.errors import (
     AlreadyTerminalError,
     CorruptRecordError,
-    InvalidArgumentError,
     LimitExceededError,
     TerminalProcessError,
     UnknownProcessError,
@@ -29,9 +28,7 @@ from lash_core.redis_store.promise_codec import decode_resolution, promise_field
 from lash_core.redis_store.row_codec import encode_first_started
 from lash_core.redis_store.scripts import Call
 from lash_core.store.process_run_waits import RunLook
-
-WATCHERS_MAX = 100
-"""Processes that are told of one end: parents, and who else awaits it."""
+from lash_core.store.run_wait_bounds import WATCHERS_MAX, check_own_promises, too_many_watchers
 
 _CANCELLED = Resolution.cancelled()
 
@@ -48,11 +45,7 @@ class ProcessRunWaitOperations(ProcessRegistryBase):
             UnknownProcessError. InvalidArgumentError: a promise of another scope.
         """
         process_id = lease.process_id
-        foreign = [key for key in promises if key.scope.kind != "process" or key.scope.id != process_id]
-        if foreign:
-            raise InvalidArgumentError(
-                f"promise of scope `{foreign[0].scope.id}` is not one of process `{process_id}`", field="promises"
-            )
+        check_own_promises(process_id, promises)
         keys, start = self._keys(process_id), max(after_sequence, 0)
         names = (keys.control(process_id), keys.events(process_id), keys.marks, keys.promises(process_id))
         call = Call("look_at_run", names, (process_id, start, *(promise_field(key) for key in promises)))
@@ -134,12 +127,7 @@ class ProcessRunWaitOperations(ProcessRegistryBase):
         for (_, places), words in zip(groups, replies, strict=True):
             for place, word in zip(places, words, strict=True):
                 if word == "full":
-                    raise LimitExceededError(
-                        f"{WATCHERS_MAX} processes wait for the end of `{process_ids[place]}`; that is the limit",
-                        field="watchers",
-                        limit=WATCHERS_MAX,
-                        process_id=process_ids[place],
-                    )
+                    raise too_many_watchers(process_ids[place])
         rows = await self._rows.read_rows(process_ids)
         for row in rows:
             if isinstance(row, CorruptRecordError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from lash_core.errors import InvalidArgumentError, LimitExceededError, RuntimeFailure
 from lash_core.model.effect_record import (
     EffectClaim,
     EffectClaimed,
@@ -20,15 +19,13 @@ from lash_core.model.effect_record import (
     EffectWrite,
 )
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.model.ids import check_replay_key
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.event_codec import byte_size
 from lash_core.redis_store.journal_codec import STATE_LETTERS, decode_entry, effect_head
 from lash_core.redis_store.keys import PartitionKeys, scope_hash
 from lash_core.redis_store.scripts import Call
-
-LEASE_LOST = "redis_effect_replay_lease_lost"
+from lash_core.store.scope_claims import check_claim, claim_lost, scope_journal_full
 
 FORGET_PAGE = 100
 """Scopes of one script call: their journals are deleted while the server waits."""
@@ -40,15 +37,18 @@ class ScopeJournal:
     def __init__(self, context: RedisContext) -> None:
         self._context = context
 
+    @property
+    def backend(self) -> str:
+        """``redis``."""
+        return "redis"
+
     async def claim_effect(self, scope: ExecutionScope, write: EffectWrite, *, owner: str, ttl_ms: int) -> EffectClaim:
         """Begin an effect, or learn that it has an outcome, is under way, or is another effect. Safe to repeat.
 
         Raises:
             LimitExceededError: the scope's journal is full (``journal_entries``).
         """
-        if ttl_ms < 1:
-            raise InvalidArgumentError(f"ttl_ms is {ttl_ms}; it must be at least 1", field="ttl_ms", value=ttl_ms)
-        token, key = secrets.token_hex(8), check_replay_key(write.key)
+        key, token = check_claim(write.key, ttl_ms), secrets.token_hex(8)
         limit = self._context.settings.limits.journal_entries_max
         delay = "" if write.delay_ms is None else str(write.delay_ms)
         args = (key, effect_head(write), write.digests, delay, owner, token, ttl_ms, limit)
@@ -63,11 +63,7 @@ class ScopeJournal:
             case "conflict":
                 return EffectConflict(self._decode(scope, key, reply[2]))
             case _:
-                raise LimitExceededError(
-                    f"the journal of scope `{scope.id}` is full: journal_entries {limit}",
-                    field="journal_entries",
-                    limit=limit,
-                )
+                raise scope_journal_full(scope, limit)
 
     async def renew_effect(self, scope: ExecutionScope, key: str, token: str, *, ttl_ms: int) -> None:
         """Extend a claim.
@@ -76,7 +72,7 @@ class ScopeJournal:
             RuntimeFailure: ``redis_effect_replay_lease_lost``.
         """
         if await self._run("renew_effect", scope, key, token, ttl_ms) == "lost":
-            raise _lost(key)
+            raise claim_lost(self.backend, key)
 
     async def finalize_effect(self, scope: ExecutionScope, write: EffectWrite, token: str) -> EffectRecord:
         """Record an outcome under a live claim. Safe to repeat: the same outcome again answers what is stored.
@@ -90,7 +86,7 @@ class ScopeJournal:
         args = (write.key, effect_head(write), token, STATE_LETTERS[write.state], outcome)
         reply = await self._run("finalize_effect", scope, *args)
         if reply[0] == "lost":
-            raise _lost(write.key)
+            raise claim_lost(self.backend, write.key)
         return self._decode(scope, write.key, reply[1])
 
     async def find_effect(self, scope: ExecutionScope, key: str) -> EffectRecord | None:
@@ -131,7 +127,3 @@ class ScopeJournal:
     def _decode(self, scope: ExecutionScope, replay_key: str, text: str) -> EffectRecord:
         key = self._keys(scope).scope_journal(scope_hash(scope))
         return decode_entry(replay_key, text, key=key).record
-
-
-def _lost(key: str) -> RuntimeFailure:
-    return RuntimeFailure(LEASE_LOST, f"the claim of effect `{key}` is over; nothing was recorded")
