@@ -9,9 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import (
-    UNKNOWN_OR_REVOKED,
     Accepted,
     AlreadyResolved,
     AwaitEventKey,
@@ -21,6 +19,7 @@ from lash_core.model.await_event import (
     WaitIdentity,
 )
 from lash_core.model.execution_scope import ExecutionScope
+from lash_core.runtime.promise_ends import standing, turn_wait_ended, unknown_or_revoked
 
 TOMBSTONES_MAX = 4_096
 """Revoked sessions remembered; the oldest is forgotten first."""
@@ -58,7 +57,7 @@ class InlineAwaitEvents:
         """Make a key. Raises: RuntimeFailure for a blank scope, a bad identity or a revoked session."""
         key = AwaitEventKey.mint(scope, wait.validated(), self._secret)
         if scope.session_id in self._revoked:
-            raise _unknown_or_revoked()
+            raise unknown_or_revoked()
         return key
 
     async def await_event_key(self, scope: ExecutionScope, wait: WaitIdentity) -> AwaitEventKey:
@@ -103,7 +102,7 @@ class InlineAwaitEvents:
         finally:
             promise.waiters.remove((loop, told))
         if promise.resolution is None:
-            raise _unknown_or_revoked()
+            raise unknown_or_revoked()
         return promise.resolution
 
     async def cancel_session(self, session_id: str) -> int:
@@ -128,7 +127,7 @@ class InlineAwaitEvents:
 
     def _check(self, key: AwaitEventKey) -> None:
         if not key.is_authentic(self._secret) or key.scope.session_id in self._revoked:
-            raise _unknown_or_revoked()
+            raise unknown_or_revoked()
 
     def _resolve(self, key: AwaitEventKey, resolution: Resolution) -> ResolveOutcome:
         if not key.is_authentic(self._secret):
@@ -145,15 +144,9 @@ class InlineAwaitEvents:
 
     def _end_wait(self, key: AwaitEventKey, why: str) -> Resolution:
         if key.wait.is_turn_control:
-            raise RuntimeFailure(f"turn_control_wait_{why}", "the wait for a turn ended before the turn")
+            raise turn_wait_ended(why)
         resolution = Resolution.model_validate({"type": why})
-        match self._resolve(key, resolution):
-            case Accepted():
-                return resolution
-            case AlreadyResolved(terminal):
-                return terminal
-            case UnknownOrRevoked():
-                raise _unknown_or_revoked()
+        return standing(self._resolve(key, resolution), resolution)
 
     def _cancel(self, wanted: Callable[[AwaitEventKey], bool]) -> int:
         with self._lock:
@@ -174,7 +167,3 @@ class InlineAwaitEvents:
                     del self._promises[oldest]
             promise = self._promises[key.key_id] = _Promise(key)
         return promise
-
-
-def _unknown_or_revoked() -> RuntimeFailure:
-    return RuntimeFailure(UNKNOWN_OR_REVOKED, "the await-event key is unknown or its session was deleted")

@@ -8,9 +8,6 @@ from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import (
     AWAIT_EVENT_CANCEL_UNSUPPORTED,
     AWAIT_EVENT_UNSUPPORTED,
-    UNKNOWN_OR_REVOKED,
-    Accepted,
-    AlreadyResolved,
     AwaitEventKey,
     Resolution,
     ResolveOutcome,
@@ -18,6 +15,7 @@ from lash_core.model.await_event import (
     WaitIdentity,
 )
 from lash_core.model.execution_scope import ExecutionScope
+from lash_core.runtime.promise_ends import standing, turn_wait_ended, unknown_or_revoked
 from lash_core.store.promise_store import PromiseStore, SigningSecrets
 
 POLL_FIRST_SECONDS = 0.025
@@ -50,7 +48,7 @@ class StoredAwaitEvents:
         """``mint``, refused for a revoked session. Raises: RuntimeFailure."""
         key = self.mint(scope, wait)
         if scope.session_id is not None and await self._promises.is_revoked(scope.session_id):
-            raise _unknown_or_revoked()
+            raise unknown_or_revoked()
         return key
 
     async def resolve(self, key: AwaitEventKey, resolution: Resolution) -> ResolveOutcome:
@@ -101,15 +99,9 @@ class StoredAwaitEvents:
             found = await self._promises.peek_promise(key)
             if found is not None:
                 return found
-            raise RuntimeFailure("turn_control_wait_timeout", "the wait for a turn ended before the turn")
+            raise turn_wait_ended("timeout")
         resolution = Resolution.timeout()
-        match await self._promises.resolve_promise(key, resolution):
-            case Accepted():
-                return resolution
-            case AlreadyResolved(terminal):
-                return terminal
-            case UnknownOrRevoked():
-                raise _unknown_or_revoked()
+        return standing(await self._promises.resolve_promise(key, resolution), resolution)
 
     async def cancel_session(self, session_id: str) -> int:
         """End the pending waits of a session as cancelled, but for turn control. Raises: RuntimeFailure: no secret."""
@@ -134,7 +126,7 @@ class StoredAwaitEvents:
 
     def _check(self, key: AwaitEventKey) -> None:
         if not _is_authentic(key, self._secrets()):
-            raise _unknown_or_revoked()
+            raise unknown_or_revoked()
 
 
 def _is_authentic(key: AwaitEventKey, secrets: SigningSecrets) -> bool:
@@ -145,7 +137,3 @@ def _is_authentic(key: AwaitEventKey, secrets: SigningSecrets) -> bool:
     except (RuntimeFailure, ValueError):
         return False
     return current or previous
-
-
-def _unknown_or_revoked() -> RuntimeFailure:
-    return RuntimeFailure(UNKNOWN_OR_REVOKED, "the await-event key is unknown or its session was deleted")
