@@ -26,7 +26,7 @@ from lash_core.client_retry import retry_registration
 from lash_core.client_sync import SyncLashClient
 from lash_core.client_triggers import TriggerClient
 from lash_core.errors import InvalidArgumentError, LashError, RegistrationConflictError, SettingsError
-from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome
+from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome, UnknownOrRevoked
 from lash_core.model.event import ProcessEvent
 from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
@@ -341,6 +341,9 @@ class LashClient:
             raise SettingsError(
                 "this client's role may not read the secret of await-event tokens (lash acl print ROLE)"
             )
+        if key.scope.kind == "process" and await self.stores.process_registry.get_process(key.scope.id) is None:
+            # A store would keep the answer, but nobody can ask for it any more.
+            return UnknownOrRevoked()
         return await StoredAwaitEvents(self.stores.promises).resolve(key, resolution)
 
     # -- find --------------------------------------------------------------------------------------

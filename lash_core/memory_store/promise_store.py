@@ -1,4 +1,4 @@
-"""Await-event promises in memory: those of a process stand with its row, others with their scope (contract 5.5)."""
+"""Await-event promises in memory: those of a row stand with it, others with their scope (contract 5.5)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MemoryPromiseStore:
         self._state.limits.check_payload_size(len(text.encode()), field="resolution")
         with self._state.lock:
             row = self._row(key.scope)
-            if self._is_unknown(key, row):
+            if self._is_revoked(key):
                 return UnknownOrRevoked()
             found = self._read(key, row)
             if found is not None:
@@ -73,7 +73,7 @@ class MemoryPromiseStore:
         """The resolution, or None. Raises: RuntimeFailure."""
         with self._state.lock:
             row = self._row(key.scope)
-            self._refuse_unknown(key, row)
+            self._refuse_revoked(key)
             return self._read(key, row)
 
     async def open_promise(self, key: AwaitEventKey) -> Resolution | None:
@@ -84,7 +84,7 @@ class MemoryPromiseStore:
         """
         with self._state.lock:
             row = self._row(key.scope)
-            self._refuse_unknown(key, row)
+            self._refuse_revoked(key)
             found = self._read(key, row)
             if found is None:
                 self._open(key, row)
@@ -93,13 +93,13 @@ class MemoryPromiseStore:
     async def cancel_promises(self, scope: ExecutionScope) -> int:
         """Resolve the pending promises of one scope as cancelled, but for turn control; returns how many."""
         with self._state.lock:
-            if scope.kind != "process":
+            row = self._row(scope)
+            if row is None:
                 count = _cancel(self._state.scopes.promises.get(scope, {}).values())
                 if count:
                     self._tell(scope, None)
                 return count
-            row = self._row(scope)
-            if row is None or row.record.is_terminal:
+            if row.record.is_terminal:
                 return 0
             count = _cancel(row.promises.values())
             if count:
@@ -139,13 +139,11 @@ class MemoryPromiseStore:
     def _row(self, scope: ExecutionScope) -> Row | None:
         return self._state.rows.get(scope.id) if scope.kind == "process" else None
 
-    def _is_unknown(self, key: AwaitEventKey, row: Row | None) -> bool:
-        if key.scope.kind == "process":
-            return row is None
+    def _is_revoked(self, key: AwaitEventKey) -> bool:
         return key.scope.session_id is not None and key.scope.session_id in self._state.scopes.revoked
 
-    def _refuse_unknown(self, key: AwaitEventKey, row: Row | None) -> None:
-        if self._is_unknown(key, row):
+    def _refuse_revoked(self, key: AwaitEventKey) -> None:
+        if self._is_revoked(key):
             raise RuntimeFailure(UNKNOWN_OR_REVOKED, f"no promise of scope `{key.scope.id}` under this key")
 
     def _read(self, key: AwaitEventKey, row: Row | None) -> Resolution | None:
@@ -176,10 +174,11 @@ class MemoryPromiseStore:
         return stored
 
     def _tell(self, scope: ExecutionScope, row: Row | None) -> None:
-        if row is None:
+        if scope.kind != "process":
             self._state.scope_changes.changed(_subject(scope))
-        else:
-            self._state.changes.changed(scope.id)
+            return
+        self._state.changes.changed(scope.id)
+        if row is not None:
             self._state.tell(row)
 
     def _scopes_of(self, session_id: str) -> list[ExecutionScope]:

@@ -1,7 +1,8 @@
 """Await-event promises over Redis (``docs/contracts/effects.md``, contract 5.5).
 
 Promises of a process stand with its row and are judged with its status; those of a session's scopes in one hash of the
-session, which also is its tombstone; those of a runtime operation are forgotten with its journal.
+session, which also is its tombstone; those of a runtime operation are forgotten with its journal, and so are those of a
+process that has no row, which its row never sees (docs/adr/0098).
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class RedisPromiseStore:
             channels = (keys.owner_channel(""), keys.done_channel(process_id))
             reply = await self._tell("resolve_process_promise", process_id, *args, *channels)
         else:
+            reply = ["unknown"]
+        if reply[0] == "unknown":
             reply = await self._run_scope("resolve_scope_promise", key, text)
         match reply[0]:
             case "accepted":
@@ -107,7 +110,9 @@ class RedisPromiseStore:
             [Command(control, ("HGET", control, "st")), Command(name, ("HGET", name, field))]
         )
         if status is None:
-            raise _unknown(key)
+            loose = self._loose_hash(key.scope)
+            found = (await self._context.connection.read([Command(loose, ("HGET", loose, field))]))[0]
+            return decode_resolution(found, key=loose)
         resolution = decode_resolution(text, key=name)
         return Resolution.cancelled() if resolution is None and status != "r" else resolution
 
@@ -123,6 +128,8 @@ class RedisPromiseStore:
             args = (promise_field(key), pending_mark(key), self._context.settings.limits.promises_max)
             reply = (await self._context.scripts.run([Call("open_process_promise", names, args)], durable=True))[0]
         else:
+            reply = ["unknown"]
+        if reply[0] == "unknown":
             reply = await self._run_scope("open_scope_promise", key, pending_mark(key))
         match reply[0]:
             case "pending":
@@ -145,9 +152,10 @@ class RedisPromiseStore:
             args = (text, self._context.settings.limits.notices_max)
             channels = (keys.owner_channel(""), keys.done_channel(scope.id))
             reply = await self._tell("cancel_process_promises", scope.id, *args, *channels)
-            return int(reply[1]) if reply[0] == "cancelled" else 0
+            if reply[0] != "unknown":
+                return int(reply[1]) if reply[0] == "cancelled" else 0
         prefix = "" if scope.session_id is None else f"{scope_hash(scope)[:16]}:"
-        return await self._sweep(self._hash(scope), prefix)
+        return await self._sweep(self._loose_hash(scope), prefix)
 
     async def cancel_session_promises(self, session_id: str) -> int:
         """As ``cancel_promises``, for every scope of a session."""
@@ -190,7 +198,8 @@ class RedisPromiseStore:
         name = scope_hash(scope) if scope.session_id is None else ""
         scopes = self._context.keyspace.of_scope(scope).scopes
         args = (promise_field(key), value, self._context.settings.limits.promises_max, name)
-        return (await self._context.scripts.run([Call(script, (self._hash(scope), scopes), args)], durable=True))[0]
+        names = (self._loose_hash(scope), scopes)
+        return (await self._context.scripts.run([Call(script, names, args)], durable=True))[0]
 
     async def _sweep(self, name: str, prefix: str) -> int:
         call = Call("cancel_scope_promises", (name,), (prefix, encode_resolution(Resolution.cancelled())))
@@ -198,12 +207,15 @@ class RedisPromiseStore:
 
     def _hash(self, scope: ExecutionScope) -> str:
         """The key of the hash that has a scope's promises."""
-        keys = self._context.keyspace.of_scope(scope)
         if scope.kind == "process":
-            return keys.promises(scope.id)
-        return (
-            keys.scope_promises(scope_hash(scope)) if scope.session_id is None else self._session_hash(scope.session_id)
-        )
+            return self._context.keyspace.of_process(scope.id).promises(scope.id)
+        return self._loose_hash(scope)
+
+    def _loose_hash(self, scope: ExecutionScope) -> str:
+        """The key of the hash that has the promises of a scope without a row."""
+        if scope.session_id is not None:
+            return self._session_hash(scope.session_id)
+        return self._context.keyspace.of_scope(scope).scope_promises(scope_hash(scope))
 
     def _session_hash(self, session_id: str) -> str:
         return self._context.keyspace.of_session(session_id).session_promises(session_id)

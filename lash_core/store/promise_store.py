@@ -39,8 +39,9 @@ class PromiseStore(Protocol):
     async def resolve_promise(self, key: AwaitEventKey, resolution: Resolution) -> ResolveOutcome:
         """Resolve, also before anybody waits. Atomic; safe to repeat (the second answer is ``AlreadyResolved``).
 
-        An unknown process and a revoked session answer ``UnknownOrRevoked`` and store nothing. The process of an
-        accepted resolution is told: its holder hears a ``signal`` notice, a parked row becomes due.
+        A revoked session answers ``UnknownOrRevoked`` and stores nothing. The process of an accepted resolution is
+        told: its holder hears a ``signal`` notice, a parked row becomes due. A process without a row keeps its promises
+        beside it, for a while (docs/adr/0098): a row that is made later never sees them.
         """
         ...
 

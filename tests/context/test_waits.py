@@ -245,11 +245,13 @@ async def test_a_run_that_goes_elsewhere_leaves_the_promise_open(scene: Scene, h
     assert {"late": True} == await soon(next_wait)
 
 
-async def test_a_wait_for_a_process_that_is_not_there_is_refused(scene: Scene) -> None:
-    """It would never end."""
+async def test_a_wait_for_a_process_that_is_not_there_ends_by_its_promise(scene: Scene) -> None:
+    """There is no log to look at; the promise alone decides."""
     context, _, _ = await attempt(scene)
+    events = scene.stores.effect_host.await_events
+    key = await events.await_event_key(ExecutionScope.process("nobody"), WaitIdentity.process_signal("nobody", "go", 1))
+    waiting = asyncio.create_task(context.await_process_signal_event("nobody", "go", 1))
 
-    with pytest.raises(RuntimeFailure) as caught:
-        await soon(context.await_process_signal_event("nobody", "go", 1))
+    await events.resolve(key, Resolution.ok("by promise"))
 
-    assert "await_event_unknown_or_revoked" == caught.value.code
+    assert "by promise" == await soon(waiting)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from lash_core.errors import RuntimeFailure
-from lash_core.model.await_event import AlreadyResolved, UnknownOrRevoked
+from lash_core.model.await_event import Accepted, AlreadyResolved
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.process_input import ProcessIdentity
 from lash_core.testing.conformance.await_events.arrange import CANCELLED, OK, gate_of, key_of
-from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import (
     OUTPUTS,
     SUCCESS,
@@ -72,7 +70,7 @@ async def a_waiting_process_takes_promises(stores: EffectStores) -> None:
 
 
 async def promises_go_with_prune(stores: EffectStores) -> None:
-    """Of a pruned process nothing is known; the next life of the id has its own promises."""
+    """Of a pruned process nothing is left; the next life of the id has its own promises."""
     kind = unique("kind")
     wanted = registration(identity=ProcessIdentity(kind=kind))
     row, lease = await running(stores, wanted)
@@ -86,10 +84,8 @@ async def promises_go_with_prune(stores: EffectStores) -> None:
         ended.updated_at_ms + 1, ProcessFilter(status="any", identity_kind=kind)
     )
 
-    for key in (pending, resolved):
-        assert UnknownOrRevoked() == await stores.promises.resolve_promise(key, OK)
-        with refused(RuntimeFailure, UNKNOWN):
-            await stores.promises.peek_promise(key)
+    assert [None, None] == [await stores.promises.peek_promise(key) for key in (pending, resolved)]
+    assert Accepted() == await stores.promises.resolve_promise(resolved, OK)
     await stores.process_registry.register_process(wanted)
     assert [None, None] == [await stores.promises.peek_promise(key) for key in (pending, resolved)]
     assert None is await stores.promises.open_promise(pending)

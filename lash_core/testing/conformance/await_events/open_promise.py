@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from lash_core.errors import RuntimeFailure
-from lash_core.model.await_event import Accepted
+from lash_core.model.await_event import Accepted, Resolution
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.testing.conformance.await_events.arrange import CANCELLED, OK, gate_of, key_of, scopes
-from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.stores import EffectStores
 
@@ -57,13 +55,15 @@ async def turn_control_is_a_promise_too(stores: EffectStores) -> None:
         assert OK == await stores.promises.peek_promise(key)
 
 
-async def an_unknown_process_is_an_error(stores: EffectStores) -> None:
-    """Nobody would ever end the wait."""
-    key = key_of(ExecutionScope.process(unique("absent")))
+async def a_process_without_a_row_has_promises_of_its_own(stores: EffectStores) -> None:
+    """Pending like any other, and swept with its scope."""
+    scope = ExecutionScope.process(unique("absent"))
+    key = key_of(scope)
 
-    for verb in (stores.promises.peek_promise, stores.promises.open_promise):
-        with refused(RuntimeFailure, UNKNOWN):
-            await verb(key)
+    assert None is await stores.promises.peek_promise(key)
+    assert None is await stores.promises.open_promise(key)
+    assert 1 == await stores.promises.cancel_promises(scope)
+    assert Resolution.cancelled() == await stores.promises.peek_promise(key)
 
 
 async def resolutions_are_the_readers_own(stores: EffectStores) -> None:

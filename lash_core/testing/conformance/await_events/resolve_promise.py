@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from lash_core.errors import InvalidJsonError, LimitExceededError
-from lash_core.model.await_event import Accepted, AlreadyResolved, Resolution, UnknownOrRevoked
+from lash_core.model.await_event import Accepted, AlreadyResolved, Resolution
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.testing.conformance.await_events.arrange import (
     CANCELLED,
@@ -18,7 +18,7 @@ from lash_core.testing.conformance.await_events.arrange import (
     turn,
 )
 from lash_core.testing.conformance.expectations import refused
-from lash_core.testing.conformance.process_registry.arrange import unique
+from lash_core.testing.conformance.process_registry.arrange import registration, unique
 from lash_core.testing.conformance.stores import EffectStores
 
 PAYLOAD_BYTES_MAX = 256 * 1024
@@ -86,15 +86,17 @@ async def a_value_over_the_payload_limit_is_refused(stores: EffectStores) -> Non
         assert Accepted() == await stores.promises.resolve_promise(key, OK)
 
 
-async def an_unknown_process_has_no_promises(stores: EffectStores) -> None:
-    """An answer, not an error; nothing is stored for a row that may come later."""
-    process_id = unique("absent")
-    key = key_of(ExecutionScope.process(process_id))
+async def a_process_without_a_row_keeps_promises_beside_it(stores: EffectStores) -> None:
+    """As a runtime operation does; a row that is made later begins without them."""
+    wanted = registration()
+    key = key_of(ExecutionScope.process(wanted.id))
 
-    assert UnknownOrRevoked() == await stores.promises.resolve_promise(key, OK)
+    assert Accepted() == await stores.promises.resolve_promise(key, OK)
+    assert AlreadyResolved(OK) == await stores.promises.resolve_promise(key, Resolution.ok("other"))
+    assert OK == await stores.promises.peek_promise(key)
 
-    scope = await process_scope(stores)
-    assert scope.id != process_id
+    await stores.process_registry.register_process(wanted)
+    assert None is await stores.promises.peek_promise(key)
 
 
 async def promises_do_not_meet(stores: EffectStores) -> None:
