@@ -9,13 +9,20 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 
+from lash_core.runtime.process_context import ProcessContext
+from lash_core.settings import ENVIRONMENT
 from lash_core.testing.waiting import eventually_sync
+from lash_worker import App
 from lash_worker.cli import exit_codes
 from lash_worker.cli.main import cli
+
+if TYPE_CHECKING:
+    from lash_worker.testing import RunApps
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -64,6 +71,40 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
 
     codes = sorted(value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int))
     assert codes == [int(row) for row in rows]
+
+
+async def test_the_steps_work_as_printed(lash_app: RunApps) -> None:
+    """Parked at every wait: each line outside of steps runs again, and no step does."""
+    app, calls = App("reports", version="1"), list[str]()
+
+    def write_draft(month: str) -> dict[str, list[str]]:
+        calls.append("write")
+        return {"months": [month, "2026-09"]}
+
+    def send_mail(_built: list[Any], _key: str) -> None:
+        calls.append("send")
+
+    @app.process("report.build", disposition="rerunnable")
+    async def build(ctx: ProcessContext, params: dict[str, str]) -> str:
+        return params["month"]
+
+    names = {"app": app, "write_draft": write_draft, "send_mail": send_mail}
+    exec(blocks("python")[2].replace("60_000", "1"), names)
+
+    async with lash_app(app, park_after_ms=0) as lash:
+        handle = await lash.enqueue("report.publish", {"month": "2026-10"}, process_id="r-11")
+        await handle.signal("approve", {"by": "ops"})
+        assert await handle.result(timeout=30) == {"published": True, "by": "ops"}
+    assert calls == ["write", "send"]
+
+
+def test_every_variable_exists() -> None:
+    """Those of the settings and of the worker's options."""
+    known = {name for name, _, _ in ENVIRONMENT}
+    for option in command_at(["worker", "run"]).params:
+        known |= {option.envvar} if isinstance(option.envvar, str) else set(option.envvar or ())
+
+    assert set() == set(re.findall(r"LASH_[A-Z_]+", README)) - known
 
 
 @pytest.mark.faults
