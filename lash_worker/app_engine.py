@@ -105,7 +105,7 @@ class AppEngine:
         if journal is not None:
             await journal.load()
         if run.cancellation.cancelled and not _was_begun(run, journal):
-            return ProcessAwaitOutput.cancelled(bounded(run.cancellation.reason or "cancelled"))
+            return stopped(run.process_id, run.cancellation.reason, None)
         try:
             arguments = self._signature.arguments(run.payload)
         except ValueError as error:
