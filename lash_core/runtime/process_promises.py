@@ -7,7 +7,6 @@ from typing import Any
 
 from lash_core.errors import NotAvailableError, RuntimeFailure
 from lash_core.model.await_event import (
-    UNKNOWN_OR_REVOKED,
     AlreadyResolved,
     AwaitEventKey,
     Resolution,
@@ -17,6 +16,7 @@ from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEff
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.fast_build import fast_build
 from lash_core.runtime.process_verbs import RunVerbs, checked_ms, checked_name
+from lash_core.runtime.stored_await_events import StoredAwaitEvents
 
 NAME_REPEATED = "await_event_name_repeated"
 CANCELLED = "await_event_cancelled"
@@ -80,14 +80,13 @@ class PendingEvent:
 
     async def _directly(self, timeout_ms: int | None) -> Resolution:
         """The wait of a process without a worker; where promises are stored it needs a row at least."""
-        try:
-            return await self._verbs.run.effects.await_events.await_event(self.key, timeout_ms=timeout_ms)
-        except RuntimeFailure as failure:
-            if failure.code != UNKNOWN_OR_REVOKED:
-                raise
+        run, events = self._verbs.run, self._verbs.run.effects.await_events
+        if isinstance(events, StoredAwaitEvents) and await run.registry.get_process(run.process_id) is None:
+            # A token of a process without a row is not resolved by any client: the wait would have no end.
             raise NotAvailableError(
-                "await_event needs a row: this process is run directly and has none", process_id=self._verbs.process_id
-            ) from failure
+                "await_event needs a row: this process is run directly and has none", process_id=run.process_id
+            )
+        return await events.await_event(self.key, timeout_ms=timeout_ms)
 
     async def _time_out(self) -> Resolution:
         """The time is over: the promise itself ends so, unless a value was faster."""

@@ -55,7 +55,7 @@ async def parks_and_declines_in_a_row_are_one_entry(stores: ConformanceStores) -
     record = await registered(stores)
     for number, kind in enumerate(("parked", "parked", "parked", "declined", "declined", "parked")):
         lease = await claimed(stores, record.id)
-        reason = ReleaseReason(kind=kind, detail=f"{number}")  # pyright: ignore[reportArgumentType]
+        reason = ReleaseReason(kind=kind, detail=f"{number}")
         await stores.process_registry.release_process_leases([LeasedRelease(lease, reason)])
 
     entries = await stores.process_registry.audit_entries(record.id)
