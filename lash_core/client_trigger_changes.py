@@ -147,12 +147,21 @@ class TriggerChanges:
         return await self._change(name, expected_revision, command)
 
     async def delete(self, name: str, *, expected_revision: int | None = None) -> TriggerReceipt:
-        """Delete it; the name stays taken until it is pruned. Raises: as ``pause``."""
+        """Delete it; the name stays taken until it is pruned. Raises: as ``pause``.
+
+        Safe to repeat: a deleted one is ``unchanged``, unless a revision was asked for.
+        """
 
         async def command(_: TriggerSubscription, facts: dict[str, Any]) -> OneTriggerCommand:
             return DeleteTrigger(**facts)
 
-        return await self._change(name, expected_revision, command)
+        try:
+            return await self._change(name, expected_revision, command)
+        except TriggerConflictError as conflict:
+            if expected_revision is not None or conflict.reason != "deleted":
+                raise
+            # Deleted before, maybe by a first call whose reply was lost.
+            return TriggerReceipt("unchanged", await self.find(name))
 
     async def prune(self, *names: str, owner: TriggerOwnerScope | None = None) -> TriggersPruned:
         """Forget deleted triggers, so that their names are free. Live ones stay and are named in the answer."""

@@ -82,6 +82,9 @@ def test_pause_resume_delete_prune(lash: Lash) -> None:
     assert "nightly is live (updated)\n" == lash.ok("trigger", "resume", "nightly").out
     assert {"pruned": [], "kept": ["nightly"]} == lash.ok("trigger", "prune", "nightly", "--json").json
     assert "deleted" == lash.ok("trigger", "delete", "nightly", "--json").json["state"]
+    again = lash.ok("trigger", "delete", "nightly", "--json").json
+    assert ("deleted", "unchanged", 4) == (again["state"], again["status"], again["revision"])
+    assert 4 == lash("trigger", "delete", "nightly", "--revision", "3").code
     assert [] == lash.ok("trigger", "ls", "--json").json["items"]
     assert "deleted" == lash.ok("trigger", "ls", "--deleted", "--json").json["items"][0]["state"]
     assert 4 == lash(*NIGHTLY).code
