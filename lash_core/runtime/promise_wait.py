@@ -11,18 +11,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-from lash_core.errors import RuntimeFailure, UnknownProcessError
+from lash_core.errors import UnknownProcessError
 from lash_core.model.await_event import (
-    UNKNOWN_OR_REVOKED,
-    Accepted,
-    AlreadyResolved,
     AwaitEventKey,
     Resolution,
-    UnknownOrRevoked,
 )
 from lash_core.model.event import ProcessEvent
 from lash_core.model.ids import signal_event_type
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.promise_ends import standing, turn_wait_ended
 from lash_core.runtime.run_waits import RunWaits
 from lash_core.runtime.token_race import end_tasks
 from lash_core.store.effect_host import AwaitEventResolver
@@ -114,20 +111,14 @@ class PromiseWait:
             known = await self._await_events.peek(self._key)
             if known is not None:
                 return known
-            raise RuntimeFailure(f"turn_control_wait_{why}", "the wait for a turn ended before the turn")
+            raise turn_wait_ended(why)
         return await self._settle(Resolution.timeout() if why == "timeout" else Resolution.cancelled())
 
     async def _settle(self, resolution: Resolution) -> Resolution:
         """Resolve the promise; another resolution may have been faster."""
         if self._may_write is not None and not self._may_write():
             raise asyncio.CancelledError("the run has lost its lease")
-        match await self._await_events.resolve(self._key, resolution):
-            case Accepted():
-                return resolution
-            case AlreadyResolved(terminal):
-                return terminal
-            case UnknownOrRevoked():
-                raise RuntimeFailure(UNKNOWN_OR_REVOKED, "the await-event key is unknown or its session was deleted")
+        return standing(await self._await_events.resolve(self._key, resolution), resolution)
 
 
 async def _first(tasks: list[asyncio.Future[Any]], logged: asyncio.Future[ProcessEvent | None] | None) -> None:
