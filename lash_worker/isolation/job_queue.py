@@ -31,18 +31,15 @@ class JobQueue:
 
     Args:
         url: any URL that redis-py knows for one server.
+
+    Raises:
+        SettingsError: it knows no such URL.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.name = f"lash-{secrets.token_hex(8)}"
-        # One more try at once: a run that finds no queue is tried again by its worker.
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=CALL_SECONDS_MAX,
-            socket_connect_timeout=CALL_SECONDS_MAX,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = _client(url)
         self._queue = Queue(self.name, connection=self._redis, serializer=JSONSerializer)
 
     def check(self, fleet_run_id: str) -> None:
@@ -95,3 +92,26 @@ class JobQueue:
             return
         finally:
             self._redis.close()
+
+
+def _client(url: str) -> redis.Redis:
+    try:
+        # One more try at once: a run that finds no queue is tried again by its worker.
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=CALL_SECONDS_MAX,
+            socket_connect_timeout=CALL_SECONDS_MAX,
+            retry=Retry(NoBackoff(), 1),
+        )
+        # A parameter that no connection takes is noticed when one is made; making one connects nowhere.
+        client.connection_pool.make_connection()
+    except (ValueError, TypeError):
+        # The cause is left out: it may quote a piece of the password. So may a text that is no URL at all.
+        shown = redact_url(url) if "://" in url else "***"
+        raise SettingsError(
+            f"LASH_ISOLATION_REDIS_URL {shown} is no URL of a single server: redis://, rediss:// or unix://, a numeric "
+            "port, no unknown parameters",
+            field="LASH_ISOLATION_REDIS_URL",
+            value=shown,
+        ) from None
+    return client
