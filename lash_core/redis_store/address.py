@@ -179,5 +179,6 @@ def _database(url: str, text: str) -> int:
 
 
 def _bad(url: str, why: str) -> SettingsError:
-    shown = redact_url(url)
+    # Somebody who forgot the scheme has put a password into the text all the same.
+    shown = redact_url(url) if "://" in url else redact_url(f"://{url}").removeprefix("://")
     return SettingsError(f"server URL {shown!r}: {why}", field="LASH_REDIS_URL", value=shown)

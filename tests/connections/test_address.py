@@ -80,6 +80,14 @@ def test_a_wrong_url_names_the_wrong_part_and_no_password(url: str, part: str):
     assert "tops3cret" not in str(caught.value.value)
 
 
+def test_a_password_without_a_scheme_is_not_printed():
+    """A forgotten scheme is the likeliest mistake, and the text goes to logs."""
+    for url in (":tops3cret@h", "user:tops3cret@h:6379/0"):
+        with pytest.raises(SettingsError) as refused:
+            parse_url(url)
+        assert "tops3cret" not in f"{refused.value} {refused.value.value}"
+
+
 @pytest.mark.parametrize(
     "text",
     [
