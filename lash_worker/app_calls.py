@@ -97,6 +97,8 @@ class _StopWatch:
             self._forget()
         if self._fired and self._task is not None:
             self._task.uncancel()
+        # They refer back to this object, and it to the whole run: garbage that only a full collection would find.
+        self._forget = self._interrupt = None
 
 
 async def call_coroutine(

@@ -89,13 +89,17 @@ class Completer(Service):
                     timeout=OVERLAP_AFTER_SECONDS if len(self._calls) < CALLS_MAX else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
-            if not self._queue:
-                self._waiting.clear()
-            if batch:
-                call = asyncio.create_task(self._send(batch))
-                self._calls.add(call)
-                call.add_done_callback(self._calls.discard)
+            self._send_next()
+
+    def _send_next(self) -> None:
+        # Not in the loop above: its locals would keep the last batch and its runs until the next one.
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+        if not self._queue:
+            self._waiting.clear()
+        if batch:
+            call = asyncio.create_task(self._send(batch))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
 
     async def stop(self) -> None:
         """Stop; calls under way are given up. The executor waits for its outcomes before it stops this."""

@@ -104,7 +104,16 @@ class HeldLease:
             self.deadline_ms = sent_at_ms + self._ttl_ms - margin_ms
             self.missed = 0
 
+    def forget(self) -> None:
+        """Tell nobody any more."""
+        self.on_lost = _nobody
+        self.on_marks = None
+
     def lose(self, reason: str) -> None:
         """Stop believing in it; the first reason stays."""
         if self._reason is None:
             self._reason = reason
+
+
+def _nobody(_reason: str) -> None:
+    """The attempt is over."""

@@ -148,9 +148,9 @@ class RunEndings:
     def ended(self, run: ProcessRun) -> None:
         """Forget an attempt whose lease is given back or gone; its id may be claimed again at once."""
         self._keeper.drop(run.held)
-        run.close()
         if self._runs.get(run.process_id) is run:
             del self._runs[run.process_id]
             if run.is_resting:
                 self._parker.went_on(run)
             run.leave()
+        run.let_go()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually
 from lash_worker.app import App
+from lash_worker.services.process_run import ProcessRun
 from lash_worker.testing import running_apps
 
 AnyStores = InMemoryStores | RedisStores
@@ -233,3 +236,26 @@ async def test_a_signal_sent_before_twice_and_to_two_waits_is_counted_by_the_log
 
 async def _waits(handle: Any) -> bool:
     return (await handle.record()).wait is not None
+
+
+async def test_runs_leave_memory_without_the_garbage_collector(stores: AnyStores, park_after_ms: int) -> None:
+    """Ended or parked: nothing refers back to a run, or a backlog of sleepers would be megabytes of garbage."""
+    async with running_apps((waiting_app(Counts()),), stores, park_after_ms=park_after_ms) as lash:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                await (await lash.enqueue("leaf", number)).result(timeout=20)
+            sleepers = [await lash.enqueue("steps") for _ in range(20)]
+            for handle in sleepers:
+                await eventually(partial(_waits, handle))
+            for handle in sleepers:
+                await handle.cancel()
+                await handle.output(timeout=20)
+            await eventually(lambda: not _runs_in_memory())
+        finally:
+            gc.enable()
+
+
+def _runs_in_memory() -> list[Any]:
+    return [item for item in gc.get_objects() if isinstance(item, ProcessRun)]
