@@ -52,7 +52,7 @@ async def failures_on_stores_of_their_own(cases: Mapping[str, AnyCase]) -> list[
 async def _failures(
     cases: Mapping[str, AnyCase], opened: Callable[[], AbstractAsyncContextManager[InMemoryStores]]
 ) -> list[str]:
-    """Beside each other first; what fails so is judged by a run alone, as its real leases may have met a busy machine."""
+    """Beside each other first; what fails so is judged by a run alone: its real leases may have met a busy machine."""
     room = asyncio.Semaphore(BESIDE_EACH_OTHER_MAX)
 
     async def run(name: str) -> str | None:
