@@ -154,7 +154,11 @@ def _resting(facts: WhyFacts) -> Why | None:
         return _why(facts, "retrying", text, last.at_ms, until_ms)
     if last.kind == "park":
         ends = f"goes on at {until}, or" if until else "goes on"
-        text = f"waits since {at_text(last.at_ms)} and left its worker's memory; {ends} when what it waits for happens"
+        what = last.evidence.get("detail")
+        waits = f"waits for {what}" if what else "waits"
+        text = (
+            f"{waits} since {at_text(last.at_ms)} and left its worker's memory; {ends} when what it waits for happens"
+        )
         return _why(facts, "parked", text, last.at_ms, until_ms)
     return None
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from lash_core.model.await_event import AwaitEventKey, Resolution
 from lash_core.model.event import ProcessEvent
 from lash_core.model.record import ProcessRecord
-from lash_core.runtime.open_wait import LoopTimers, OpenWait, Timers
+from lash_core.runtime.open_wait import LoopTimers, OpenWait, Timers, waits_for
 from lash_core.runtime.run_lease import RunLease
 from lash_core.runtime.run_looks import RunLooks, RunWaitStore
 from lash_core.runtime.run_waits import ParkPoint
@@ -209,9 +209,9 @@ class HeldRunWaits:
         ends = [wait.ends_at_ms for wait in self._open if wait.ends_at_ms is not None]
         marks_seen = None if looks is None else looks.marks_seen
         if not ends:
-            return ParkPoint(None, marks_seen)
+            return ParkPoint(None, marks_seen, waits_for(self._open))
         left_ms = min(ends) - self._clock.now_ms()
-        return None if left_ms <= 0 else ParkPoint(int(left_ms), marks_seen)
+        return None if left_ms <= 0 else ParkPoint(int(left_ms), marks_seen, waits_for(self._open))
 
     async def looked(self) -> ParkPoint | None:
         """``park_point`` after a look, when one is wanted that was not made yet; None also when it failed."""

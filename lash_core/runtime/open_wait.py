@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Any, Literal, Protocol
+
+WAITS_NAMED_MAX = 3
+"""Waits that a text names; a parent of a thousand children says how many more there are."""
 
 
 class TimerHandle(Protocol):
@@ -79,3 +83,21 @@ class OpenWait:
             self.future.set_result(value)
         else:
             self.future.set_exception(error)
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "sleep":
+                return "a sleep"
+            case "signal":
+                return f"`{self.subject[0]}` number {self.subject[1]}"
+            case "promise":
+                return " ".join(("promise", *(f"`{part}`" for part in self.subject.wait.parts)))
+            case "child":
+                return f"process `{self.subject}`"
+
+
+def waits_for(waits: Collection[OpenWait]) -> str:
+    """What open waits wait for, for people: the first few of them, each once."""
+    named = list(dict.fromkeys(str(wait) for wait in islice(waits, WAITS_NAMED_MAX)))
+    more = len(waits) - WAITS_NAMED_MAX
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")

@@ -7,7 +7,7 @@ contexts and effects wait through it; the worker frees the slot of a resting run
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lash_core.model.await_event import AwaitEventKey, Resolution
@@ -22,10 +22,12 @@ class ParkPoint:
     Attributes:
         due_in_ms: until the earliest due time of its waits; None when only an event ends them.
         marks_seen: for the release (``RunLook.marks_seen``); None when the run has not looked yet.
+        waits_for: what the run waits for, for people; in the park's audit entry and in ``why``.
     """
 
     due_in_ms: int | None
     marks_seen: str | None
+    waits_for: str = field(default="", compare=False)
 
 
 class RunWaits(Protocol):

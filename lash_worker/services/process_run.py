@@ -24,6 +24,8 @@ StopCause = Literal["lost", "yield", "park"]
 """Why the worker itself ended a run: its lease is gone, a drain hands it over, or it waits too long to stay in memory.
 Its result is dropped."""
 
+DETAIL_CHARACTERS_MAX = 200
+"""Of what a parked run says that it waits for: an audit entry is small."""
 RISK_LOOK_SECONDS = 0.05
 """How often an effect that waits for a renewal looks whether it came."""
 
@@ -45,6 +47,7 @@ class ProcessRun:
         "may_park",
         "on_rest",
         "on_resume",
+        "park_detail",
         "park_marks",
         "parked_until_ms",
         "process_id",
@@ -93,6 +96,8 @@ class ProcessRun:
         self.parked_until_ms: float | None = None
         """Of a parked run: when the first of its waits is over, in own time; None when only an event ends them."""
         self.park_marks: str | None = None
+        self.park_detail = ""
+        """What a parked run waits for, for people."""
 
     # -- a try --------------------------------------------------------------------------------------
 
@@ -120,6 +125,7 @@ class ProcessRun:
             ends.append(self.deadline_ms)
         self.parked_until_ms = min(ends, default=None)
         self.park_marks = point.marks_seen
+        self.park_detail = point.waits_for[:DETAIL_CHARACTERS_MAX]
         self.end("park")
 
     def close(self) -> tuple[str, ...]:

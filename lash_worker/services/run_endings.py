@@ -117,7 +117,7 @@ class RunEndings:
         if not run.held.lost:
             until_ms = run.parked_until_ms
             due_in_ms = -1 if until_ms is None else max(0, math.ceil(until_ms - own_time_ms()))
-            facts = {"kind": "parked", "due_in_ms": due_in_ms, "marks_seen": run.park_marks, "detail": ""}
+            facts = {"kind": "parked", "due_in_ms": due_in_ms, "marks_seen": run.park_marks, "detail": run.park_detail}
             reason = fast_build(ReleaseReason, facts)
             self._releaser.give_back(run.held.lease, reason, run.held.deadline_ms, run.unrecorded_start())
             self._context.metrics.parked.inc()

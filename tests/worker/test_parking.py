@@ -37,6 +37,7 @@ async def test_a_waiting_run_leaves_memory_and_any_worker_goes_on() -> None:
         record = await first.row("p")
         assert (1, 0) == (record.attempt, record.deaths)
         assert record.first_started is not None
+        assert "a sleep" == (await first.registry.audit_entries("p"))[-1].evidence["detail"]
     due_ms = stores.process_registry.next_due_ms()[0]
     assert DAY_MS - 5_000 < due_ms - clock.now_ms() <= DAY_MS
 
