@@ -62,7 +62,7 @@ class OpenWait:
     __slots__ = ("ends_at_ms", "expired", "future", "kind", "on_end", "subject", "timer")
 
     def __init__(self, kind: Literal["sleep", "signal", "promise", "child"], subject: Any = None) -> None:
-        self.kind = kind
+        self.kind: Literal["sleep", "signal", "promise", "child"] = kind
         self.subject = subject
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.ends_at_ms: float | None = None
