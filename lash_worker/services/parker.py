@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ SPARE_MS = 1_000
 """A wait that is over this soon is waited out: parking and a replay would cost more than the memory."""
 TRY_AGAIN_SECONDS = 1.0
 """After a look that failed: the store is away, and so is the way out of memory."""
+
+_log = logging.getLogger(__name__)
 
 
 def resting_max(concurrency: int) -> int:
@@ -108,6 +111,14 @@ class Parker:
         self._go_on()
 
     async def _leave(self, run: ProcessRun, *, is_urgent: bool) -> None:
+        try:
+            await self._leave_now(run, is_urgent=is_urgent)
+        except Exception:  # noqa: BLE001 - whatever a bug raises
+            # A run that cannot leave must not stay for ever unseen: said, and tried again.
+            _log.exception("process %s could not be parked", run.process_id, extra=run.held.log_fields)
+            asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._try_again, run)
+
+    async def _leave_now(self, run: ProcessRun, *, is_urgent: bool) -> None:
         waits = run.waits
         if waits is None:
             return
