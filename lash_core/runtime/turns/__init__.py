@@ -1,0 +1,1 @@
+"""Turns: from input to commit (``docs/contracts/turns.md``)."""
