@@ -54,6 +54,10 @@ class PartitionKeys:
     meta: str
     scopes: str
     sessions: str
+    session_leases: str
+    session_expiries: str
+    sessions_ready: str
+    session_deaths: str
     clock_offset: str
 
     @classmethod
@@ -74,6 +78,10 @@ class PartitionKeys:
             meta=f"{tag}:meta",
             scopes=f"{tag}:jx",
             sessions=f"{tag}:ses",
+            session_leases=f"{tag}:slo",
+            session_expiries=f"{tag}:sle",
+            sessions_ready=f"{tag}:srd",
+            session_deaths=f"{tag}:sld",
             clock_offset=f"{tag}:off",
         )
 
@@ -141,13 +149,65 @@ class PartitionKeys:
         """Hash pid → registration hash of the rows that wake the session, in the session's partition."""
         return f"{self.tag}:sk:{session_id}"
 
+    def session_head(self, session_id: str) -> str:
+        """Hash: meta, head, leaf, config, frames, checkpoint, counters, open turn; with ``meta`` the session exists."""
+        return f"{self.tag}:sh:{session_id}"
+
+    def session_nodes(self, session_id: str) -> str:
+        r"""Hash node → ``<parent>\n<JSON>``."""
+        return f"{self.tag}:sn:{session_id}"
+
+    def session_node_order(self, session_id: str) -> str:
+        """Zset node → append index."""
+        return f"{self.tag}:so:{session_id}"
+
+    def session_tombstones(self, session_id: str) -> str:
+        """Set of hidden nodes."""
+        return f"{self.tag}:st:{session_id}"
+
+    def session_usage(self, session_id: str) -> str:
+        """Hash: tokens by counter, source and model."""
+        return f"{self.tag}:su:{session_id}"
+
+    def session_blobs(self, session_id: str) -> str:
+        """Hash digest → blob, or ``@`` = in the content store."""
+        return f"{self.tag}:sb:{session_id}"
+
+    def session_stamps(self, session_id: str) -> str:
+        """Hash turn → stamp JSON."""
+        return f"{self.tag}:ss:{session_id}"
+
+    def session_stamp_order(self, session_id: str) -> str:
+        """List of turns with a stamp, oldest first."""
+        return f"{self.tag}:sz:{session_id}"
+
     def session_queue(self, session_id: str) -> str:
-        """List: wake deliveries that wait for the session, in the session's partition."""
+        """Hash batch → row of queued work."""
         return f"{self.tag}:sq:{session_id}"
 
-    def session_head(self, session_id: str) -> str:
-        """Hash: a session's small state, in the session's partition."""
-        return f"{self.tag}:sh:{session_id}"
+    def session_queue_order(self, session_id: str) -> str:
+        """Zset batch → enqueue sequence."""
+        return f"{self.tag}:sqo:{session_id}"
+
+    def session_source_keys(self, session_id: str) -> str:
+        """Hash source key → its first batch, kept after the batch was settled."""
+        return f"{self.tag}:sr:{session_id}"
+
+    def session_settled_sources(self, session_id: str) -> str:
+        """Zset source key → when its batch was settled."""
+        return f"{self.tag}:srz:{session_id}"
+
+    def session_inputs(self, session_id: str) -> str:
+        """Hash input → row of the lane of pending turn inputs."""
+        return f"{self.tag}:si:{session_id}"
+
+    def session_input_order(self, session_id: str) -> str:
+        """Zset input → enqueue sequence."""
+        return f"{self.tag}:sio:{session_id}"
+
+    def session_channel(self, session_id: str) -> str:
+        """Sharded channel of a session: commits and changes of its queue."""
+        return f"{self.tag}:sc:{session_id}"
 
     def session_attachments(self, session_id: str) -> str:
         """Hash digest → reference of an attachment, and ``last`` → the last turn that committed."""

@@ -31,9 +31,24 @@ PROCESS_KEYS = (
 )
 SESSION_KEYS = (
     PartitionKeys.session_grants,
-    PartitionKeys.session_head,
-    PartitionKeys.session_queue,
     PartitionKeys.session_wakes,
+    PartitionKeys.session_promises,
+    PartitionKeys.session_attachments,
+    PartitionKeys.session_head,
+    PartitionKeys.session_nodes,
+    PartitionKeys.session_node_order,
+    PartitionKeys.session_tombstones,
+    PartitionKeys.session_usage,
+    PartitionKeys.session_blobs,
+    PartitionKeys.session_stamps,
+    PartitionKeys.session_stamp_order,
+    PartitionKeys.session_queue,
+    PartitionKeys.session_queue_order,
+    PartitionKeys.session_source_keys,
+    PartitionKeys.session_settled_sources,
+    PartitionKeys.session_inputs,
+    PartitionKeys.session_input_order,
+    PartitionKeys.session_channel,
 )
 FIXED_KEYS = frozenset(
     value for name in PartitionKeys.__slots__ if isinstance(value := getattr(PARTITION, name), str) and name != "tag"
