@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
 	@$(MAKE) --no-print-directory test-units test-embedded test-cluster test-faults
 
 PYTEST := $(BIN)/python -m pytest
-UNITS := tests/model tests/runtime tests/app tests/tools
+UNITS := tests/model tests/protocols tests/runtime tests/app tests/tools
 
 test-units: $(VENV)/.dev ## Pure rules, runtime and app
 	@$(BIN)/python tools/within.py 120 units -- $(PYTEST) -n 2 $(UNITS) -m "not faults and not cluster"

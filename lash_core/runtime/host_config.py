@@ -8,6 +8,7 @@ from typing import Protocol
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.model.disposition import DurabilityTier
+from lash_core.protocols.providers.model_providers import ModelProviders
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.store.artifact_store import ArtifactStore
 from lash_core.store.attachment_manifest import AttachmentManifest
@@ -97,6 +98,8 @@ class RuntimeHostConfig:
     profile: RuntimeProfile
     directory: FleetDirectory | None = None
     """Where processes find the kinds of children that no app of their own worker declares."""
+    providers: ModelProviders = field(default_factory=ModelProviders)
+    """Model providers by the id that policies name."""
 
     @classmethod
     def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:
