@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lash_core.errors.base import CorruptRecordError, NotDoneError
+from lash_core.errors.base import CorruptRecordError, NewerRecordError, NotDoneError
+from lash_core.errors.process import PluginSessionError
+
+
+class SessionError(PluginSessionError):
+    """A session cannot be built, stored, read or edited as asked; nothing was written."""
+
+    code = "session_error"
 
 
 class SessionStoreError(NotDoneError):
@@ -99,6 +106,21 @@ class SessionExecutionLeaseExpiredError(SessionStoreError):
     code = "session_execution_lease_expired"
 
 
+class InputNotFoundError(NotDoneError):
+    """The session has no such input: it was cancelled, or never there."""
+
+    code = "input_not_found"
+
+    def __init__(self, session_id: str, input_id: str) -> None:
+        super().__init__(
+            f"session `{session_id}` has no input `{input_id}`: it was cancelled, or never there",
+            field="input_id",
+            value=input_id,
+        )
+        self.session_id = session_id
+        self.input_id = input_id
+
+
 class MissingRecordSchemaVersionError(CorruptRecordError):
     """A stored record has no version."""
 
@@ -111,7 +133,7 @@ class InvalidRecordSchemaVersionError(CorruptRecordError):
     code = "invalid_record_schema_version"
 
 
-class UnsupportedRecordSchemaVersionError(CorruptRecordError):
-    """A stored record has a version that this release does not know; it is left as it is."""
+class UnsupportedRecordSchemaVersionError(NewerRecordError):
+    """A stored record has a version that this release does not know; it is declined and left as it is."""
 
     code = "unsupported_record_schema_version"

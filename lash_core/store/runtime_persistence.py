@@ -53,6 +53,7 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
             SessionBindingMismatchError, RuntimeTurnCommitConflictError, SessionExecutionLeaseExpiredError,
             HeadRevisionConflictError, QueuedWorkClaimSupersededError, TurnInputClaimSupersededError: in this order.
             LimitExceededError: a node, blob or the whole is over its limit; it names which.
+            InvalidArgumentError: the checkpoint refers to a blob that is neither brought nor stored (after the claims).
             OutcomeUnknownError: the reply was lost and there is no stamp.
         """
         ...
@@ -60,9 +61,12 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
     async def load_session(self, scope: SessionReadScope = FullGraph()) -> PersistedSessionRead | None:  # noqa: B008 - immutable
         """The session as stored, or None when nothing was committed yet. Nodes are read in pages of 500.
 
+        A tombstoned node ends the active path: a leaf that is one is reported as None. A stored leaf that never existed
+        is reported as it is, so that it can be healed. The ledger is merged and sorted by source and model.
+
         Raises:
             UnsupportedReadScopeError: the store cannot read this scope; there is no fallback.
-            InvalidArgumentError: an explicit leaf that does not exist (it names it).
+            InvalidArgumentError: an explicit leaf that does not exist (it names it); a tombstoned one is an empty path.
             MissingRecordSchemaVersionError, InvalidRecordSchemaVersionError, UnsupportedRecordSchemaVersionError.
         """
         ...
@@ -72,15 +76,24 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
         ...
 
     async def tombstone_nodes(self, node_ids: Sequence[str]) -> int:
-        """Hide nodes from all reads; answers how many were hidden now. A commit of the id brings one back."""
+        """Hide nodes from all reads; answers how many were hidden now. Safe to repeat.
+
+        A commit of the id brings one back, as it is committed then and in its old place of the append order.
+        """
         ...
 
     async def vacuum(self) -> VacuumReport:
-        """Remove tombstoned nodes, and inputs that are cancelled or completed, for good. Safe to repeat."""
+        """Remove tombstoned nodes, and inputs that are cancelled or completed, for good. Safe to repeat.
+
+        Receipts of settled source keys go too. A head that stood on a removed node stands nowhere then.
+        """
         ...
 
     async def gc_unreachable(self) -> GcReport:
-        """Remove blobs that the head does not refer to. Safe to repeat."""
+        """Remove blobs that neither checkpoint nor frames refer to. Safe to repeat.
+
+        ``root_count`` is 1 with a head, else 0; blobs are the stored snapshots (tool state, plugins, execution state).
+        """
         ...
 
     async def save_session_meta(self, meta: SessionMeta) -> None:
