@@ -8,7 +8,8 @@ from lash_core.runtime.await_event_door import HasAwaitEvents
 from lash_core.runtime.journaled_run import RunEffects
 from lash_core.runtime.journaled_scope import LeasedEffects
 from lash_core.runtime.stored_await_events import StoredAwaitEvents
-from lash_core.store.effect_host import AwaitEventResolver, EffectRun
+from lash_core.runtime.turns.turn_effects import TurnEffects
+from lash_core.store.effect_host import AwaitEventResolver, EffectRun, TurnRun
 from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.promise_store import PromiseStore
 
@@ -55,6 +56,10 @@ class JournaledEffectHost(HasAwaitEvents):
     def scoped_run(self, run: EffectRun) -> RunEffects:
         """A controller for ``process(<pid>)`` that journals under the lease of ``run``."""
         return RunEffects(run, self._journal, self._of_run)
+
+    def scoped_turn(self, run: TurnRun) -> TurnEffects:
+        """A controller for ``turn(<session>, <turn>)`` that journals under the session's lease."""
+        return TurnEffects(run, self._of_run, backend=self._journal.backend, tier=self._journal.durability_tier())
 
     def replaying(self) -> JournaledEffectHost:
         """The same host in replay-only mode."""

@@ -1,4 +1,4 @@
-"""Writes of one run's journal: what is ready goes in one fenced call, and while it is under way the next collects.
+"""Writes of a journal of a run or turn: what is ready goes in one fenced call, and meanwhile the next collects.
 
 Nothing is held back to fill a batch: a lone step costs one round trip, fifty steps at once a few calls (DESIGN 3.3
 rule 9).
@@ -39,21 +39,18 @@ _ONE_ITEM = (LimitExceededError, InvalidRegistrationError)
 _Item = tuple[EffectWrite, "asyncio.Future[EffectAnswer]"]
 
 
-class JournalWriter:
-    """The write side of a run's journal. Belongs to the run's event loop."""
+class BatchedWriter:
+    """The write side of a journal, whatever lease its writes go under. Belongs to one event loop."""
 
-    __slots__ = ("_journal", "_queued", "_run", "_start_written", "_task")
+    __slots__ = ("_queued", "_task")
 
-    def __init__(self, run: EffectRun, journal: EffectJournal) -> None:
-        self._run = run
-        self._journal = journal
+    def __init__(self) -> None:
         self._queued: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._start_written = False
 
-    def unrecorded_start(self) -> ProcessStarted | None:
-        """The run's start fact as long as no write carried it."""
-        return None if self._start_written else self._run.unrecorded_start()
+    async def _record(self, writes: list[EffectWrite]) -> tuple[EffectAnswer, ...]:
+        """One fenced call."""
+        raise NotImplementedError
 
     async def write(self, write: EffectWrite) -> EffectAnswer:
         """Write one entry. A caller that is cancelled meanwhile does not stop the write.
@@ -113,19 +110,37 @@ class JournalWriter:
         give_up_at_ms: float | None = None
         delay_ms = RETRY_DELAY_MS
         while True:
-            started = self.unrecorded_start()
             try:
-                answers = await self._journal.record_effects(self._run.require(), writes, first_started=started)
+                return await self._record(writes)
             except _RETRIED:
                 now_ms = own_time_ms()
                 give_up_at_ms = give_up_at_ms or now_ms + PATIENCE_MS
                 if now_ms >= give_up_at_ms:
                     raise
-            else:
-                self._start_written = self._start_written or started is not None
-                return answers
             await asyncio.sleep(delay_ms / 1_000)
             delay_ms = min(delay_ms * 2, RETRY_DELAY_MAX_MS)
+
+
+class JournalWriter(BatchedWriter):
+    """The write side of a run's journal."""
+
+    __slots__ = ("_journal", "_run", "_start_written")
+
+    def __init__(self, run: EffectRun, journal: EffectJournal) -> None:
+        super().__init__()
+        self._run = run
+        self._journal = journal
+        self._start_written = False
+
+    def unrecorded_start(self) -> ProcessStarted | None:
+        """The run's start fact as long as no write carried it."""
+        return None if self._start_written else self._run.unrecorded_start()
+
+    async def _record(self, writes: list[EffectWrite]) -> tuple[EffectAnswer, ...]:
+        started = self.unrecorded_start()
+        answers = await self._journal.record_effects(self._run.require(), writes, first_started=started)
+        self._start_written = self._start_written or started is not None
+        return answers
 
 
 def _fail(batch: list[_Item], error: Exception) -> None:

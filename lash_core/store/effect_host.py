@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, runtime_checkable
 
@@ -10,10 +10,12 @@ from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import AwaitEventKey, Resolution, ResolveOutcome, WaitIdentity
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
-from lash_core.model.effect_record import ChildStart
+from lash_core.model.effect_record import ChildStart, EffectRecord
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.lease import ProcessLease
+from lash_core.model.session_lease import SessionExecutionLeaseFence
+from lash_core.store.turn_journal import TurnJournal
 
 EffectSource = Literal["run", "replay"]
 """Whether an effect's executor was called or its recorded outcome answered."""
@@ -193,6 +195,74 @@ class EffectRun(Protocol):
         ...
 
 
+class TurnRun(Protocol):
+    """What a journaling host asks of the turn whose effects it journals: they are fenced by its session's lease."""
+
+    @property
+    def session_id(self) -> str:
+        """The session."""
+        ...
+
+    @property
+    def turn_id(self) -> str:
+        """The physical turn."""
+        ...
+
+    @property
+    def is_fresh(self) -> bool:
+        """True when no entry of its journal can exist."""
+        ...
+
+    @property
+    def journal(self) -> TurnJournal:
+        """Where its effects are recorded: the session's store."""
+        ...
+
+    def require(self) -> SessionExecutionLeaseFence:
+        """The fence, for a write. Raises: RuntimeFailure, ``session_execution_lease_lost``."""
+        ...
+
+    def lose(self, why: str) -> None:
+        """A write was refused: the lease is somebody else's."""
+        ...
+
+
+class TurnScopedEffects(ScopedEffects, Protocol):
+    """The effects of one physical turn: what the turn asks of it beside executing.
+
+    Attributes:
+        on_frontier: called once when an effect is asked for that is not recorded, just before it begins: the way in for
+            a cancel that waits for the replay to be over.
+    """
+
+    on_frontier: Callable[[], None] | None
+
+    @property
+    def mismatch(self) -> RuntimeFailure | None:
+        """The first effect that was recorded for another request, or the journal's end; None while all is well."""
+        ...
+
+    @property
+    def is_replaying(self) -> bool:
+        """True while recorded entries are left that were not asked for, and nothing new was."""
+        ...
+
+    async def load(self) -> None:
+        """Read the journal unless it was read; effects do so by themselves. Raises: store errors."""
+        ...
+
+    def find(self, key: str) -> EffectRecord | None:
+        """The entry of a replay key, among those that were read or written."""
+        ...
+
+    def taking(self, key: str, batch_ids: Sequence[str]) -> None:
+        """The entry that will be written under ``key`` takes queued work in: the open turn notes it in the same write.
+
+        Such batches cannot be cancelled any more.
+        """
+        ...
+
+
 class RunScopedEffects(ScopedEffects, Protocol):
     """The effects of one run of a process: what engine and worker ask of it beside executing.
 
@@ -267,4 +337,8 @@ class JournalingEffectHost(EffectHost, Protocol):
 
     def scoped_run(self, run: EffectRun) -> RunScopedEffects:
         """A controller for ``process(<pid>)`` that journals under the lease of ``run``."""
+        ...
+
+    def scoped_turn(self, run: TurnRun) -> TurnScopedEffects:
+        """A controller for ``turn(<session>, <turn>)`` that journals under the session's lease."""
         ...
