@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import builtins
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Unpack
 
 from lash_core.client_connect import open_stores
+from lash_core.client_connecting import Connecting
 from lash_core.client_enqueue import (
     EnqueueOptions,
     KindResolver,
@@ -23,6 +24,7 @@ from lash_core.client_enqueue import (
 from lash_core.client_handle import OnGap, ProcessHandle
 from lash_core.client_listing import ListOptions, list_filter
 from lash_core.client_retry import retry_registration
+from lash_core.client_session import SessionHandle
 from lash_core.client_sync import SyncLashClient
 from lash_core.client_triggers import TriggerClient
 from lash_core.errors import InvalidArgumentError, LashError, RegistrationConflictError, SettingsError
@@ -36,6 +38,7 @@ from lash_core.runtime.stored_await_events import StoredAwaitEvents
 from lash_core.settings import Settings, load_settings
 from lash_core.store.client_stores import ClientStores, DeclaredKinds
 from lash_core.store.process_batches import RegisterOutcome
+from lash_core.store.runtime_persistence import SessionSummary
 from lash_core.why import Why
 
 _CHUNK_ITEMS = 2_000
@@ -61,27 +64,6 @@ class EnqueuedItem:
     def id(self) -> str:
         """The process id, under the name that rows and receipts have it."""
         return self.process_id
-
-
-class Connecting:
-    """A connection in the making: ``await`` it for a client to close yourself, or use it in ``async with``."""
-
-    def __init__(self, connect: Callable[[], Coroutine[Any, Any, LashClient]]) -> None:
-        self.open = connect
-        self._client: LashClient | None = None
-
-    def __await__(self) -> Generator[Any, None, LashClient]:
-        return self.open().__await__()
-
-    async def __aenter__(self) -> LashClient:
-        self._client = await self.open()
-        return self._client
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._client is not None:
-            await self._client.close()
 
 
 class LashClient:
@@ -395,3 +377,15 @@ class LashClient:
             if cursor is None or len(items) >= limit:
                 break
         return ProcessPage(items=tuple(items), next_cursor=cursor)
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    def session(self, session_id: str) -> SessionHandle:
+        """Name a session; nothing is read, and it need not be there. Raises: InvalidArgumentError: the id."""
+        return SessionHandle(self.stores, session_id)
+
+    async def list_sessions(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[tuple[SessionSummary, ...], str | None]:
+        """A page of sessions in no stated order, and the cursor of the next one. Raises: InvalidCursorError."""
+        return await self.stores.session_store_factory.list_sessions(cursor, limit)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from lash_core.client_enqueue import EnqueueOptions
 from lash_core.client_handle import OnGap, ProcessHandle
+from lash_core.client_session_sync import SyncSessionHandle
 from lash_core.client_triggers_sync import SyncTriggerClient
 from lash_core.model.await_event import AwaitEventKey, ResolveOutcome
 from lash_core.model.await_output import AnyAwaitOutput
@@ -17,6 +18,7 @@ from lash_core.model.event import ProcessEvent
 from lash_core.model.receipts import CancelReceipt, SignalReceipt
 from lash_core.model.record import ProcessRecord
 from lash_core.model.reports import ProcessPage
+from lash_core.store.runtime_persistence import SessionSummary
 from lash_core.why import Why
 
 if TYPE_CHECKING:
@@ -198,6 +200,16 @@ class SyncLashClient:
     def list(self, *, limit: int = 50, cursor: str | None = None, **facets: Unpack[ListOptions]) -> ProcessPage:
         """See ``LashClient.list``."""
         return self._thread.call(self._client.list(limit=limit, cursor=cursor, **facets))
+
+    def session(self, session_id: str) -> SyncSessionHandle:
+        """See ``LashClient.session``."""
+        return SyncSessionHandle(self._client.session(session_id), self._thread.call)
+
+    def list_sessions(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[tuple[SessionSummary, ...], str | None]:
+        """See ``LashClient.list_sessions``."""
+        return self._thread.call(self._client.list_sessions(limit=limit, cursor=cursor))
 
 
 def _drain(events: AsyncGenerator[ProcessEvent, None], thread: LoopThread) -> Generator[ProcessEvent]:

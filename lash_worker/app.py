@@ -13,8 +13,10 @@ from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import ProcessEventType
 from lash_core.model.manifest import KindManifest
 from lash_core.model.registration import RetryPolicy
+from lash_core.model.session import SessionPolicy
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.process_engine import ProcessEngine
+from lash_core.runtime.residency import Residency
 from lash_core.runtime.tools import Tool
 from lash_core.settings import load_settings
 from lash_worker.app_checks import (
@@ -27,6 +29,7 @@ from lash_worker.app_checks import (
 )
 from lash_worker.app_declaration import Declaration
 from lash_worker.app_engine import AppEngine, AppPools
+from lash_worker.app_sessions import ProvidersOf, SessionsDeclaration, declared_sessions
 from lash_worker.app_signature import ProcessSignature
 from lash_worker.app_tools import AppTool
 from lash_worker.app_trigger import DeclaredTrigger, declared_trigger
@@ -57,6 +60,8 @@ class App:
         self._processes: dict[str, Declaration] = {}
         self._tools: dict[str, AppTool] = {}
         self._triggers: dict[str, DeclaredTrigger] = {}
+        self.declared_sessions: SessionsDeclaration | None = None
+        """What ``sessions`` declared; a worker whose apps declare none runs no session's queue."""
 
     def process(  # noqa: PLR0913 - one keyword a fact of the manifest
         self,
@@ -193,6 +198,29 @@ class App:
         if name in self._triggers:
             raise SettingsError(f"trigger `{name}` is declared twice in app `{self.name}`", field="trigger", value=name)
         self._triggers[name] = declared_trigger(self.name, name, kind, params, options)
+
+    def sessions(
+        self,
+        *,
+        policy: SessionPolicy | None = None,
+        providers: ProvidersOf = (),
+        plugins: Sequence[PluginFactory] = (),
+        residency: Residency | str = Residency.ACTIVE_PATH_ONLY,
+    ) -> None:
+        """Declare that workers of this app run sessions: their queues, with the app's tools.
+
+        Args:
+            policy: model, provider, limits and prompt of sessions that say nothing else; what is stored wins.
+            providers: model providers, or a function without arguments that makes them when a worker starts.
+            plugins: further plugins of every session, the protocol's too if it is not the standard one.
+            residency: ``active_path_only`` (default) or ``keep_all``: how much of a history a turn has in memory.
+
+        Raises:
+            SettingsError: declared twice; two providers of one id; the policy names a provider that is not among them.
+        """
+        if self.declared_sessions is not None:
+            raise SettingsError(f"app `{self.name}` declares its sessions twice", field="sessions", value=self.name)
+        self.declared_sessions = declared_sessions(self.name, policy, providers, plugins, residency)
 
     def triggers(self) -> tuple[DeclaredTrigger, ...]:
         """The declared triggers, in the order of their declaration."""

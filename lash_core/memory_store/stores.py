@@ -13,6 +13,7 @@ from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.effect_journal import MemoryEffectJournal
 from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
+from lash_core.memory_store.session_notices import MemorySessionNotices
 from lash_core.memory_store.session_store import MemorySessionStoreFactory
 from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
@@ -42,6 +43,7 @@ class InMemoryStores:
         self.attachments = MemoryAttachmentStore(self.clock)
         self.attachment_manifest = MemoryAttachmentManifest(self.clock)
         self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
+        self.session_notices = MemorySessionNotices()
         self.session_store_factory = MemorySessionStoreFactory(self.clock, on_delete=self._forget_session)
         self.process_registry = MemoryProcessRegistry(
             self.clock,

@@ -24,6 +24,7 @@ from lash_core.redis_store.layout import open_context
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
+from lash_core.redis_store.session_notices import RedisSessionNotices
 from lash_core.redis_store.session_store import RedisSessionStoreFactory
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.runtime.attachment_roots import AttachmentRoots
@@ -54,6 +55,7 @@ class RedisStores:
         self.attachments = attachments or RedisAttachmentStore(context)
         self.attachment_manifest = RedisAttachmentManifest(context)
         self.session_store_factory = RedisSessionStoreFactory(context)
+        self.session_notices = RedisSessionNotices(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)
         self.promises = RedisPromiseStore(context, self.process_registry.done_channels)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
@@ -127,6 +129,7 @@ class RedisStores:
     async def close(self) -> None:
         """Give every connection back. May be called twice."""
         await self.process_registry.close()
+        await self.session_notices.close()
         await self.context.connection.close()
 
     async def __aenter__(self) -> Self:

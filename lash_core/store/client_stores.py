@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from lash_core.model.manifest import KindManifest
+from lash_core.store.attachment_manifest import AttachmentManifest
+from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.promise_store import PromiseStore
+from lash_core.store.runtime_persistence import SessionStoreFactory
+from lash_core.store.session_notices import SessionNotices
 from lash_core.store.trigger_store import TriggerStore
 
 
@@ -38,6 +42,26 @@ class ClientStores(Protocol):
     @property
     def triggers(self) -> TriggerStore:
         """Subscriptions and occurrences."""
+        ...
+
+    @property
+    def session_store_factory(self) -> SessionStoreFactory:
+        """Sessions."""
+        ...
+
+    @property
+    def session_notices(self) -> SessionNotices:
+        """Hearing that a session changed."""
+        ...
+
+    @property
+    def attachments(self) -> AttachmentStore:
+        """Bytes that inputs refer to."""
+        ...
+
+    @property
+    def attachment_manifest(self) -> AttachmentManifest:
+        """Which session refers to which."""
         ...
 
     async def close(self) -> None:

@@ -26,7 +26,14 @@ from lash_core.errors import (
     TriggerOperationConflictError,
     UnknownKindError,
     UnknownProcessError,
+    UnknownSessionError,
     UnknownTriggerError,
+)
+from lash_core.errors.session import (
+    HeadRevisionConflictError,
+    InputNotFoundError,
+    PendingTurnInputSourceKeyConflictError,
+    RuntimeTurnCommitConflictError,
 )
 
 DONE = 0
@@ -39,7 +46,7 @@ OUTCOME_UNKNOWN = 6
 TIMED_OUT = 7
 
 EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((UnknownProcessError, UnknownTriggerError), NOT_FOUND),
+    ((UnknownProcessError, UnknownTriggerError, UnknownSessionError, InputNotFoundError), NOT_FOUND),
     (
         (
             RegistrationConflictError,
@@ -50,6 +57,9 @@ EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             TriggerConflictError,
             TriggerOperationConflictError,
             OccurrenceConflictError,
+            HeadRevisionConflictError,
+            PendingTurnInputSourceKeyConflictError,
+            RuntimeTurnCommitConflictError,
         ),
         CONFLICT,
     ),

@@ -1,0 +1,30 @@
+"""``lash session history``: the messages of a session."""
+
+from __future__ import annotations
+
+import click
+
+from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
+from lash_worker.cli.output import cell, console, print_json, safe
+from lash_worker.cli.session_rows import message_text
+from lash_worker.cli.store_access import with_client
+
+_STYLES = {"user": "cyan", "assistant": "green", "system": "yellow"}
+
+
+@click.command("history")
+@click.argument("session_id", metavar="ID")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N messages.")
+@json_option
+@shared_options
+@pass_invocation
+def history(invocation: Invocation, session_id: str, *, limit: int | None, as_json: bool) -> None:
+    """Print the messages of the active path, oldest first; with --json one a line."""
+    messages = with_client(invocation, lambda lash: lash.session(session_id).history(limit))
+    out = console()
+    for message in messages:
+        if as_json:
+            print_json(message.to_json_value())
+            continue
+        out.print(cell(message.role + (f" ({message.origin})" if message.origin else ""), _STYLES[message.role]))
+        click.echo(safe(message_text(message)))

@@ -1,0 +1,122 @@
+"""``lash session send``: an input for a session."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lash_core.client import LashClient
+from lash_core.client_session import SentInput, SessionHandle
+from lash_core.errors import InvalidArgumentError, LashError, OutcomeUnknownError
+from lash_core.model.queued_work import DeliveryPolicy
+from lash_core.model.turn_outcome import AssembledTurn, FinishedOutcome
+from lash_core.store.attachment_store import CHUNK_BYTES, AttachmentRef
+from lash_worker.cli.exit_codes import DONE, FAILED
+from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
+from lash_worker.cli.output import cell, console, print_json, safe
+from lash_worker.cli.session_rows import turn_json, turn_text
+from lash_worker.cli.store_access import with_client
+
+WAIT_SECONDS = 60.0
+"""``--wait`` without ``--timeout``: most answers come within it, and a person does not wait longer without knowing."""
+
+
+@click.command("send")
+@click.argument("session_id", metavar="ID")
+@click.argument("text", required=False)
+@click.option(
+    "--attach",
+    "files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A file that goes with it, may be repeated.",
+)
+@click.option("--wait", is_flag=True, help="Wait for the answer and print it.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait; implies --wait.  [60]")
+@click.option(
+    "--source-key", metavar="KEY", help="The same key again sends nothing and finds the first input. [a fresh one]"
+)
+@click.option("--after-turn", is_flag=True, help="Not into a running turn, but after it.")
+@json_option
+@shared_options
+@pass_invocation
+def send(
+    invocation: Invocation, session_id: str, text: str | None, *, files: tuple[Path, ...], as_json: bool, **given: Any
+) -> int:
+    """Send TEXT (- = standard input) to session ID; the session is made if it is not there.
+
+    Exit code with --wait: 0 answered, 1 the turn was stopped, 7 no answer yet (it goes on; send again with the same
+    --source-key to wait for it).
+    """
+    content = sys.stdin.read() if text == "-" else text or ""
+    if not content.strip() and not files:
+        raise click.UsageError("an input needs TEXT (- reads standard input) or --attach FILE")
+    waits = given["wait"] or given["timeout"] is not None
+    timeout = WAIT_SECONDS if given["timeout"] is None else given["timeout"]
+
+    async def work(lash: LashClient) -> tuple[SentInput, AssembledTurn | None]:
+        handle = lash.session(session_id)
+        references = [await _attach(handle, path) for path in files]
+        sent = await handle.send(
+            content,
+            attachments=references,
+            source_key=given["source_key"],
+            delivery_policy=(
+                DeliveryPolicy.AFTER_CURRENT_TURN_COMMIT
+                if given["after_turn"]
+                else DeliveryPolicy.EARLIEST_SAFE_BOUNDARY
+            ),
+        )
+        return sent, await _answer(lash, sent, timeout) if waits else None
+
+    sent, turn = with_client(invocation, work)
+    if as_json:
+        facts = {"session_id": session_id, "batch_id": sent.batch_id, "enqueue_seq": sent.batch.enqueue_seq}
+        print_json(facts | ({} if turn is None else {"turn": turn_json(turn)}))
+    elif turn is None:
+        console().print(cell(f"queued {sent.batch_id}"))
+    elif isinstance(turn.outcome, FinishedOutcome):
+        click.echo(safe(turn_text(turn)))
+    else:
+        click.echo(f"lash: {safe(turn_text(turn))}", err=True)
+    return DONE if turn is None or isinstance(turn.outcome, FinishedOutcome) else FAILED
+
+
+async def _attach(handle: SessionHandle, path: Path) -> AttachmentRef:
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    try:
+        return await handle.attach(_portions(path), media_type=media_type, name=path.name)
+    except OSError as error:
+        raise InvalidArgumentError(f"{path}: {error.strerror}", field="attach", value=str(path)) from error
+
+
+async def _portions(path: Path) -> AsyncGenerator[bytes]:
+    """A file in pieces, so that one over the limit is refused before it is read to its end."""
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield data
+
+
+async def _answer(lash: LashClient, sent: SentInput, timeout: float) -> AssembledTurn:  # noqa: ASYNC109 - an option
+    try:
+        return await sent.answer(timeout)
+    except TimeoutError as error:
+        hint = await _why_not(lash)
+        raise TimeoutError(f"{error}; input {sent.batch_id} is queued{hint}") from error
+
+
+async def _why_not(lash: LashClient) -> str:
+    try:
+        workers = await lash.stores.directory.list_workers()
+    except (LashError, OutcomeUnknownError):
+        return ""
+    if any(worker.facts.get("sessions") for worker in workers):
+        return ""
+    return "; no worker that is up runs sessions (lash worker run --app with app.sessions(...))"
