@@ -189,6 +189,10 @@ class PartitionKeys:
         """Zset batch → enqueue sequence."""
         return f"{self.tag}:sqo:{session_id}"
 
+    def session_queue_due(self, session_id: str) -> str:
+        """Zset ``q<batch>`` or ``i<input>`` → due ms: what may make the session ready for the fleet."""
+        return f"{self.tag}:sqd:{session_id}"
+
     def session_source_keys(self, session_id: str) -> str:
         """Hash source key → its first batch, kept after the batch was settled."""
         return f"{self.tag}:sr:{session_id}"

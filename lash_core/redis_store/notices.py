@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import get_args
+from typing import Literal, get_args
 
 from lash_core.errors import LashError
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -52,7 +52,7 @@ class RedisProcessNotices:
         self._closed = False
 
     def watch_partitions(self, partitions: Collection[int]) -> None:
-        """Hear ``ready`` from these partitions from now on, and from no others."""
+        """Hear of ready rows and sessions of these partitions from now on, and of no others."""
         known = self._context.keyspace.partitions
         channels = {known[index].notices: index for index in partitions if 0 <= index < len(known)}
         for channel in self._ready_channels - channels.keys():
@@ -122,9 +122,15 @@ class RedisProcessNotices:
             if self._heard_due is not None:
                 self._heard_due(partition, int(detail))
             self._hold(ProcessNotice("due", partition=partition, due_at_ms=int(detail)))
+        elif kind in ("queued", "queued_due"):
+            self._hear_session(kind, detail, partition)
         elif kind in _KINDS:
             # ``in`` above makes it one of the literal's values.
             self._hold(ProcessNotice(kind, detail, partition))  # pyright: ignore[reportArgumentType]
+
+    def _hear_session(self, kind: Literal["queued", "queued_due"], detail: str, partition: int) -> None:
+        due, _, session_id = detail.partition(" ") if kind == "queued_due" else ("0", "", detail)
+        self._hold(ProcessNotice(kind, partition=partition, due_at_ms=int(due), session_id=session_id))
 
     def _resync(self) -> None:
         self._held.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +10,9 @@ from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session_lease import SessionExecutionLease
 
 CLAIM_SESSIONS_MAX = 64
+SESSION_LEASES_PAGE = 500
+DEATH_WAITS_MS = (0, 1_000, 5_000, 15_000, 60_000)
+"""Back-off of a session after its first, second … lease in a row that ended without a release or a write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +47,26 @@ class ReadySessions(Protocol):
 
     async def defer_session(self, lease: SessionExecutionLease, delay_ms: int) -> None:
         """Release a session whose work this worker cannot do (no such provider): it is due again after the delay."""
+        ...
+
+    async def live_session_leases(
+        self, cursor: str | None = None, limit: int = SESSION_LEASES_PAGE
+    ) -> tuple[tuple[SessionExecutionLease, ...], str | None]:
+        """A page of the sessions that somebody writes, and the cursor of the next page (None: there is none).
+
+        The order is not specified. For takeover by proof of death: who sees that an owner is dead names its leases to
+        ``expire_session_leases``.
+        """
+        ...
+
+    async def expire_session_leases(self, observed: Sequence[SessionExecutionLease]) -> tuple[bool, ...]:
+        """End leases whose owners the caller proved dead, each if it is still the observed one; one answer a lease.
+
+        As if they had expired now: a death is counted when a turn was open, the session is due after its back-off.
+        Safe to repeat. During the grace after a failover nothing is ended.
+        """
+        ...
+
+    def next_session_due_ms(self) -> Mapping[int, int]:
+        """Partition → when its next session becomes due (server ms), as last learned from claims: a hint."""
         ...

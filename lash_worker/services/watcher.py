@@ -93,6 +93,9 @@ class Watcher(Service):
                     self._driver.executor.stimulate_all()
                 case "signal" | "wake":
                     self._driver.executor.stimulate(notice.process_id)
+                case "queued" | "queued_due":
+                    # For the service that runs sessions.
+                    pass
                 case "done":
                     # For those who wait for results, not for runs.
                     pass

@@ -44,6 +44,7 @@ SESSION_KEYS = (
     PartitionKeys.session_stamp_order,
     PartitionKeys.session_queue,
     PartitionKeys.session_queue_order,
+    PartitionKeys.session_queue_due,
     PartitionKeys.session_source_keys,
     PartitionKeys.session_settled_sources,
     PartitionKeys.session_inputs,
