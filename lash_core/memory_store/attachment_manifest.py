@@ -71,6 +71,12 @@ class MemoryAttachmentManifest:
     ) -> tuple[str, ...]:
         """Stamp references; returns the ids that got a stamp, sorted. Raises: InvalidArgumentError."""
         _check(session_id, *attachment_ids)
+        return self.stamp(session_id, owner, attachment_ids)
+
+    def stamp(
+        self, session_id: str, owner: AttachmentOwner | None, attachment_ids: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """``commit_refs`` for ids that are checked: a commit of the session stamps within its own unit."""
         session = self._sessions.get(session_id)
         if session is None or not (session.refs or session.last_turn):
             return ()
@@ -115,6 +121,10 @@ class MemoryAttachmentManifest:
         ]
         more = following[limit - 1] if len(following) > limit else None
         return SessionRefsPage(sessions=tuple(found), next_cursor=more)
+
+    def all_refs(self) -> tuple[AttachmentIntent, ...]:
+        """The references of all sessions."""
+        return tuple(intent for session in self._sessions.values() for intent in session.refs.values())
 
     def forget_session(self, session_id: str) -> None:
         """Drop all references of a session that is deleted."""

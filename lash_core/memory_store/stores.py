@@ -13,6 +13,7 @@ from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.effect_journal import MemoryEffectJournal
 from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
+from lash_core.memory_store.session_factory import MemorySessionFactory
 from lash_core.memory_store.session_notices import MemorySessionNotices
 from lash_core.memory_store.session_store import MemorySessionStoreFactory
 from lash_core.memory_store.triggers import MemoryTriggerStore
@@ -51,6 +52,13 @@ class InMemoryStores:
             limits=limits,
             session_store_factory=self.session_store_factory,
             environments=self.env_store,
+        )
+        self.sessions = MemorySessionFactory(
+            self.clock,
+            registry=self.process_registry.state,
+            manifest=self.attachment_manifest,
+            notices=self.session_notices,
+            on_delete=self._forget_session,
         )
         self.effect_journal = MemoryEffectJournal(self.process_registry)
         self.promises = MemoryPromiseStore(self.process_registry)

@@ -1,0 +1,238 @@
+"""Commits of a session in memory (contract 2.1): every check in its order, then every write."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from lash_core.errors import InvalidArgumentError
+from lash_core.errors.session import (
+    HeadRevisionConflictError,
+    QueuedWorkClaimSupersededError,
+    RuntimeTurnCommitConflictError,
+    TurnInputClaimSupersededError,
+)
+from lash_core.memory_store.session_inputs import owns_input
+from lash_core.memory_store.session_journal import close_turn, drop_turn_journal, keep_stamp
+from lash_core.memory_store.session_part import SessionPart
+from lash_core.memory_store.session_queue import append_batch, known_batch, owns, settle_batch
+from lash_core.memory_store.session_rows import StoredHead, StoredSession
+from lash_core.model.attachment import AttachmentOwner, AttachmentOwnerKind
+from lash_core.model.queued_work import QueuedWorkBatch
+from lash_core.model.session_commit import (
+    GraphUnchanged,
+    RuntimeCommit,
+    RuntimeCommitResult,
+    SessionCheckpoint,
+    TurnStampRecord,
+)
+from lash_core.model.session_queue_ids import batch_id_of
+from lash_core.model.turn_input import ActiveTurnIngress
+from lash_core.model.turn_input_lane import deferred_input
+from lash_core.model.usage import merge_ledger
+from lash_core.store.attachment_store import ATTACHMENT_FAMILY
+from lash_core.store.content_address import digest_of
+from lash_core.store.session_bounds import check_commit_sizes, check_draft, check_queue_room
+from lash_core.store.session_records import (
+    blob_ref,
+    blobs_of,
+    checkpoint_of,
+    checkpoint_ref,
+    encode_record,
+    manifest_of,
+    refs_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A commit as it will be stored."""
+
+    nodes: dict[str, str]
+    blobs: dict[str, str]
+    checkpoint: SessionCheckpoint
+    head: StoredHead
+
+
+class CommitOperations(SessionPart):
+    """The one way in which a session's state changes."""
+
+    async def commit_runtime_state(self, commit: RuntimeCommit) -> RuntimeCommitResult:
+        """Write a commit, all of it or nothing.
+
+        Raises:
+            SessionBindingMismatchError, RuntimeTurnCommitConflictError, SessionExecutionLeaseExpiredError,
+            HeadRevisionConflictError, QueuedWorkClaimSupersededError, TurnInputClaimSupersededError,
+            LimitExceededError, InvalidArgumentError.
+        """
+        self._check_bound(commit.session_id)
+        for draft in commit.enqueued_queue_batches:
+            check_draft(draft, self._session_id, self._state.limits)
+        _check_attachments(commit)
+        encoded = _encoded(commit)
+        with self._state.lock:
+            repeated = self._stamped(commit)
+            if repeated is not None:
+                return repeated
+            session = self._state.require_lease(self._session_id, commit.session_execution_lease)
+            self._check_claims(session, commit)
+            _check_refs(session, encoded)
+            result = self._write(session, commit, encoded)
+        self._state.notices.tell(self._session_id)
+        return result
+
+    # -- checks ----------------------------------------------------------------------------------------
+
+    def _stamped(self, commit: RuntimeCommit) -> RuntimeCommitResult | None:
+        """The result of the commit that ended this turn before; its lease is released if it is still that one."""
+        stamp = commit.turn_commit
+        if stamp is None:
+            return None
+        if stamp.session_id != self._session_id:
+            raise RuntimeTurnCommitConflictError(
+                f"the turn stamp of session `{stamp.session_id}` cannot end a turn of session `{self._session_id}`",
+                field="turn_commit",
+                value=stamp.session_id,
+            )
+        session = self._found()
+        known = None if session is None else session.stamps.get(stamp.turn_id)
+        if known is None:
+            return None
+        if known.turn_commit_hash != stamp.turn_commit_hash:
+            raise RuntimeTurnCommitConflictError(
+                f"turn `{stamp.turn_id}` of session `{self._session_id}` was committed before with other content",
+                field="turn_commit",
+                value=stamp.turn_id,
+            )
+        if commit.release_session_execution_lease is not None:
+            self._state.release_lease(self._session_id, commit.release_session_execution_lease)
+        return known.result
+
+    def _check_claims(self, session: StoredSession, commit: RuntimeCommit) -> None:
+        expected = commit.expected_head_revision
+        if expected is not None and expected != session.revision:
+            raise HeadRevisionConflictError(self._session_id, expected, session.revision)
+        for completion in commit.completed_queue_claims:
+            for batch_id in completion.batch_ids:
+                if not owns(session.rows.get(batch_id), completion.claim_id, completion.lease_token):
+                    raise QueuedWorkClaimSupersededError(
+                        f"claim `{completion.claim_id}` does not have batch `{batch_id}` any more",
+                        field="completed_queue_claims",
+                        value=batch_id,
+                    )
+        for completion in commit.completed_turn_input_claims:
+            for input_id in completion.input_ids:
+                if not owns_input(session.inputs.get(input_id), completion.claim_id, completion.lease_token):
+                    raise TurnInputClaimSupersededError(
+                        f"claim `{completion.claim_id}` does not have input `{input_id}` any more",
+                        field="completed_turn_input_claims",
+                        value=input_id,
+                    )
+        settled = sum(len(completion.batch_ids) for completion in commit.completed_queue_claims)
+        check_queue_room(self._session_id, len(session.rows) - settled, len(commit.enqueued_queue_batches))
+
+    # -- writes ----------------------------------------------------------------------------------------
+
+    def _write(self, session: StoredSession, commit: RuntimeCommit, encoded: _Encoded) -> RuntimeCommitResult:
+        _settle(session, commit)
+        for node_id, text in encoded.nodes.items():
+            session.nodes[node_id] = text
+            session.tombstones.discard(node_id)
+        session.blobs.update(encoded.blobs)
+        session.ledger = merge_ledger((*session.ledger, *commit.usage_deltas))
+        session.head = encoded.head
+        session.revision += 1
+        result = RuntimeCommitResult(
+            head_revision=session.revision,
+            checkpoint_ref=encoded.head.checkpoint_ref,
+            manifest=manifest_of(encoded.checkpoint),
+            enqueued_queue_batches=self._enqueue_outbox(session, commit),
+        )
+        session.note_progress()
+        self._end_turn(session, commit, result)
+        if commit.release_session_execution_lease is not None:
+            self._state.release_lease(self._session_id, commit.release_session_execution_lease)
+        return result
+
+    def _enqueue_outbox(self, session: StoredSession, commit: RuntimeCommit) -> tuple[QueuedWorkBatch, ...]:
+        now_ms = self._state.clock.now_ms()
+        batches: list[QueuedWorkBatch] = []
+        for draft in commit.enqueued_queue_batches:
+            nonce = secrets.token_hex(16) if draft.source_key is None else ""
+            batch_id = batch_id_of(self._session_id, source_key=draft.source_key, nonce=nonce)
+            batches.append(known_batch(session, draft) or append_batch(session, draft, batch_id, now_ms))
+        return tuple(batches)
+
+    def _end_turn(self, session: StoredSession, commit: RuntimeCommit, result: RuntimeCommitResult) -> None:
+        """Stamp the turn, stamp its attachments, and forget what it recorded."""
+        stamp, manifest = commit.turn_commit, self._state.manifest
+        if manifest is not None and (stamp is not None or commit.committed_attachment_ids):
+            owner = None if stamp is None else AttachmentOwner(AttachmentOwnerKind.TURN, stamp.turn_id)
+            manifest.stamp(self._session_id, owner, commit.committed_attachment_ids)
+        if stamp is None:
+            return
+        keep_stamp(
+            session,
+            TurnStampRecord(
+                turn_id=stamp.turn_id,
+                turn_commit_hash=stamp.turn_commit_hash,
+                result=result,
+                turn_result=commit.turn_result,
+            ),
+        )
+        if session.open_turn is not None and session.open_turn.turn_id == stamp.turn_id:
+            close_turn(self._state, self._session_id, session)
+        drop_turn_journal(self._state, self._session_id, stamp.turn_id)
+
+
+def _settle(session: StoredSession, commit: RuntimeCommit) -> None:
+    """Claims that the commit completes, and inputs that its turn leaves behind."""
+    for completion in commit.completed_queue_claims:
+        for batch_id in dict.fromkeys(completion.batch_ids):
+            settle_batch(session, batch_id)
+    for completion in commit.completed_turn_input_claims:
+        for input_id in completion.input_ids:
+            stored = session.inputs[input_id]
+            stored.row = stored.row.model_copy(update={"state": "completed", "claim": None})
+    turn_id = commit.interrupted_turn_input_turn_id
+    for stored in session.inputs.values():
+        ingress = stored.row.ingress
+        addressed = isinstance(ingress, ActiveTurnIngress) and ingress.turn_id == turn_id
+        if addressed and stored.row.state == "pending_active":
+            stored.row = deferred_input(stored.row)
+
+
+def _encoded(commit: RuntimeCommit) -> _Encoded:
+    """The commit as texts. Raises: InvalidJsonError, LimitExceededError."""
+    brought = () if isinstance(commit.graph, GraphUnchanged) else commit.graph.nodes
+    nodes = {node.node_id: encode_record(node, field=f"node `{node.node_id}`") for node in brought}
+    snapshots = blobs_of(commit.checkpoint)
+    checkpoint = checkpoint_of(commit.checkpoint, {name: blob_ref(text) for name, text in snapshots.items()})
+    text = encode_record(checkpoint, field="checkpoint")
+    config = encode_record(commit.config, field="config")
+    frames = tuple(encode_record(frame, field=f"frame `{frame.frame_id}`") for frame in commit.agent_frames)
+    check_commit_sizes(nodes, snapshots, (config, text, *frames))
+    framed = {frame.execution_state_ref for frame in commit.agent_frames if frame.execution_state_ref is not None}
+    head = StoredHead(
+        config=config,
+        frames=frames,
+        current_frame_id=commit.current_agent_frame_id,
+        leaf_node_id=commit.graph.leaf_node_id,
+        checkpoint=text,
+        checkpoint_ref=checkpoint_ref(text),
+        blob_refs=frozenset(refs_of(checkpoint).values()) | framed,
+    )
+    return _Encoded(nodes, {blob_ref(blob): blob for blob in snapshots.values()}, checkpoint, head)
+
+
+def _check_refs(session: StoredSession, encoded: _Encoded) -> None:
+    for name, ref in refs_of(encoded.checkpoint).items():
+        if ref not in session.blobs and ref not in encoded.blobs:
+            raise InvalidArgumentError(
+                f"the checkpoint names {name} `{ref}`, which is not stored", field=f"{name}_ref", value=ref
+            )
+
+
+def _check_attachments(commit: RuntimeCommit) -> None:
+    for attachment_id in commit.committed_attachment_ids:
+        digest_of(attachment_id, ATTACHMENT_FAMILY, field="committed_attachment_ids")
