@@ -21,6 +21,7 @@ from lash_core.model.await_output import (
     ToolFailureClass,
 )
 from lash_core.model.base import JsonValue, Model
+from lash_core.model.tool_retry import ToolRetryDisposition
 
 ABANDONED_CODE = "process_abandoned"
 
@@ -34,7 +35,7 @@ class ToolSuccess(Model):
 
 
 class ToolFailure(Model):
-    """The tool failed."""
+    """The tool failed. ``retry`` says whether another attempt is safe; None = it is not. A process keeps none of it."""
 
     type: Literal["failure"] = "failure"
     class_: ToolFailureClass = Field(validation_alias=AliasChoices("class", "class_"), serialization_alias="class")
@@ -42,6 +43,12 @@ class ToolFailure(Model):
     message: str
     raw: JsonValue = None
     control: JsonValue = None
+    retry: ToolRetryDisposition | None = None
+
+    @property
+    def is_safe_to_retry(self) -> bool:
+        """True when the failure declares that another attempt does no harm."""
+        return self.retry is not None and self.retry.disposition == "safe"
 
 
 class ToolCancelled(Model):
