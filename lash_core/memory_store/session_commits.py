@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 
 from lash_core.errors import InvalidArgumentError
 from lash_core.errors.session import (
@@ -19,39 +18,17 @@ from lash_core.memory_store.session_queue import append_batch, known_batch, owns
 from lash_core.memory_store.session_rows import StoredHead, StoredSession
 from lash_core.model.attachment import AttachmentOwner, AttachmentOwnerKind
 from lash_core.model.queued_work import QueuedWorkBatch
-from lash_core.model.session_commit import (
-    GraphUnchanged,
-    RuntimeCommit,
-    RuntimeCommitResult,
-    SessionCheckpoint,
-    TurnStampRecord,
-)
+from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult, TurnStampRecord
 from lash_core.model.session_queue_ids import batch_id_of
 from lash_core.model.turn_input import ActiveTurnIngress
 from lash_core.model.turn_input_lane import deferred_input
 from lash_core.model.usage import merge_ledger
 from lash_core.store.attachment_store import ATTACHMENT_FAMILY
 from lash_core.store.content_address import digest_of
-from lash_core.store.session_bounds import check_commit_sizes, check_draft, check_queue_room
-from lash_core.store.session_records import (
-    blob_ref,
-    blobs_of,
-    checkpoint_of,
-    checkpoint_ref,
-    encode_record,
-    manifest_of,
-    refs_of,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """A commit as it will be stored."""
-
-    nodes: dict[str, str]
-    blobs: dict[str, str]
-    checkpoint: SessionCheckpoint
-    head: StoredHead
+from lash_core.store.runtime_persistence import SESSION_BLOB_INLINE_MAX
+from lash_core.store.session_bounds import check_draft, check_queue_room
+from lash_core.store.session_commit_records import PreparedCommit, check_commit_size, prepare_commit
+from lash_core.store.session_records import refs_of
 
 
 class CommitOperations(SessionPart):
@@ -65,19 +42,20 @@ class CommitOperations(SessionPart):
             HeadRevisionConflictError, QueuedWorkClaimSupersededError, TurnInputClaimSupersededError,
             LimitExceededError, InvalidArgumentError.
         """
-        self._check_bound(commit.session_id)
+        prepared = prepare_commit(self._session_id, commit)
+        check_commit_size(_sizes(prepared))
         for draft in commit.enqueued_queue_batches:
             check_draft(draft, self._session_id, self._state.limits)
-        _check_attachments(commit)
-        encoded = _encoded(commit)
+        for attachment_id in commit.committed_attachment_ids:
+            digest_of(attachment_id, ATTACHMENT_FAMILY, field="committed_attachment_ids")
         with self._state.lock:
             repeated = self._stamped(commit)
             if repeated is not None:
                 return repeated
             session = self._state.require_lease(self._session_id, commit.session_execution_lease)
             self._check_claims(session, commit)
-            _check_refs(session, encoded)
-            result = self._write(session, commit, encoded)
+            _check_refs(session, prepared)
+            result = self._write(session, prepared)
         self._state.notices.tell(self._session_id)
         return result
 
@@ -88,12 +66,6 @@ class CommitOperations(SessionPart):
         stamp = commit.turn_commit
         if stamp is None:
             return None
-        if stamp.session_id != self._session_id:
-            raise RuntimeTurnCommitConflictError(
-                f"the turn stamp of session `{stamp.session_id}` cannot end a turn of session `{self._session_id}`",
-                field="turn_commit",
-                value=stamp.session_id,
-            )
         session = self._found()
         known = None if session is None else session.stamps.get(stamp.turn_id)
         if known is None:
@@ -133,19 +105,29 @@ class CommitOperations(SessionPart):
 
     # -- writes ----------------------------------------------------------------------------------------
 
-    def _write(self, session: StoredSession, commit: RuntimeCommit, encoded: _Encoded) -> RuntimeCommitResult:
+    def _write(self, session: StoredSession, prepared: PreparedCommit) -> RuntimeCommitResult:
+        commit = prepared.commit
         _settle(session, commit)
-        for node_id, text in encoded.nodes.items():
-            session.nodes[node_id] = text
-            session.tombstones.discard(node_id)
-        session.blobs.update(encoded.blobs)
-        session.ledger = merge_ledger((*session.ledger, *commit.usage_deltas))
-        session.head = encoded.head
+        for node in prepared.nodes:
+            session.nodes[node.node_id] = node
+            session.tombstones.discard(node.node_id)
+        session.blobs.update(prepared.blobs)
+        ledger = merge_ledger((*session.ledger, *prepared.usage))
+        session.ledger = tuple(sorted(ledger, key=lambda entry: (entry.source, entry.model)))
+        session.head = StoredHead(
+            config=prepared.config,
+            frames=prepared.frames,
+            current_frame_id=commit.current_agent_frame_id,
+            leaf_node_id=prepared.leaf_node_id,
+            checkpoint=prepared.checkpoint_text,
+            checkpoint_ref=prepared.checkpoint_ref,
+            blob_refs=_blob_refs(prepared),
+        )
         session.revision += 1
         result = RuntimeCommitResult(
             head_revision=session.revision,
-            checkpoint_ref=encoded.head.checkpoint_ref,
-            manifest=manifest_of(encoded.checkpoint),
+            checkpoint_ref=prepared.checkpoint_ref,
+            manifest=prepared.manifest,
             enqueued_queue_batches=self._enqueue_outbox(session, commit),
         )
         session.note_progress()
@@ -202,37 +184,28 @@ def _settle(session: StoredSession, commit: RuntimeCommit) -> None:
             stored.row = deferred_input(stored.row)
 
 
-def _encoded(commit: RuntimeCommit) -> _Encoded:
-    """The commit as texts. Raises: InvalidJsonError, LimitExceededError."""
-    brought = () if isinstance(commit.graph, GraphUnchanged) else commit.graph.nodes
-    nodes = {node.node_id: encode_record(node, field=f"node `{node.node_id}`") for node in brought}
-    snapshots = blobs_of(commit.checkpoint)
-    checkpoint = checkpoint_of(commit.checkpoint, {name: blob_ref(text) for name, text in snapshots.items()})
-    text = encode_record(checkpoint, field="checkpoint")
-    config = encode_record(commit.config, field="config")
-    frames = tuple(encode_record(frame, field=f"frame `{frame.frame_id}`") for frame in commit.agent_frames)
-    check_commit_sizes(nodes, snapshots, (config, text, *frames))
-    framed = {frame.execution_state_ref for frame in commit.agent_frames if frame.execution_state_ref is not None}
-    head = StoredHead(
-        config=config,
-        frames=frames,
-        current_frame_id=commit.current_agent_frame_id,
-        leaf_node_id=commit.graph.leaf_node_id,
-        checkpoint=text,
-        checkpoint_ref=checkpoint_ref(text),
-        blob_refs=frozenset(refs_of(checkpoint).values()) | framed,
-    )
-    return _Encoded(nodes, {blob_ref(blob): blob for blob in snapshots.values()}, checkpoint, head)
-
-
-def _check_refs(session: StoredSession, encoded: _Encoded) -> None:
-    for name, ref in refs_of(encoded.checkpoint).items():
-        if ref not in session.blobs and ref not in encoded.blobs:
+def _check_refs(session: StoredSession, prepared: PreparedCommit) -> None:
+    for name, ref in prepared.kept_refs.items():
+        if ref not in session.blobs and ref not in prepared.blobs:
             raise InvalidArgumentError(
-                f"the checkpoint names {name} `{ref}`, which is not stored", field=f"{name}_ref", value=ref
+                f"the commit names {name} `{ref}`, which is not stored", field=f"{name}_ref", value=ref
             )
 
 
-def _check_attachments(commit: RuntimeCommit) -> None:
-    for attachment_id in commit.committed_attachment_ids:
-        digest_of(attachment_id, ATTACHMENT_FAMILY, field="committed_attachment_ids")
+def _blob_refs(prepared: PreparedCommit) -> frozenset[str]:
+    """What checkpoint and frames name."""
+    frames = prepared.commit.agent_frames
+    framed = {frame.execution_state_ref for frame in frames if frame.execution_state_ref is not None}
+    return frozenset(refs_of(prepared.checkpoint).values()) | framed
+
+
+def _sizes(prepared: PreparedCommit) -> dict[str, int]:
+    """Bytes of what one script would carry."""
+    blobs = [len(text.encode()) for text in prepared.blobs.values()]
+    return {
+        "nodes": sum(len(node.text.encode()) for node in prepared.nodes),
+        "agent_frames": len(prepared.frames.encode()),
+        "checkpoint": sum(size for size in blobs if size <= SESSION_BLOB_INLINE_MAX),
+        "config": len(prepared.config.encode()),
+        "turn_result": len(prepared.turn_result.encode()),
+    }

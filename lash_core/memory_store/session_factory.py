@@ -227,4 +227,4 @@ class MemorySessionFactory:
 
 def _texts(session: StoredSession) -> tuple[str, ...]:
     head = session.head
-    return () if head is None else (head.config, *head.frames, *session.blobs.values())
+    return () if head is None else (head.config, head.frames, *session.blobs.values())

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from lash_core.errors import InvalidArgumentError
 from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredHead, StoredSession
-from lash_core.model.agent_frame import AgentFrameRecord
 from lash_core.model.session import SessionMeta
 from lash_core.model.session_commit import (
     ActivePath,
@@ -22,6 +21,7 @@ from lash_core.model.session_commit import (
 from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.turn_input_lane import TERMINAL_INPUT_STATES
+from lash_core.store.session_commit_records import FrameRecords, decode_node
 from lash_core.store.session_records import decode_record, hydrated
 
 
@@ -111,9 +111,7 @@ class SessionReadOperations(SessionPart):
             session_id=self._session_id,
             head_revision=session.revision,
             config=decode_record(PersistedSessionConfig, head.config, subject="session config", key=place),
-            agent_frames=tuple(
-                decode_record(AgentFrameRecord, text, subject="agent frame", key=place) for text in head.frames
-            ),
+            agent_frames=decode_record(FrameRecords, head.frames, subject="agent frames", key=place).frames,
             current_agent_frame_id=head.current_frame_id,
             nodes=tuple(nodes),
             leaf_node_id=leaf,
@@ -122,15 +120,15 @@ class SessionReadOperations(SessionPart):
             token_ledger=session.ledger,
         )
 
-    def _known_leaf(self, session: StoredSession, leaf_node_id: str) -> str:
-        if leaf_node_id not in session.nodes or leaf_node_id in session.tombstones:
+    def _known_leaf(self, session: StoredSession, leaf_node_id: str) -> str | None:
+        if leaf_node_id not in session.nodes:
             raise InvalidArgumentError(
                 f"session `{self._session_id}` has no node `{leaf_node_id}`", field="leaf_node_id", value=leaf_node_id
             )
-        return leaf_node_id
+        return None if leaf_node_id in session.tombstones else leaf_node_id
 
     def _node(self, session: StoredSession, node_id: str) -> SessionNodeRecord | None:
-        text = None if node_id in session.tombstones else session.nodes.get(node_id)
-        if text is None:
+        node = None if node_id in session.tombstones else session.nodes.get(node_id)
+        if node is None:
             return None
-        return decode_record(SessionNodeRecord, text, subject=f"node `{node_id}`", key=f"session {self._session_id}")
+        return decode_node(node_id, node.parent_node_id, node.text, key=f"session {self._session_id}")

@@ -11,6 +11,7 @@ from lash_core.model.session_commit import TurnStampRecord
 from lash_core.model.turn_input import PendingTurnInput, TurnInputIngress
 from lash_core.model.usage import TokenLedgerEntry
 from lash_core.store.ready_sessions import DEATH_WAITS_MS
+from lash_core.store.session_commit_records import StoredNode
 from lash_core.store.turn_journal import OpenTurn
 
 
@@ -19,7 +20,7 @@ class StoredHead:
     """What the last commit left. The texts are JSON records of the parts with these names."""
 
     config: str
-    frames: tuple[str, ...]
+    frames: str
     current_frame_id: str
     leaf_node_id: str | None
     checkpoint: str
@@ -42,7 +43,7 @@ class StoredSession:
 
     Attributes:
         revision: of the head; 0 before the first commit.
-        nodes: node id → JSON, in append order; tombstoned ones stay until vacuum.
+        nodes: by id, in append order; tombstoned ones stay until vacuum.
         blobs: ref → JSON.
         rows: queued work by batch id, in the order of the queue.
         receipts: batch of each source key, settled ones too; ``settled_keys`` in the order in which they were settled.
@@ -55,7 +56,7 @@ class StoredSession:
     meta: SessionMeta
     revision: int = 0
     head: StoredHead | None = None
-    nodes: dict[str, str] = field(default_factory=dict[str, str])
+    nodes: dict[str, StoredNode] = field(default_factory=dict[str, StoredNode])
     tombstones: set[str] = field(default_factory=set[str])
     blobs: dict[str, str] = field(default_factory=dict[str, str])
     ledger: tuple[TokenLedgerEntry, ...] = ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from lash_core.errors import InvalidArgumentError, LimitExceededError
 from lash_core.errors.session import SessionBindingMismatchError
 from lash_core.model.canonical_json import canonical_json
@@ -13,12 +11,6 @@ from lash_core.model.queued_work import QueuedWorkDraft, TurnInputPayload
 from lash_core.model.turn_input import PendingTurnInputDraft, TurnInput, TurnInputCancelTarget
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, QUEUED_BATCHES_MAX
 from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX
-from lash_core.store.runtime_persistence import (
-    SESSION_BLOB_BYTES_MAX,
-    SESSION_BLOB_INLINE_MAX,
-    SESSION_COMMIT_BYTES_MAX,
-    SESSION_NODE_BYTES_MAX,
-)
 
 SOURCE_KEY_BYTES_MAX = 512
 """Longest source key, in bytes of UTF-8: as a replay key's, since wakes and commands are named after such ids."""
@@ -98,32 +90,6 @@ def check_claim_limit(value: int, *, field: str) -> int:
     return value
 
 
-def check_commit_sizes(nodes: Mapping[str, str], blobs: Mapping[str, str], rest: Iterable[str]) -> None:
-    """Refuse a commit that is too large.
-
-    Args:
-        nodes: node id → text.
-        blobs: name of the snapshot → text.
-        rest: every other record of the commit.
-
-    Raises:
-        LimitExceededError: one node, one blob, or all that one script carries.
-    """
-    total = sum(len(text.encode()) for text in rest)
-    for node_id, text in nodes.items():
-        total += _checked_size(text, f"node `{node_id}`", SESSION_NODE_BYTES_MAX)
-    for name, text in blobs.items():
-        size = _checked_size(text, name, SESSION_BLOB_BYTES_MAX)
-        total += size if size <= SESSION_BLOB_INLINE_MAX else 0
-    if total > SESSION_COMMIT_BYTES_MAX:
-        raise LimitExceededError(
-            f"the commit has {total} bytes; the limit is {SESSION_COMMIT_BYTES_MAX}",
-            field="commit",
-            value=total,
-            limit=SESSION_COMMIT_BYTES_MAX,
-        )
-
-
 def check_ready_limit(value: int) -> int:
     """Return ``value`` when it is 0 to ``CLAIM_SESSIONS_MAX``. Raises: InvalidArgumentError."""
     return _in_range(value, CLAIM_SESSIONS_MAX, field="limit")
@@ -177,15 +143,6 @@ def _check_source_key(source_key: str | None) -> None:
             value=source_key,
             limit=SOURCE_KEY_BYTES_MAX,
         )
-
-
-def _checked_size(text: str, field: str, limit: int) -> int:
-    size = len(text.encode())
-    if size > limit:
-        raise LimitExceededError(
-            f"{field} has {size} bytes; the limit is {limit}", field=field, value=size, limit=limit
-        )
-    return size
 
 
 def _in_range(value: int, limit: int, *, field: str) -> int:
