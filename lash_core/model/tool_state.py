@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from lash_core.model.base import JsonValue, Model
+from lash_core.model.tool_retry import NO_TOOL_RETRIES, ToolRetryPolicy
 
 FIRST_GENERATION = 1
 
@@ -40,7 +41,14 @@ MATERIALIZE_PROJECTED_VALUES = ToolArgumentProjectionPolicy()
 
 
 class ToolManifest(Model):
-    """A tool as models and callers see it. ``input_schema`` is a JSON schema of its arguments."""
+    """A tool as models and callers see it. ``input_schema`` is a JSON schema of its arguments.
+
+    Attributes:
+        scheduling: how its calls may run beside others of one round.
+        argument_projection: what becomes of projected values in its arguments.
+        retry: attempts of a call whose failure is declared safe to try again.
+        timeout_ms: longest attempt; None = until the turn ends.
+    """
 
     tool_id: str = Field(kw_only=False)
     name: str = Field(kw_only=False)
@@ -48,6 +56,8 @@ class ToolManifest(Model):
     input_schema: JsonValue = True
     scheduling: ToolScheduling = ToolScheduling.PARALLEL
     argument_projection: ToolArgumentProjectionPolicy = MATERIALIZE_PROJECTED_VALUES
+    retry: ToolRetryPolicy = NO_TOOL_RETRIES
+    timeout_ms: int | None = Field(default=None, ge=1)
 
     def to_json_value(self) -> dict[str, Any]:
         """The manifest as stored; what says nothing new is left out, so that the release before can read it."""
@@ -56,6 +66,8 @@ class ToolManifest(Model):
             del data["scheduling"]
         if self.argument_projection == MATERIALIZE_PROJECTED_VALUES:
             del data["argument_projection"]
+        if self.retry == NO_TOOL_RETRIES:
+            del data["retry"]
         return data
 
 
