@@ -1,6 +1,6 @@
 """Which failures of tools may be tried again, and how often (contract 3.3). Pure.
 
-Two say so together: the failure declares that trying again is safe, and the tool's manifest allows more than one attempt.
+Two say so together: the failure, that trying again is safe; the tool's manifest, that there is more than one attempt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOOL_BACKOFF_MS_MAX = 60_000
 
 
 class ToolRetryPolicy(RetryPolicy):
-    """Attempts of one call, and the first and the longest wait between two, in ms. The wait doubles. One = no retries."""
+    """Attempts of one call (1 = no retries), and the first and the longest wait between two, in ms; it doubles."""
 
     attempts_max: int = Field(default=1, ge=1, le=TOOL_ATTEMPTS_MAX, kw_only=False)
     backoff_ms: int = Field(default=200, ge=0, le=TOOL_BACKOFF_MS_MAX, kw_only=False)
@@ -35,8 +35,8 @@ class ToolRetryDisposition(Model):
     """What a failure says of another attempt.
 
     Attributes:
-        disposition: ``safe``: nothing was done, or doing it again does no harm; ``never``; ``exhausted``: it was safe, and
-            the attempts that the policy allows are used up.
+        disposition: ``safe``: nothing was done, or doing it again does no harm; ``never``; ``exhausted``: it was safe,
+            and the attempts that the policy allows are used up.
         after_ms: not before that time, as whoever refused wishes it.
     """
 
