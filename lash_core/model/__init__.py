@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lash_core.model.manifest import *
     from lash_core.model.owner import *
     from lash_core.model.payload_schema import *
+    from lash_core.model.plugin_snapshot import *
     from lash_core.model.process_command import *
     from lash_core.model.process_filter import *
     from lash_core.model.process_handle import *
@@ -157,7 +158,9 @@ __all__ = [
     "OpaqueLiveness",
     "PayloadSelector",
     "PluginSessionSnapshot",
+    "PluginSnapshotArtifact",
     "PluginSnapshotEntry",
+    "PluginSnapshotMeta",
     "PointerSelector",
     "PreparedToolCall",
     "PresentSelector",
@@ -313,6 +316,7 @@ _MODULES = (
     "manifest",
     "owner",
     "payload_schema",
+    "plugin_snapshot",
     "process_command",
     "process_filter",
     "process_handle",

@@ -10,12 +10,13 @@ from pydantic import Field
 from lash_core.model.agent_frame import AgentFrameRecord
 from lash_core.model.base import JsonValue, Model
 from lash_core.model.canonical_json import canonical_json_bytes
+from lash_core.model.plugin_snapshot import PluginSessionSnapshot
 from lash_core.model.queued_work import QueuedWorkBatch, QueuedWorkCompletion, QueuedWorkDraft
 from lash_core.model.session import ModelSpec, SessionPolicy
 from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_lease import SessionExecutionLeaseCompletion, SessionExecutionLeaseFence
 from lash_core.model.session_node import SessionNodeRecord
-from lash_core.model.tool_state import PluginSessionSnapshot, ToolState
+from lash_core.model.tool_state import ToolState
 from lash_core.model.turn_input import TurnInputCompletion
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from lash_core.model.agent_frame import AgentFrameAssignment, AgentFrameRecord, initial_frame_id
 from lash_core.model.base import JsonValue
 from lash_core.model.message import Message
+from lash_core.model.plugin_snapshot import PluginSessionSnapshot
 from lash_core.model.session import SessionPolicy
 from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_read_model import SessionReadModel
-from lash_core.model.tool_state import PluginSessionSnapshot, ToolState
+from lash_core.model.tool_state import ToolState
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 
 DEFAULT_SESSION_ID = "root"

@@ -110,17 +110,3 @@ class ToolRestoreReport(Model):
     """What a restore found: ids that no source resolves."""
 
     orphaned: tuple[str, ...] = ()
-
-
-class PluginSnapshotEntry(Model):
-    """What one plugin keeps of a session."""
-
-    plugin_version: str = ""
-    revision: int = 0
-    state: JsonValue = None
-
-
-class PluginSessionSnapshot(Model):
-    """What a session's plugins keep, by plugin id."""
-
-    plugins: dict[str, PluginSnapshotEntry] = Field(default_factory=dict)

@@ -29,15 +29,25 @@ if TYPE_CHECKING:
         ScopedEffectController,
     )
     from lash_core.runtime.journaled_effects import JournaledEffectHost
-    from lash_core.runtime.lash_runtime import LashRuntime, ParkedSession, RuntimeEnvironment, RuntimeSessionState
+    from lash_core.runtime.lash_runtime import LashRuntime, RuntimeSessionState
     from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
+    from lash_core.runtime.plugin_hooks import (
+        BeforeTurn,
+        Compaction,
+        PluginCheckpoint,
+        PluginHooks,
+        PluginTurn,
+        TurnAbort,
+    )
+    from lash_core.runtime.plugin_host import PluginHost, PluginSession
+    from lash_core.runtime.plugin_stack import PluginStack
     from lash_core.runtime.plugins import (
         PluginFactory,
-        PluginHost,
         PluginLifecycleEvent,
-        PluginSession,
-        PluginStack,
+        ProtocolSession,
+        ProtocolSessionContext,
         SessionPlugin,
+        StatelessProtocolSession,
     )
     from lash_core.runtime.process_cancel import DefaultProcessCancelAbility, ProcessCancelAbility, ProcessCancelRequest
     from lash_core.runtime.process_children import ChildHandle
@@ -53,7 +63,18 @@ if TYPE_CHECKING:
     from lash_core.runtime.residency import Residency
     from lash_core.runtime.run_lease import RunLease
     from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+    from lash_core.runtime.runtime_environment import RuntimeEnvironment
     from lash_core.runtime.runtime_errors import DurableStoreFacet
+    from lash_core.runtime.runtime_host import (
+        EmbeddedRuntimeHost,
+        ProcessRuntimeHost,
+        ProcessWorkDriver,
+        QueuedWorkDriver,
+        RuntimeHost,
+    )
+    from lash_core.runtime.runtime_parking import ParkedSession
+    from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
+    from lash_core.runtime.standard_protocol import StandardProtocolFactory
     from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
     from lash_core.runtime.tool_registry import ToolRegistry
     from lash_core.runtime.tools import Tool, ToolContext, ToolPrepared
@@ -68,9 +89,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttachmentRoots",
+    "BeforeTurn",
     "CancellationToken",
     "ChecksStarts",
     "ChildHandle",
+    "Compaction",
     "ContentSweep",
     "DefaultProcessCancelAbility",
     "DeliveryReport",
@@ -78,6 +101,7 @@ __all__ = [
     "EffectHost",
     "EffectScope",
     "EmbeddedRuntimeBuilder",
+    "EmbeddedRuntimeHost",
     "EmitReport",
     "EngineRun",
     "ExecutionScope",
@@ -88,11 +112,15 @@ __all__ = [
     "LashRuntime",
     "ParkedSession",
     "PendingEvent",
+    "PersistentRuntimeServices",
+    "PluginCheckpoint",
     "PluginFactory",
+    "PluginHooks",
     "PluginHost",
     "PluginLifecycleEvent",
     "PluginSession",
     "PluginStack",
+    "PluginTurn",
     "ProcessCancelAbility",
     "ProcessCancelRequest",
     "ProcessCancelSummary",
@@ -103,11 +131,16 @@ __all__ = [
     "ProcessExecutionContext",
     "ProcessOpScope",
     "ProcessRunner",
+    "ProcessRuntimeHost",
     "ProcessScope",
     "ProcessService",
     "ProcessStarts",
     "ProcessWaitCancelledError",
+    "ProcessWorkDriver",
+    "ProtocolSession",
+    "ProtocolSessionContext",
     "ProtocolTurnExtensionHandle",
+    "QueuedWorkDriver",
     "RegistryProcessService",
     "Residency",
     "RunLease",
@@ -116,14 +149,18 @@ __all__ = [
     "RuntimeEffectLocalExecutor",
     "RuntimeEnvironment",
     "RuntimeExecutionContext",
+    "RuntimeHost",
     "RuntimeHostConfig",
     "RuntimeNamedPhase",
+    "RuntimeServices",
     "RuntimeSessionState",
     "RuntimeTurnPhaseProbe",
     "ScopedEffectController",
     "SessionAttachments",
     "SessionPlugin",
     "SessionScope",
+    "StandardProtocolFactory",
+    "StatelessProtocolSession",
     "SweepReport",
     "TickReport",
     "Tool",
@@ -134,6 +171,7 @@ __all__ = [
     "ToolRegistry",
     "ToolTriggerOutcomeBuffer",
     "TriggerRouter",
+    "TurnAbort",
     "TurnContext",
     "content_sweep_of",
     "execution_context_of_run",
@@ -166,15 +204,25 @@ _HOMES = {
     "lash_core.runtime.journaled_effects": ("JournaledEffectHost",),
     "lash_core.runtime.process_children": ("ChildHandle",),
     "lash_core.runtime.process_promises": ("PendingEvent",),
-    "lash_core.runtime.lash_runtime": ("LashRuntime", "ParkedSession", "RuntimeEnvironment", "RuntimeSessionState"),
+    "lash_core.runtime.lash_runtime": ("LashRuntime", "RuntimeSessionState"),
     "lash_core.runtime.local_executors": ("ProcessWaitCancelledError", "RuntimeEffectLocalExecutor"),
+    "lash_core.runtime.plugin_hooks": (
+        "BeforeTurn",
+        "Compaction",
+        "PluginCheckpoint",
+        "PluginHooks",
+        "PluginTurn",
+        "TurnAbort",
+    ),
+    "lash_core.runtime.plugin_host": ("PluginHost", "PluginSession"),
+    "lash_core.runtime.plugin_stack": ("PluginStack",),
     "lash_core.runtime.plugins": (
         "PluginFactory",
-        "PluginHost",
         "PluginLifecycleEvent",
-        "PluginSession",
-        "PluginStack",
+        "ProtocolSession",
+        "ProtocolSessionContext",
         "SessionPlugin",
+        "StatelessProtocolSession",
     ),
     "lash_core.runtime.process_cancel": ("DefaultProcessCancelAbility", "ProcessCancelAbility", "ProcessCancelRequest"),
     "lash_core.runtime.process_context": ("ProcessContext",),
@@ -188,7 +236,18 @@ _HOMES = {
     "lash_core.runtime.residency": ("Residency",),
     "lash_core.runtime.run_lease": ("RunLease",),
     "lash_core.runtime.runtime_builder": ("EmbeddedRuntimeBuilder",),
+    "lash_core.runtime.runtime_environment": ("RuntimeEnvironment",),
     "lash_core.runtime.runtime_errors": ("DurableStoreFacet",),
+    "lash_core.runtime.runtime_host": (
+        "EmbeddedRuntimeHost",
+        "ProcessRuntimeHost",
+        "ProcessWorkDriver",
+        "QueuedWorkDriver",
+        "RuntimeHost",
+    ),
+    "lash_core.runtime.runtime_parking": ("ParkedSession",),
+    "lash_core.runtime.runtime_services": ("PersistentRuntimeServices", "RuntimeServices"),
+    "lash_core.runtime.standard_protocol": ("StandardProtocolFactory",),
     "lash_core.runtime.tool_dispatch": ("ToolCatalog", "ToolDispatchContext", "ToolTriggerOutcomeBuffer"),
     "lash_core.runtime.tool_registry": ("ToolRegistry",),
     "lash_core.runtime.tools": ("Tool", "ToolContext", "ToolPrepared"),

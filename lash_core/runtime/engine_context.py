@@ -24,7 +24,7 @@ async def execution_context_of_run(run: EngineRun) -> RuntimeExecutionContext:
         PluginSessionError: the session cannot be opened or rebuilt.
     """
     runtime = await run.runtime_builder.build()
-    facts, durability = run.context, runtime.host.durability
+    facts, durability = run.context, runtime.host.core.durability
     if durability.process_env_store is None:
         raise MissingEnvironmentError("this host has no environment store to capture environments in")
     registration = run.registration
@@ -54,17 +54,17 @@ async def execution_context_of_run(run: EngineRun) -> RuntimeExecutionContext:
 def _processes(run: EngineRun, runtime: LashRuntime) -> RegistryProcessService:
     starts = ProcessStarts(
         runtime.session_id,
-        env_store=runtime.host.durability.process_env_store,
+        env_store=runtime.host.core.durability.process_env_store,
         engines=runtime.process_engines,
         session_store_factory=runtime.session_store_factory,
-        host_profile_id=runtime.host.profile.host_profile_id,
+        host_profile_id=runtime.host.core.profile.host_profile_id,
     )
     return RegistryProcessService(run.registry, starts, waits=run.context.waits)
 
 
 def _triggers(run: EngineRun, runtime: LashRuntime) -> TriggerRouter | None:
     """The host's triggers; None where it has none, or knows no kinds to start."""
-    store = runtime.host.durability.trigger_store
+    store = runtime.host.core.durability.trigger_store
     if run.find_kinds is None or not isinstance(store, TriggerStore):
         return None
     return TriggerRouter(store, run.registry, TriggerStarts(run.find_kinds()))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lash_core.clock import Clock, SystemClock
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.model.disposition import DurabilityTier
+from lash_core.model.session_lease import SessionLeaseTimings
 from lash_core.protocols.providers.model_providers import ModelProviders
+from lash_core.protocols.providers.retry import ModelRetryPolicy
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.store.artifact_store import ArtifactStore
 from lash_core.store.attachment_manifest import AttachmentManifest
@@ -91,15 +94,22 @@ class HostStores(Protocol):
 
 @dataclass(slots=True)
 class RuntimeHostConfig:
-    """One host's configuration. Set its parts before a worker or runtime is built from it."""
+    """One host's configuration. Set its parts before a worker or runtime is built from it.
+
+    Attributes:
+        directory: where processes find the kinds of children that no app of their own worker declares.
+        providers: models, by the provider id that a session's policy names.
+        clock: for times that people read; nothing is decided by it.
+        session_lease_timings: of the execution leases that runtimes take.
+    """
 
     control: RuntimeControl
     durability: RuntimeDurability
     profile: RuntimeProfile
     directory: FleetDirectory | None = None
-    """Where processes find the kinds of children that no app of their own worker declares."""
     providers: ModelProviders = field(default_factory=ModelProviders)
-    """Model providers by the id that policies name."""
+    clock: Clock = field(default_factory=SystemClock)
+    session_lease_timings: SessionLeaseTimings = field(default_factory=SessionLeaseTimings)
 
     @classmethod
     def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:

@@ -1,249 +1,313 @@
-"""A session at work, small: policy, plugins, tools, and their state in the session's store.
+"""A session at work (seed 001): its state, plugins and stores, and the verbs that its hosts call.
 
-The graph, frames and turns join here.
+What the verbs do is in modules of their own: ``runtime_lifecycle`` builds, ``runtime_parking`` stores and reads back,
+``session_api`` edits and enqueues, ``managed_sessions`` has the children, ``turns`` runs turns.
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Sequence
 
-from lash_core.errors import PluginSessionError
+from lash_core.errors.session import SessionError
 from lash_core.model.base import JsonValue
+from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session import SessionPolicy
+from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
+from lash_core.model.session_lease import SessionExecutionLeaseFence
+from lash_core.model.session_node import SessionNodeRecord
+from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.model.tool_output import AnyToolOutput
-from lash_core.model.tool_state import PluginSessionSnapshot, ToolState
-from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugins import PluginHost, PluginLifecycleEvent, PluginSession
+from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, usage_report
+from lash_core.runtime import runtime_lifecycle, runtime_parking, state_export
+from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.plugin_host import PluginSession
 from lash_core.runtime.process_engine import ProcessEngineRegistry
 from lash_core.runtime.residency import Residency
+from lash_core.runtime.runtime_environment import RuntimeEnvironment
+from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost
+from lash_core.runtime.runtime_parking import ParkedSession
+from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
+from lash_core.runtime.small_session_store import as_persistence
+from lash_core.runtime.state_loading import load_for_residency
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import ToolContext
-from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.session_store import RuntimeCommit, RuntimePersistence, SessionStoreFactory
+from lash_core.runtime.turn_context import RuntimeTurnPhaseProbe
+from lash_core.store.attachment_store import AttachmentStore
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
 
-_log = logging.getLogger(__name__)
-
-
-class RuntimeParts(Protocol):
-    """What runtimes are built from; a worker's configuration is one."""
-
-    @property
-    def plugin_host(self) -> PluginHost | None:
-        """Plugins and engines; None only where no runtime is built."""
-        ...
-
-    @property
-    def runtime_host(self) -> RuntimeHostConfig:
-        """Effects and stores."""
-        ...
-
-    @property
-    def session_store_factory(self) -> SessionStoreFactory | None:
-        """Opens stores of further sessions."""
-        ...
-
-    @property
-    def process_registry(self) -> ProcessRegistry | None:
-        """The processes."""
-        ...
-
-    @property
-    def residency(self) -> Residency:
-        """How much stays in memory."""
-        ...
-
-
-@dataclass(slots=True)
-class RuntimeEnvironment:
-    """``RuntimeParts`` shared by all runtimes of a program: building one costs its plugins, not the infrastructure."""
-
-    runtime_host: RuntimeHostConfig
-    plugin_host: PluginHost | None = None
-    session_store_factory: SessionStoreFactory | None = None
-    process_registry: ProcessRegistry | None = None
-    residency: Residency = Residency.KEEP_ALL
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeSessionState:
-    """What a runtime starts from. ``head_revision`` None = never stored."""
-
-    session_id: str = ""
-    policy: SessionPolicy = field(default_factory=SessionPolicy)
-    tool_state: ToolState | None = None
-    plugin_snapshot: PluginSessionSnapshot | None = None
-    head_revision: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedSession:
-    """A session that left memory: id, policy and where its state is."""
-
-    session_id: str
-    store: RuntimePersistence
-    policy: SessionPolicy
+__all__ = ["LashRuntime", "ParkedSession", "RuntimeEnvironment", "RuntimeSessionState"]
 
 
 class LashRuntime:
-    """One session in memory. Build it with ``from_environment``, ``resume`` or ``EmbeddedRuntimeBuilder``."""
+    """One session in memory. Build it with ``from_environment``, ``resume`` or ``EmbeddedRuntimeBuilder``.
+
+    Not safe for concurrent turns: one writer a session, also within a program.
+
+    Attributes:
+        state: the session as this runtime works on it.
+        policy: in effect since the runtime was built, or since ``update_session_config``.
+        host: effects, stores, registry, drivers.
+        services: plugins, store, attachments, clock.
+        runtime_scope_id: fresh for each runtime.
+        runtime_lease_owner: who takes the session's execution lease.
+        shared_token_ledger: usage of children and direct completions that no commit has stored yet.
+        stored_node_count: how many of the resident nodes, in append order, the store has.
+        config_changed: policy, frames or leaf changed since the last commit.
+        turn_phase_probe: told of the phases of turns, or None.
+        residency: how much of the graph stays in memory.
+    """
 
     def __init__(
-        self, state: RuntimeSessionState, parts: RuntimeParts, plugins: PluginSession, store: RuntimePersistence | None
+        self, state: RuntimeSessionState, policy: SessionPolicy, host: RuntimeHost, services: RuntimeServices
     ) -> None:
-        self._state = state
-        self._parts = parts
-        self._plugins = plugins
-        self._store = store
+        self.state = state
+        self.policy = policy
+        self.host = host
+        self.services = services
+        self.runtime_scope_id = str(uuid.uuid4())
+        self.runtime_lease_owner = LeaseOwnerIdentity.opaque(self.runtime_scope_id, str(uuid.uuid4()))
+        self.shared_token_ledger: list[TokenLedgerEntry] = []
+        self.stored_node_count = 0
+        self.config_changed = False
+        self.turn_phase_probe: RuntimeTurnPhaseProbe | None = None
+        self.residency = Residency.KEEP_ALL
+
+    # -- what it is made of ----------------------------------------------------------------------------
 
     @property
     def session_id(self) -> str:
         """The session."""
-        return self._state.session_id
+        return self.state.session_id
 
     @property
-    def policy(self) -> SessionPolicy:
-        """Its policy; ``policy.require_model()`` is for turns and model calls."""
-        return self._state.policy
+    def plugins(self) -> PluginSession:
+        """Its plugins: protocol driver, tools, hooks."""
+        return self.services.plugin_session
 
     @property
     def tools(self) -> ToolRegistry:
         """Its tools."""
-        return self._plugins.tools
-
-    @property
-    def plugins(self) -> PluginSession:
-        """Its plugins."""
-        return self._plugins
+        return self.plugins.tools
 
     @property
     def store(self) -> RuntimePersistence | None:
-        """Its store, or None."""
-        return self._store
+        """Its store; None = nothing is kept."""
+        return self.services.store
 
     @property
-    def host(self) -> RuntimeHostConfig:
-        """Effects and stores of the host."""
-        return self._parts.runtime_host
+    def attachments(self) -> AttachmentStore | SessionAttachments | None:
+        """Attachments: the session's own where it has a store."""
+        return self.services.attachment_store
 
     @property
     def session_store_factory(self) -> SessionStoreFactory | None:
         """Opens the stores of other sessions; None where there are none."""
-        return self._parts.session_store_factory
+        return self.host.session_store_factory
 
     @property
-    def process_engines(self) -> ProcessEngineRegistry | None:
+    def process_engines(self) -> ProcessEngineRegistry:
         """The engines of this program's plugins."""
-        return None if self._parts.plugin_host is None else self._parts.plugin_host.process_engines
+        return self.plugins.host.process_engines
+
+    @property
+    def protocol_turn_options(self) -> JsonValue:
+        """Options of the protocol that are in effect."""
+        return self.state.protocol_turn_options
+
+    def read_view(self) -> SessionReadView:
+        """The session as it is now; later appends do not change the view. Costs nothing."""
+        return SessionReadView.from_persisted_state(self.state)
+
+    def usage_report(self) -> SessionUsageReport:
+        """Token usage of the session and its children so far, stored or not."""
+        return usage_report((*self.state.token_ledger, *self.shared_token_ledger))
+
+    # -- construction (contract 2.7) -------------------------------------------------------------------
+
+    @classmethod
+    async def from_embedded_state(
+        cls, policy: SessionPolicy, host: EmbeddedRuntimeHost, services: RuntimeServices, state: RuntimeSessionState
+    ) -> LashRuntime:
+        """A runtime that keeps nothing and starts no processes. Raises: SessionError, PluginSessionError."""
+        return await runtime_lifecycle.from_host_state(cls, policy, host.into_runtime_host(), services, state)
+
+    @classmethod
+    async def from_background_state(
+        cls, policy: SessionPolicy, host: ProcessRuntimeHost, services: RuntimeServices, state: RuntimeSessionState
+    ) -> LashRuntime:
+        """A runtime that keeps nothing and may start processes. Raises: SessionError, PluginSessionError."""
+        return await runtime_lifecycle.from_host_state(cls, policy, host.into_runtime_host(), services, state)
+
+    @classmethod
+    async def from_persistent_embedded_state(
+        cls,
+        policy: SessionPolicy,
+        host: EmbeddedRuntimeHost,
+        services: PersistentRuntimeServices,
+        state: RuntimeSessionState,
+    ) -> LashRuntime:
+        """A runtime with a store that starts no processes. Raises: SessionError, PluginSessionError."""
+        runtime_services = services.into_runtime_services()
+        return await runtime_lifecycle.from_host_state(cls, policy, host.into_runtime_host(), runtime_services, state)
+
+    @classmethod
+    async def from_persistent_background_state(
+        cls,
+        policy: SessionPolicy,
+        host: ProcessRuntimeHost,
+        services: PersistentRuntimeServices,
+        state: RuntimeSessionState,
+    ) -> LashRuntime:
+        """A runtime with a store and processes. Raises: SessionError, PluginSessionError."""
+        runtime_services = services.into_runtime_services()
+        return await runtime_lifecycle.from_host_state(cls, policy, host.into_runtime_host(), runtime_services, state)
 
     @classmethod
     async def from_environment(
         cls,
-        env: RuntimeParts,
+        env: RuntimeEnvironment,
         policy: SessionPolicy,
         state: RuntimeSessionState,
         store: RuntimePersistence | None = None,
         *,
         exclusive: bool = True,
     ) -> LashRuntime:
-        """Build a runtime from shared parts, a session's stored state and its store.
+        """Build a runtime from shared parts: costs the session's plugins and its state, nothing else.
 
-        A blank session id gets a fresh one; an unconfigured policy in ``state`` is filled from ``policy``. Orphaned
-        tools are logged by name, never an error. ``exclusive`` False allows
-        other runtimes of the session beside it.
+        Args:
+            env: shared parts; its work drivers are set on this runtime's host.
+            policy: fills what the state does not say.
+            state: as stored, or empty for a fresh session; becomes the runtime's own.
+            store: the session's; None = nothing is kept.
+            exclusive: False for the run of a process: other runtimes of the session may live beside it, and no model
+                is needed before one is called.
 
         Raises:
-            PluginSessionError: no plugin host; active-path residency without a store; a store bound to another
-                session; a plugin that cannot be built or restored.
+            SessionError: no plugin host; no model; active-path residency without a store; a store of another session.
+            PluginSessionError: a plugin that cannot be built or restored; the session lives here already.
         """
         if env.plugin_host is None:
-            raise PluginSessionError("RuntimeEnvironment.plugin_host is required to build a runtime")
-        if env.residency is Residency.ACTIVE_PATH_ONLY and store is None:
-            raise PluginSessionError(
-                "Residency::ActivePathOnly requires a persistent store: what is trimmed could not be read again"
-            )
-        session_id = state.session_id.strip() or str(uuid.uuid4())
-        if store is not None and store.session_id != session_id:
-            raise PluginSessionError(
-                f"the store is bound to session `{store.session_id}`, not to `{session_id}`",
-                field="session_id",
-                value=session_id,
-            )
-        effective = state.policy if state.policy.is_configured else policy
-        plugins = env.plugin_host.build_session(session_id, exclusive=exclusive)
-        try:
-            if state.tool_state is not None:
-                report = plugins.tools.restore_state(state.tool_state)
-                if report.orphaned:
-                    _log.warning("session %s has orphaned tools: %s", session_id, ", ".join(report.orphaned))
-            plugins.restore(state.plugin_snapshot)
-        except BaseException:
-            env.plugin_host.unregister_session(plugins)
-            raise
-        runtime = cls(replace(state, session_id=session_id, policy=effective), env, plugins, store)
-        await plugins.emit(PluginLifecycleEvent.SESSION_RESTORED, session_id=session_id)
+            raise SessionError("RuntimeEnvironment.plugin_host is required for from_environment", field="plugin_host")
+        store = as_persistence(store)
+        if not state.session_id.strip():
+            state.session_id = str(uuid.uuid4())
+        plugins = env.plugin_host.build_session(state.session_id, state.plugin_snapshot, exclusive=exclusive)
+        runtime = await runtime_lifecycle.assemble_runtime(
+            cls,
+            policy,
+            env.embedded_host(),
+            plugins,
+            state,
+            store=store,
+            process_registry=env.process_registry,
+            residency=env.residency,
+            requires_model=exclusive,
+        )
+        runtime.host.process_work_driver = env.process_work_driver
+        runtime.host.queued_work_driver = env.queued_work_driver
         return runtime
 
-    @classmethod
-    async def resume(cls, parked: ParkedSession, env: RuntimeParts) -> LashRuntime:
-        """Build a parked session again from its store.
+    def set_runtime_lease_owner(self, owner: LeaseOwnerIdentity) -> None:
+        """Take the session's execution lease as this owner.
+
+        Runtimes exclude each other by a fresh incarnation each. An orchestrator that serialises one logical workflow
+        may set a stable owner and incarnation, so that its next attempt goes on under the same lease.
+        """
+        self.runtime_lease_owner = owner
+
+    def unregister_plugin_session(self) -> None:
+        """Free the session's id in the plugin host. Safe to repeat."""
+        self.plugins.host.unregister_session(self.plugins)
+
+    def close(self) -> None:
+        """Drop the runtime without storing anything. May be called twice."""
+        self.unregister_plugin_session()
+
+    # -- park and resume (contract 2.8) ----------------------------------------------------------------
+
+    async def park(self) -> ParkedSession:
+        """Store what is not stored yet, if anything, and drop the session from memory.
+
+        Nothing is committed when there is nothing to commit (decision 3 and 14). The runtime is done after it.
 
         Raises:
-            PluginSessionError: as ``from_environment``. CorruptRecordError: the stored state cannot be decoded.
+            SessionError: there is no store; ``failed to persist runtime state``, with the reason: the runtime lives on.
+            OutcomeUnknownError: the reply of the commit was lost.
         """
-        state = await load_state(parked.store, parked.policy)
-        return await cls.from_environment(env, parked.policy, state, parked.store)
+        return await runtime_parking.park(self)
+
+    @classmethod
+    async def resume(cls, parked: ParkedSession, env: RuntimeEnvironment) -> LashRuntime:
+        """Build a parked session again, here or anywhere: as much of it is read as stays in memory.
+
+        Raises:
+            SessionError: ``failed to load runtime state``, with the reason; as ``from_environment``.
+        """
+        return await runtime_parking.resume(cls, parked, env)
+
+    async def get_historic_node(self, node_id: str) -> SessionNodeRecord | None:
+        """A node that may not be resident; None when it is unknown or tombstoned.
+
+        Raises:
+            SessionError: not resident, and there is no store (decision 10).
+        """
+        return await runtime_parking.get_historic_node(self, node_id)
+
+    async def orphaned_node_ids(self) -> list[str]:
+        """Stored nodes that the leaf does not reach, for the host to tombstone on its own schedule.
+
+        Raises:
+            SessionError: there is no store (decision 10).
+        """
+        return await runtime_parking.orphaned_node_ids(self)
+
+    # -- commits ---------------------------------------------------------------------------------------
+
+    def export_commit(
+        self,
+        *,
+        fence: SessionExecutionLeaseFence | None = None,
+        release_lease: bool = False,
+        usage_deltas: Sequence[TokenLedgerEntry] = (),
+    ) -> RuntimeCommit:
+        """The commit of the session as it is now; see ``state_export.export_commit``."""
+        return state_export.export_commit(self, fence=fence, release_lease=release_lease, usage_deltas=usage_deltas)
+
+    def apply_commit_result(self, commit: RuntimeCommit, result: RuntimeCommitResult) -> None:
+        """Take over what a commit of this runtime made: revision, refs, usage, which nodes are stored."""
+        state_export.apply_persisted_commit_result(self.state, commit, result)
+        self.note_stored(())
+
+    def note_stored(self, usage: Sequence[TokenLedgerEntry]) -> None:
+        """All resident nodes are stored now, and so is this much of ``shared_token_ledger``, from its front."""
+        del self.shared_token_ledger[: len(usage)]
+        self.stored_node_count = len(self.state.session_graph.nodes)
+        self.config_changed = False
+
+    async def refresh(self) -> bool:
+        """Take over the stored session, if head revision, leaf or checkpoint differ from what is in memory.
+
+        Returns:
+            True when something was taken over. Without a store, or before the first commit, nothing is.
+        """
+        if self.store is None:
+            return False
+        stored = await load_for_residency(self.store, self.residency)
+        if stored is None:
+            return False
+        ours = (self.state.head_revision, self.state.session_graph.leaf_node_id, self.state.checkpoint_ref)
+        if ours == (stored.head_revision, stored.session_graph.leaf_node_id, stored.checkpoint_ref):
+            return False
+        self.state = stored
+        self.stored_node_count = len(stored.session_graph.nodes)
+        return True
+
+    async def close_managed_sessions(self) -> None:
+        """Park the children that this runtime opened."""
+
+    # -- tools -----------------------------------------------------------------------------------------
 
     async def call_tool(self, name: str, args: JsonValue, context: ToolContext) -> AnyToolOutput:
         """Call one member tool. Raises: ToolUnavailableError, and what the tool's code raises outside its answer."""
         return await self.tools.resolve(name).call(context, args)
-
-    async def park(self) -> ParkedSession:
-        """Store what changed and drop the session from memory.
-
-        Raises:
-            PluginSessionError: there is no store. HeadRevisionConflictError: somebody else committed; nothing stored.
-        """
-        if self._store is None:
-            raise PluginSessionError("park() requires a persistent runtime (store is not set)")
-        await self._store_changes(self._store)
-        self.close()
-        return ParkedSession(self.session_id, self._store, self.policy)
-
-    def close(self) -> None:
-        """Free the session's id in the plugin host. May be called twice."""
-        if self._parts.plugin_host is not None:
-            self._parts.plugin_host.unregister_session(self._plugins)
-
-    async def _store_changes(self, store: RuntimePersistence) -> None:
-        state = self._state
-        if state.head_revision is None:
-            stored = await store.load_session()
-            state = replace(state, head_revision=None if stored is None else stored.head_revision)
-        tool_state, snapshot = self.tools.export_state(), self._plugins.snapshot()
-        commit = RuntimeCommit(
-            session_id=self.session_id,
-            expected_head_revision=state.head_revision or 0,
-            tool_state=tool_state if tool_state != state.tool_state else None,
-            plugin_snapshot=snapshot if snapshot != state.plugin_snapshot else None,
-        )
-        if commit.changed_parts():
-            result = await store.commit_runtime_state(commit)
-            state = replace(state, head_revision=result.head_revision)
-        self._state = replace(state, tool_state=tool_state, plugin_snapshot=snapshot)
-
-
-async def load_state(store: RuntimePersistence, policy: SessionPolicy) -> RuntimeSessionState:
-    """A session's stored state; a session that is not stored starts from ``policy``."""
-    stored = await store.load_session()
-    if stored is None:
-        return RuntimeSessionState(session_id=store.session_id, policy=policy)
-    return RuntimeSessionState(
-        session_id=stored.session_id,
-        policy=stored.policy,
-        tool_state=stored.tool_state,
-        plugin_snapshot=stored.plugin_snapshot,
-        head_revision=stored.head_revision,
-    )

@@ -34,7 +34,7 @@ from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugins import PluginHost
+from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.process_engine import EngineRun, RuntimeBuilder
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.residency import Residency

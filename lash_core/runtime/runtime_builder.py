@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from lash_core.errors import PluginSessionError
+from lash_core.errors.session import SessionBindingMismatchError, SessionError
 from lash_core.model.session import SessionPolicy
+from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.lash_runtime import (
-    LashRuntime,
-    RuntimeEnvironment,
-    RuntimeSessionState,
-    load_state,
-)
-from lash_core.runtime.plugins import PluginHost
+from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.residency import Residency
+from lash_core.runtime.runtime_environment import RuntimeEnvironment
+from lash_core.runtime.runtime_host import ProcessWorkDriver, QueuedWorkDriver
+from lash_core.runtime.small_session_store import as_persistence
+from lash_core.runtime.state_loading import load_for_residency
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.session_store import RuntimePersistence, SessionStoreFactory
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class EmbeddedRuntimeBuilder:
     residency: Residency = Residency.KEEP_ALL
     store: RuntimePersistence | None = None
     exclusive: bool = True
+    process_work_driver: ProcessWorkDriver | None = None
+    queued_work_driver: QueuedWorkDriver | None = None
 
     def with_session_id(self, session_id: str) -> EmbeddedRuntimeBuilder:
         """A copy for this session; blank makes a fresh id."""
@@ -65,33 +67,43 @@ class EmbeddedRuntimeBuilder:
         """A copy whose session is kept in ``store``."""
         return replace(self, store=store)
 
+    def with_work_drivers(
+        self, process_work_driver: ProcessWorkDriver | None, queued_work_driver: QueuedWorkDriver | None
+    ) -> EmbeddedRuntimeBuilder:
+        """A copy that tells these of ready processes and of queued work."""
+        return replace(self, process_work_driver=process_work_driver, queued_work_driver=queued_work_driver)
+
     def beside_others(self) -> EmbeddedRuntimeBuilder:
         """A copy whose runtime may live beside others of its session, as those of processes do (docs/adr/0060)."""
         return replace(self, exclusive=False)
 
-    async def build(self) -> LashRuntime:
-        """Read the session's state and build its runtime.
-
-        Raises:
-            PluginSessionError: see ``LashRuntime.from_environment``; a store bound to another session.
-            CorruptRecordError: the stored state cannot be decoded.
-        """
-        store = self.store
-        if store is not None and self.session_id.strip() and store.session_id != self.session_id:
-            raise PluginSessionError(
-                f"the store is bound to session `{store.session_id}`, not to `{self.session_id}`",
-                field="session_id",
-                value=self.session_id,
-            )
-        environment = RuntimeEnvironment(
+    def environment(self) -> RuntimeEnvironment:
+        """What the runtime shares with others."""
+        return RuntimeEnvironment(
             runtime_host=self.runtime_host or RuntimeHostConfig.in_memory(),
             plugin_host=self.plugin_host,
             session_store_factory=self.session_store_factory,
             process_registry=self.process_registry,
             residency=self.residency,
+            process_work_driver=self.process_work_driver,
+            queued_work_driver=self.queued_work_driver,
         )
-        if store is None:
-            state = RuntimeSessionState(session_id=self.session_id, policy=self.policy)
-        else:
-            state = await load_state(store, self.policy)
-        return await LashRuntime.from_environment(environment, self.policy, state, store, exclusive=self.exclusive)
+
+    async def build(self) -> LashRuntime:
+        """Read as much of the session's state as stays in memory, and build its runtime.
+
+        Raises:
+            SessionError: see ``LashRuntime.from_environment``; a store bound to another session.
+            CorruptRecordError: the stored state cannot be decoded.
+        """
+        store = as_persistence(self.store)
+        if store is not None and self.session_id.strip() and store.session_id != self.session_id:
+            mismatch = SessionBindingMismatchError(store.session_id, self.session_id)
+            raise SessionError(mismatch.message, field="session_id", value=self.session_id)
+        state = None if store is None else await load_for_residency(store, self.residency)
+        if state is None:
+            session_id = self.session_id if store is None else store.session_id
+            state = RuntimeSessionState(session_id=session_id, policy=self.policy)
+        return await LashRuntime.from_environment(
+            self.environment(), self.policy, state, store, exclusive=self.exclusive
+        )

@@ -77,6 +77,9 @@ class ToolRegistry:
             self._entries[tool_id] = self._entries[tool_id].model_copy(update={"orphaned": True})
             self._generation += 1
 
+    def refresh_catalog(self) -> None:
+        """Bring the catalog up to date with its sources."""
+
     def catalog(self) -> tuple[ToolManifest, ...]:
         """The member tools, by name."""
         members = (entry.manifest for entry in self._entries.values() if entry.is_member)

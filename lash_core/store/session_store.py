@@ -16,8 +16,9 @@ from lash_core.errors import CorruptRecordError, InvalidArgumentError, NewerReco
 from lash_core.model.base import Model
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.disposition import DurabilityTier
+from lash_core.model.plugin_snapshot import PluginSessionSnapshot
 from lash_core.model.session import SessionMeta, SessionPolicy, SessionStoreCreateRequest
-from lash_core.model.tool_state import PluginSessionSnapshot, ToolState
+from lash_core.model.tool_state import ToolState
 
 RECORD_VERSION = 1
 RECORD_BYTES_MAX = 1024 * 1024

@@ -13,10 +13,11 @@ from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime, RuntimeEnvironment, RuntimeSessionState
-from lash_core.runtime.plugins import PluginHost, PluginLifecycleEvent
+from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugins import PluginLifecycleEvent
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
-from lash_core.store.session_store import HeadRevisionConflictError, RuntimeCommit, RuntimePersistence
+from lash_core.store.session_store import RuntimeCommit, RuntimePersistence
 from tests.runtime.test_plugins import Counter, Factory
 from tests.runtime.test_tool_registry import tool
 
@@ -80,7 +81,7 @@ async def test_parking_over_somebody_elses_commit_is_a_conflict(stores: Stores) 
     )
     runtime.tools.register(tool("t"))
 
-    with pytest.raises(HeadRevisionConflictError):
+    with pytest.raises(PluginSessionError, match="failed to persist runtime state"):
         await runtime.park()
 
 
@@ -90,7 +91,7 @@ async def test_orphaned_tools_are_named_in_the_log(caplog: pytest.LogCaptureFixt
     environment = RuntimeEnvironment(RuntimeHostConfig.in_memory(), PluginHost())
     with caplog.at_level(logging.WARNING):
         runtime = await LashRuntime.from_environment(
-            environment, POLICY, RuntimeSessionState(session_id="s", tool_state=stored)
+            environment, POLICY, RuntimeSessionState(session_id="s", tool_state_snapshot=stored)
         )
 
     assert "session s has orphaned tools: gone" in caplog.text
@@ -99,15 +100,18 @@ async def test_orphaned_tools_are_named_in_the_log(caplog: pytest.LogCaptureFixt
 
 async def test_a_blank_session_id_gets_a_fresh_one() -> None:
     """And every runtime another."""
-    first, second = await EmbeddedRuntimeBuilder().build(), await EmbeddedRuntimeBuilder().build()
+    builder = EmbeddedRuntimeBuilder(policy=POLICY)
+    first, second = await builder.build(), await builder.build()
 
     assert first.session_id.strip()
     assert first.session_id != second.session_id
 
 
-async def test_a_blank_model_is_refused_when_it_is_needed_and_not_before() -> None:
-    """Runtimes of processes that call no model need none."""
-    runtime = await EmbeddedRuntimeBuilder().build()
+async def test_a_blank_model_is_refused_but_for_runs_of_processes() -> None:
+    """Those that call no model need none; they are told when they call one."""
+    with pytest.raises(PluginSessionError, match="session policy missing model spec"):
+        await EmbeddedRuntimeBuilder().build()
+    runtime = await EmbeddedRuntimeBuilder().beside_others().build()
 
     with pytest.raises(RuntimeFailure, match="session policy missing model spec"):
         runtime.policy.require_model()
@@ -116,14 +120,11 @@ async def test_a_blank_model_is_refused_when_it_is_needed_and_not_before() -> No
 async def test_the_builder_fills_what_the_store_does_not_say() -> None:
     """A stored policy wins; an unconfigured one is filled."""
     stores = InMemoryStores()
-    configured = (
-        await EmbeddedRuntimeBuilder(policy=SessionPolicy(provider_id="other"))
-        .with_store(await open_store(stores))
-        .build()
-    )
+    other = SessionPolicy(model=ModelSpec("n"), provider_id="other")
+    configured = await EmbeddedRuntimeBuilder(policy=other).with_store(await open_store(stores)).build()
     factory = stores.session_store_factory
     blank = await factory.create_store(SessionStoreCreateRequest("blank"))
-    filled = await EmbeddedRuntimeBuilder(policy=SessionPolicy(provider_id="other")).with_store(blank).build()
+    filled = await EmbeddedRuntimeBuilder(policy=other).with_store(blank).build()
 
     assert ("p", "other") == (configured.policy.provider_id, filled.policy.provider_id)
 
@@ -144,7 +145,7 @@ async def test_active_path_residency_needs_a_store() -> None:
 async def test_park_needs_a_store_and_from_environment_a_plugin_host() -> None:
     """Both say what is missing."""
     with pytest.raises(PluginSessionError, match=r"park\(\) requires a persistent runtime"):
-        await (await EmbeddedRuntimeBuilder().build()).park()
+        await (await EmbeddedRuntimeBuilder(policy=POLICY).build()).park()
     with pytest.raises(PluginSessionError, match="plugin_host is required"):
         await LashRuntime.from_environment(
             RuntimeEnvironment(RuntimeHostConfig.in_memory()), POLICY, RuntimeSessionState()

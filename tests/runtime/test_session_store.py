@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from lash_core.errors import CorruptRecordError, InvalidArgumentError, NewerRecordError
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.model.plugin_snapshot import PluginSessionSnapshot, PluginSnapshotEntry, PluginSnapshotMeta
 from lash_core.model.session import ChildRelation, ModelSpec, SessionPolicy, SessionStoreCreateRequest
-from lash_core.model.tool_state import (
-    PluginSessionSnapshot,
-    PluginSnapshotEntry,
-    ToolEntry,
-    ToolManifest,
-    ToolState,
-)
+from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
 from lash_core.redis_store.stores import RedisStores
 from lash_core.store.session_store import (
     RECORD_BYTES_MAX,
@@ -32,6 +28,10 @@ Stores = InMemoryStores | RedisStores
 
 def asked(session_id: str = "s/1", model: str = "m") -> SessionStoreCreateRequest:
     return SessionStoreCreateRequest(session_id, policy=SessionPolicy(model=ModelSpec(model)))
+
+
+def _snapshot(**meta: Any) -> PluginSessionSnapshot:
+    return PluginSessionSnapshot(plugins={"p": PluginSnapshotEntry(meta=PluginSnapshotMeta(plugin_id="p", **meta))})
 
 
 async def head_of(store: RuntimePersistence) -> PersistedSession:
@@ -83,7 +83,9 @@ async def test_a_commit_writes_what_it_names_and_leaves_the_rest(stores: Stores)
     store = await stores.session_store_factory.create_store(asked())
     before = await head_of(store)
     tools = ToolState(generation=3, tools={"t": ToolEntry(manifest=ToolManifest("t", "tool ü"), orphaned=True)})
-    snapshot = PluginSessionSnapshot(plugins={"p": PluginSnapshotEntry(revision=2, state={"n": [1, None]})})
+    snapshot = PluginSessionSnapshot(
+        plugins={"p": PluginSnapshotEntry(meta=PluginSnapshotMeta(plugin_id="p", revision=2, state={"n": [1, None]}))}
+    )
     first = await store.commit_runtime_state(
         RuntimeCommit(session_id="s/1", expected_head_revision=before.head_revision, tool_state=tools)
     )
@@ -149,7 +151,9 @@ async def test_state_over_the_limit_is_refused_whole(stores: Stores) -> None:
     """Nothing of the commit is written."""
     store = await stores.session_store_factory.create_store(asked())
     before = await head_of(store)
-    big = PluginSessionSnapshot(plugins={"p": PluginSnapshotEntry(state="x" * RECORD_BYTES_MAX)})
+    big = PluginSessionSnapshot(
+        plugins={"p": PluginSnapshotEntry(meta=PluginSnapshotMeta(plugin_id="p", state="x" * RECORD_BYTES_MAX))}
+    )
     with pytest.raises(InvalidArgumentError) as caught:
         await store.commit_runtime_state(
             RuntimeCommit(session_id="s/1", expected_head_revision=before.head_revision, plugin_snapshot=big)

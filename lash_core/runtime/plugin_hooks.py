@@ -1,0 +1,158 @@
+"""What plugins say to a turn, put together: transforms, injected messages, aborts, compactions (contract 2.14, 3.2).
+
+Hooks of all plugins run beside each other; their answers are taken in the order of plugins. A hook that fails is logged
+and counts as silent: a plugin never breaks a turn but by saying so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from lash_core.model.message import Message
+from lash_core.model.session_state import SessionReadView
+from lash_core.model.turn_input import CheckpointKind
+from lash_core.runtime.turn_context import TurnContext
+
+if TYPE_CHECKING:
+    from lash_core.runtime.plugins import SessionPlugin
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginTurn:
+    """A turn that begins.
+
+    Attributes:
+        messages: that it appends: the user's, if there is one.
+        read_view: the session before it.
+        turn_context: live inputs of plugins.
+    """
+
+    session_id: str
+    turn_id: str
+    turn_index: int
+    messages: tuple[Message, ...] = ()
+    read_view: SessionReadView | None = None
+    turn_context: TurnContext = field(default_factory=TurnContext)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAbort:
+    """Why a plugin stops a turn before its first model call."""
+
+    message: str
+    code: str = "plugin_abort"
+    plugin_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeTurn:
+    """What plugins say to a turn that begins: messages to inject, and the first abort if there is one."""
+
+    messages: tuple[Message, ...] = ()
+    abort: TurnAbort | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCheckpoint:
+    """A safe boundary of a running turn."""
+
+    session_id: str
+    turn_id: str
+    kind: CheckpointKind
+    iteration: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What a new frame begins with instead of a history that grew too long. ``reason`` is the frame's."""
+
+    messages: tuple[Message, ...] = ()
+    reason: str = "compaction"
+
+
+class PluginHooks:
+    """The hooks of one session's plugins."""
+
+    __slots__ = ("_plugins",)
+
+    def __init__(self, plugins: Mapping[str, SessionPlugin]) -> None:
+        self._plugins = plugins
+
+    async def context_transforms(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """The history as the model is to see it: by descending priority, each takes what the one before made."""
+        for plugin_id, plugin in self._by_priority():
+            try:
+                answer = plugin.context_transform(messages)
+                messages = messages if answer is None else tuple(await answer)
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
+                _log.exception("plugin %s could not transform the context", plugin_id)
+        return messages
+
+    async def before_turn(self, turn: PluginTurn) -> BeforeTurn:
+        """Ask every plugin. Messages are kept in the order of plugins, also beside an abort; the first abort counts."""
+        answers = await self._ask("before_turn", lambda plugin: plugin.before_turn(turn))
+        messages: list[Message] = []
+        abort: TurnAbort | None = None
+        for plugin_id, answer in answers:
+            if answer is None:
+                continue
+            messages += (_from_plugin(message, plugin_id) for message in answer.messages)
+            if abort is None and answer.abort is not None:
+                abort = TurnAbort(answer.abort.message, answer.abort.code, plugin_id)
+        return BeforeTurn(tuple(messages), abort)
+
+    async def checkpoint(self, checkpoint: PluginCheckpoint) -> tuple[Message, ...]:
+        """What plugins have for the running turn, in the order of plugins."""
+        answers = await self._ask("checkpoint", lambda plugin: plugin.checkpoint(checkpoint))
+        return tuple(
+            _from_plugin(message, plugin_id) for plugin_id, messages in answers for message in (messages or ())
+        )
+
+    async def compact(self, messages: tuple[Message, ...]) -> Compaction | None:
+        """The answer of the first compactor, by descending priority, that has one."""
+        for plugin_id, plugin in self._by_priority():
+            try:
+                asked = plugin.compact(messages)
+                answer = None if asked is None else await asked
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
+                _log.exception("plugin %s could not compact", plugin_id)
+                continue
+            if answer is not None:
+                return answer
+        return None
+
+    def prompt_contributions(self) -> tuple[str, ...]:
+        """Texts for the instructions, in the order of plugins."""
+        texts: list[str] = []
+        for plugin_id, plugin in self._plugins.items():
+            try:
+                texts += plugin.prompt_contributions()
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
+                _log.exception("plugin %s could not contribute to the prompt", plugin_id)
+        return tuple(texts)
+
+    def _by_priority(self) -> list[tuple[str, SessionPlugin]]:
+        return sorted(self._plugins.items(), key=lambda item: -item[1].priority)
+
+    async def _ask(self, hook: str, ask: Callable[[SessionPlugin], Awaitable[T]]) -> list[tuple[str, T]]:
+        async def one(plugin_id: str, plugin: SessionPlugin) -> list[tuple[str, T]]:
+            try:
+                return [(plugin_id, await ask(plugin))]
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
+                _log.exception("plugin %s failed in %s", plugin_id, hook)
+                return []
+
+        answers = await asyncio.gather(*(one(plugin_id, plugin) for plugin_id, plugin in self._plugins.items()))
+        return [answer for found in answers for answer in found]
+
+
+def _from_plugin(message: Message, plugin_id: str) -> Message:
+    """An injected message says where it comes from."""
+    return message if message.origin is not None else message.model_copy(update={"origin": f"plugin:{plugin_id}"})

@@ -1,0 +1,137 @@
+"""A session leaves memory and comes back, on any machine of the fleet; reads of what is not resident (contract 2.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lash_core.errors import LashError, OutcomeUnknownError
+from lash_core.errors.session import SessionError
+from lash_core.model.session import SessionPolicy
+from lash_core.model.session_commit import FullGraph, RuntimeCommitResult
+from lash_core.model.session_lease import SessionExecutionLease, SessionLeaseBusy
+from lash_core.model.session_node import SessionNodeRecord
+from lash_core.model.session_state import RuntimeSessionState
+from lash_core.runtime.session_lease_guard import SessionBusyError
+from lash_core.runtime.small_session_store import as_persistence
+from lash_core.runtime.state_export import apply_persisted_commit_result, export_commit, has_something_to_commit
+from lash_core.runtime.state_loading import load_for_residency
+from lash_core.store.runtime_persistence import RuntimePersistence
+
+if TYPE_CHECKING:
+    from lash_core.runtime.lash_runtime import LashRuntime
+    from lash_core.runtime.runtime_environment import RuntimeEnvironment
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedSession:
+    """A session that left memory: id, policy and where its state is. It holds no nodes, plugins or connections."""
+
+    session_id: str
+    store: RuntimePersistence
+    policy: SessionPolicy
+
+
+async def park(runtime: LashRuntime) -> ParkedSession:
+    """Store what is not stored yet, and drop the session. See ``LashRuntime.park``."""
+    store = require_store(runtime, "park()")
+    try:
+        if has_something_to_commit(runtime):
+            await commit_with_fresh_lease(runtime)
+    except OutcomeUnknownError as error:
+        raise OutcomeUnknownError(f"failed to persist runtime state: {error}") from error
+    except LashError as error:
+        raise SessionError(
+            f"failed to persist runtime state: {error}", field="session_id", value=runtime.session_id
+        ) from error
+    await runtime.close_managed_sessions()
+    runtime.close()
+    return ParkedSession(runtime.session_id, store, runtime.policy)
+
+
+async def resume(cls: type[LashRuntime], parked: ParkedSession, env: RuntimeEnvironment) -> LashRuntime:
+    """Build a parked session again. See ``LashRuntime.resume``."""
+    try:
+        state = await load_for_residency(as_persistence(parked.store), env.residency)
+    except OutcomeUnknownError:
+        raise
+    except LashError as error:
+        raise SessionError(
+            f"failed to load runtime state: {error}", field="session_id", value=parked.session_id
+        ) from error
+    if state is None:
+        state = RuntimeSessionState(session_id=parked.session_id, policy=parked.policy)
+    return await cls.from_environment(env, parked.policy, state, parked.store)
+
+
+async def commit_with_fresh_lease(runtime: LashRuntime) -> RuntimeCommitResult:
+    """Commit the runtime's state under a lease that the commit itself releases: two round trips.
+
+    A lease that this runtime holds already, for a turn that runs, is used and kept.
+
+    Raises:
+        SessionBusyError: somebody else writes the session. What the store refuses: nothing was written.
+    """
+    store = require_store(runtime, "a commit")
+    timings = runtime.host.core.session_lease_timings
+    claimed = await store.try_claim_session_execution_lease(
+        runtime.session_id, runtime.runtime_lease_owner, timings.ttl_ms
+    )
+    if isinstance(claimed, SessionLeaseBusy):
+        raise SessionBusyError(runtime.session_id, claimed.holder)
+    usage = tuple(runtime.shared_token_ledger)
+    commit = export_commit(runtime, fence=claimed.lease.fence, release_lease=not claimed.reentrant, usage_deltas=usage)
+    try:
+        result = await store.commit_runtime_state(commit)
+    except BaseException:
+        if not claimed.reentrant:
+            await _release(store, claimed.lease)
+        raise
+    apply_persisted_commit_result(runtime.state, commit, result)
+    runtime.note_stored(usage)
+    return result
+
+
+async def get_historic_node(runtime: LashRuntime, node_id: str) -> SessionNodeRecord | None:
+    """See ``LashRuntime.get_historic_node``."""
+    node = runtime.state.session_graph.find_node(node_id)
+    if node is not None:
+        return node
+    store = require_store(runtime, "get_historic_node()")
+    try:
+        return await store.load_node(node_id)
+    except OutcomeUnknownError:
+        raise
+    except LashError as error:
+        raise SessionError(f"failed to load historic node: {error}", field="node_id", value=node_id) from error
+
+
+async def orphaned_node_ids(runtime: LashRuntime) -> list[str]:
+    """See ``LashRuntime.orphaned_node_ids``."""
+    store = require_store(runtime, "orphaned_node_ids()")
+    try:
+        read = await store.load_session(FullGraph())
+    except OutcomeUnknownError:
+        raise
+    except LashError as error:
+        raise SessionError(f"failed to load full graph: {error}") from error
+    return [] if read is None else read.graph.orphaned_node_ids()
+
+
+def require_store(runtime: LashRuntime, what: str) -> RuntimePersistence:
+    """The runtime's store.
+
+    Raises:
+        SessionError: there is none; it says what needed it.
+    """
+    if runtime.store is None:
+        raise SessionError(f"{what} requires a persistent runtime (store is not set)", field="store")
+    return runtime.store
+
+
+async def _release(store: RuntimePersistence, lease: SessionExecutionLease) -> None:
+    try:
+        await store.release_session_execution_lease(lease.completion)
+    except (LashError, OSError):
+        # It ends by itself; the error that is being reported matters more.
+        return
