@@ -34,14 +34,16 @@ class ClaimsPausedError(StoreRefusedError):
 
     code = "claims_paused"
 
-    def __init__(self, process_id: str, until_ms: int) -> None:
+    def __init__(self, process_id: str | None, until_ms: int, *, session_id: str | None = None) -> None:
+        subject = f"process `{process_id}`" if session_id is None else f"session `{session_id}`"
         super().__init__(
-            f"no lease of process `{process_id}` is given before {until_ms}: grace after a failover or restart",
+            f"no lease of {subject} is given before {until_ms}: grace after a failover or restart",
             field="until_ms",
             value=until_ms,
             process_id=process_id,
         )
         self.until_ms = until_ms
+        self.session_id = session_id
 
 
 class StoreAuthError(StoreRefusedError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lash_core.redis_store.connection import RedisConnection
+from lash_core.redis_store.death_proofs import DeathProofs
 from lash_core.redis_store.fenced_writes import FencedWrites
 from lash_core.redis_store.keys import Keyspace
 from lash_core.redis_store.scripts import Scripts
@@ -21,6 +22,7 @@ class RedisContext:
         clock_offset: the test loader's clock is in use.
         signing: secrets of await-event keys; None where this client's role may not read them.
         writes: what this client knows of its leases; shared, for all writes of one lease go one at a time.
+        proofs: what it can prove about owners of leases; shared, so that it is given once.
     """
 
     connection: RedisConnection
@@ -30,6 +32,7 @@ class RedisContext:
     clock_offset: bool = False
     signing: SigningSecrets | None = None
     writes: FencedWrites = field(default_factory=FencedWrites)
+    proofs: DeathProofs = field(default_factory=DeathProofs)
 
     @property
     def report(self) -> ServerReport:

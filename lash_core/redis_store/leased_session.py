@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from lash_core.errors import UnknownSessionError
+from lash_core.errors import LashError, UnknownSessionError
 from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session_lease import SessionExecutionLeaseFence
@@ -30,11 +28,11 @@ class LeasedSession(SessionPart):
         self._check_bound(fence.session_id)
         return (self._session_id, session_fence_argument(fence), fence.lease_token)
 
-    def _refuse(self, word: str, why: str = "") -> NoReturn:
-        """Raise what a script's ``unknown`` or ``lost <why>`` means."""
+    def _refused(self, word: str, why: str = "") -> LashError:
+        """The error that a script's ``unknown`` or ``lost <why>`` means."""
         if word == "unknown":
-            raise UnknownSessionError(self._session_id)
-        raise session_lease_lost(self._session_id, why)
+            return UnknownSessionError(self._session_id)
+        return session_lease_lost(self._session_id, why)
 
 
 def session_script_keys(keys: PartitionKeys, session_id: str) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ class ProcessRegistryBase:
 
     def __init__(self, context: RedisContext, process_table: ProcessTable | None = None) -> None:
         self._context = context
-        self._process_table = process_table
+        if process_table is not None:
+            context.proofs.table = process_table
         self._rows = RowReader(context)
         self._environments = EnvironmentAges(context)
         self._writes = context.writes
@@ -37,8 +38,8 @@ class ProcessRegistryBase:
         return DurabilityTier.DURABLE
 
     def use_process_table(self, table: ProcessTable) -> None:
-        """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
-        self._process_table = table
+        """Prove deaths of this host's processes with ``table`` from now on, for leases of rows and of sessions."""
+        self._context.proofs.table = table
 
     def _keys(self, process_id: str) -> PartitionKeys:
         return self._context.keyspace.of_process(process_id)

@@ -24,7 +24,7 @@ from lash_core.model.lease import (
     Renewed,
     RenewOutcome,
 )
-from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
+from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import (
@@ -67,8 +67,7 @@ class ProcessLeases(ProcessOutbox):
         Raises:
             UnknownProcessError. ClaimsPausedError: a grace after a failover runs.
         """
-        table = self._process_table
-        proved = table is not None and is_provably_dead(observed.owner, owner, table)
+        proved = self._context.proofs.proves(observed.owner, owner)
         args = (fence_argument(observed), observed.lease_token, "1" if proved else "0")
         return await self._claim("reclaim_process_lease", process_id, owner, lease_ttl_ms, args)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lash_core.model.owner import ProcessTable
 from lash_core.redis_store.fleet_gauges import FleetGauges
 from lash_core.redis_store.notices import RedisProcessNotices
 from lash_core.redis_store.process_children import ProcessChildren
@@ -32,10 +31,6 @@ class RedisProcessRegistry(
     ContractNames,
 ):
     """``ProcessRegistry``, ``ProcessRunWaits``, ``ProcessMaintenance`` over Redis; each part is a file of its own."""
-
-    def use_process_table(self, table: ProcessTable) -> None:
-        """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
-        self._process_table = table
 
     def notices(self) -> ProcessNotices:
         """A new ear with connections of its own; close it."""

@@ -5,6 +5,7 @@
 -- them calls it last. While a lease is live the session is due when that is over, so nobody looks at it before.
 -- count_death(deaths_key, session_id): deaths after this one, and ms until the next claim.
 -- note_progress(keys, open): a write was accepted; open = a turn is open now.
+-- hold_back(keys, until_ms): nobody of the fleet may claim the session before that.
 local function read_deaths(deaths_key, session_id)
   local value = redis.call('HGET', deaths_key, session_id) or '0;0;0;0'
   local deaths, losses, not_before, open = string.match(value, '^(%d+);(%d+);(%d+);([01])$')
@@ -51,4 +52,8 @@ local function count_death(deaths_key, session_id)
 end
 local function note_progress(keys, open)
   write_deaths(keys.deaths, keys.sid, 0, 0, 0, open and '1' or '0')
+end
+local function hold_back(keys, until_ms)
+  local deaths, losses, not_before, open = read_deaths(keys.deaths, keys.sid)
+  write_deaths(keys.deaths, keys.sid, deaths, losses, math.max(not_before, until_ms), open)
 end
