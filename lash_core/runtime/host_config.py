@@ -99,6 +99,7 @@ class RuntimeHostConfig:
     Attributes:
         directory: where processes find the kinds of children that no app of their own worker declares.
         providers: models, by the provider id that a session's policy names.
+        model_retry: how often a model call is attempted, and how long an attempt may take.
         clock: for times that people read; nothing is decided by it.
         session_lease_timings: of the execution leases that runtimes take.
     """
@@ -108,6 +109,7 @@ class RuntimeHostConfig:
     profile: RuntimeProfile
     directory: FleetDirectory | None = None
     providers: ModelProviders = field(default_factory=ModelProviders)
+    model_retry: ModelRetryPolicy = field(default_factory=ModelRetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
     session_lease_timings: SessionLeaseTimings = field(default_factory=SessionLeaseTimings)
 
