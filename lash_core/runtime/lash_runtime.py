@@ -16,9 +16,10 @@ from lash_core.model.session import SessionPolicy
 from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
 from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.model.session_node import SessionNodeRecord
+from lash_core.model.session_persisting import apply_persisted_commit_result
 from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.model.tool_output import AnyToolOutput
-from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, usage_report
+from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_ledger, usage_report
 from lash_core.runtime import runtime_lifecycle, runtime_parking, state_export
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.plugin_host import PluginSession
@@ -275,13 +276,9 @@ class LashRuntime:
         return state_export.export_commit(self, fence=fence, release_lease=release_lease, usage_deltas=usage_deltas)
 
     def apply_commit_result(self, commit: RuntimeCommit, result: RuntimeCommitResult) -> None:
-        """Take over what a commit of this runtime made: revision, refs, usage, which nodes are stored."""
-        state_export.apply_persisted_commit_result(self.state, commit, result)
-        self.note_stored(())
-
-    def note_stored(self, usage: Sequence[TokenLedgerEntry]) -> None:
-        """All resident nodes are stored now, and so is this much of ``shared_token_ledger``, from its front."""
-        del self.shared_token_ledger[: len(usage)]
+        """Take over what a commit of this runtime made: revision and refs, its usage, which nodes are stored."""
+        apply_persisted_commit_result(self.state, result)
+        self.state.token_ledger = list(merge_ledger((*self.state.token_ledger, *commit.usage_deltas)))
         self.stored_node_count = len(self.state.session_graph.nodes)
         self.config_changed = False
 

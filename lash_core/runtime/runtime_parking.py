@@ -14,7 +14,7 @@ from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.session_lease_guard import SessionBusyError
 from lash_core.runtime.small_session_store import as_persistence
-from lash_core.runtime.state_export import apply_persisted_commit_result, export_commit, has_something_to_commit
+from lash_core.runtime.state_export import export_commit, has_something_to_commit
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.store.runtime_persistence import RuntimePersistence
 
@@ -87,8 +87,8 @@ async def commit_with_fresh_lease(runtime: LashRuntime) -> RuntimeCommitResult:
         if not claimed.reentrant:
             await _release(store, claimed.lease)
         raise
-    apply_persisted_commit_result(runtime.state, commit, result)
-    runtime.note_stored(usage)
+    del runtime.shared_token_ledger[: len(usage)]
+    runtime.apply_commit_result(commit, result)
     return result
 
 
