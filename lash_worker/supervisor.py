@@ -15,6 +15,7 @@ from lash_core.metrics import WorkerMetrics
 from lash_core.model.manifest import WorkerEntry
 from lash_core.model.owner import is_provably_dead
 from lash_core.runtime.content_sweep import content_sweep_of
+from lash_core.session_metrics import SessionMetrics
 from lash_worker.app import App
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
@@ -30,6 +31,8 @@ from lash_worker.services.outbox import OutboxLoop
 from lash_worker.services.reaper import Reaper
 from lash_worker.services.scheduler import Scheduler
 from lash_worker.services.service import Service
+from lash_worker.services.session_context import SessionContext
+from lash_worker.services.session_drainer import SessionDrainer
 from lash_worker.services.takeover import Takeover
 from lash_worker.services.trigger_recovery import TriggerRecovery
 from lash_worker.services.waker import Waker
@@ -94,6 +97,7 @@ class Supervisor:
         self.waker = Waker(self.driver, self.claimer, self.view, registry)
         self.watcher.on_due = self.waker.hear
         self.takeover = Takeover(self.driver, self.view, stores.directory)
+        self.sessions = self._make_sessions()
         self.outbox = OutboxLoop(self.driver, self.view, registry)
         self.reaper = Reaper(
             self.driver, self.view, registry, stores.directory, content_sweep_of(stores), stores.effect_journal
@@ -131,6 +135,7 @@ class Supervisor:
             self.outbox,
             self.reaper,
             *self.trigger_loops,
+            *self._session_loops,
             self.claimer,
         )
         for service in services:
@@ -150,6 +155,23 @@ class Supervisor:
             return ()
         scheduler = Scheduler(self.driver, self.view, router, AppTriggers(router.store, apps))
         return (scheduler, TriggerRecovery(self.driver, self.view, router))
+
+    def _make_sessions(self) -> SessionDrainer | None:
+        """What runs sessions; None where no app declares them."""
+        ready = self.worker.config.ready_sessions
+        if ready is None:
+            return None
+        config = self.worker.config
+        metrics = SessionMetrics(self.metrics.registry)
+        context = SessionContext(config, ready, config.settings.session_timings, metrics)
+        drainer = SessionDrainer(context, self.driver, self.view)
+        self.watcher.sessions = drainer
+        self.takeover.sessions = ready
+        return drainer
+
+    @property
+    def _session_loops(self) -> tuple[Service, ...]:
+        return () if self.sessions is None else (self.sessions,)
 
     async def _start_horses(self) -> None:
         withheld = self._withheld()
@@ -215,7 +237,7 @@ class Supervisor:
         with suppress(LashError, OSError):
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 await self.beat.beat()
-        finished = asyncio.create_task(self.driver.drain(self.settings.drain_seconds * 1_000))
+        finished = asyncio.create_task(self._drain_work(self.settings.drain_seconds * 1_000))
         stopped = asyncio.create_task(self._stop_asked.wait())
         await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -224,14 +246,19 @@ class Supervisor:
         else:
             finished.cancel()
             await asyncio.gather(finished, return_exceptions=True)
-            handed_over = await self.driver.drain(0)
+            handed_over = await self._drain_work(0)
         _log.info("drained, handed over: %d", handed_over)
         return handed_over
+
+    async def _drain_work(self, within_ms: float) -> int:
+        if self.sessions is None:
+            return await self.driver.drain(within_ms)
+        return sum(await asyncio.gather(self.driver.drain(within_ms), self.sessions.drain(within_ms)))
 
     async def stop(self) -> None:
         """Stop all loops, those that claim first and those that write and watch last. May be called twice."""
         self._state = "stopping"
-        for service in (*self.trigger_loops, self.waker, self.claimer, self.takeover):
+        for service in (*self.trigger_loops, *self._session_loops, self.waker, self.claimer, self.takeover):
             await service.stop()
         await self.worker.close()
         if self.horses is not None:
@@ -274,6 +301,10 @@ class Supervisor:
         """What ``why`` and ``worker ls`` say beside the common facts."""
         facts: dict[str, object] = {} if self.horses is None else {"isolated": self.horses.count}
         withheld = self._withheld()
+        if self.sessions is not None:
+            slots = self.sessions.slots
+            providers = list(self.worker.config.runtime_host.providers.ids)
+            facts["sessions"] = {"concurrency": slots.total, "busy": slots.taken, "providers": providers}
         return facts | ({"needs_isolation": withheld} if withheld else {})
 
     def _pages(self) -> dict[str, Page]:
@@ -296,6 +327,7 @@ class Supervisor:
             self.outbox,
             self.reaper,
             *self.trigger_loops,
+            *self._session_loops,
             self.beat,
             self.driver.completer,
             self.driver.releaser,

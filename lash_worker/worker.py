@@ -295,7 +295,8 @@ class DurableProcessWorker:
         return True
 
     async def close(self) -> None:
-        """Hand over what runs, stop the driver, close the plugins. May be called twice."""
+        """Hand over what runs, stop the driver, close plugins and providers. May be called twice."""
         if self._driver is not None:
             await self._driver.stop()
         self._config.plugin_host.close()
+        await self._config.runtime_host.providers.close()

@@ -14,6 +14,7 @@ from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.plugin_stack import PluginStack
 from lash_core.runtime.plugins import PluginFactory
 from lash_core.runtime.residency import Residency
+from lash_core.store.ready_sessions import ReadySessions
 from lash_core.store.session_store import SessionStoreFactory
 from lash_worker.identity import worker_identity
 from lash_worker.liveness import LocalProcessTable
@@ -42,6 +43,7 @@ class DurableProcessWorkerConfig:
             in this process.
         isolated_kinds: kinds that run in work-horses.
         isolated_max: rows of such kinds that it holds at once; 0 = it has no work-horses and declines them.
+        ready_sessions: where sessions with due work are found; None = this worker runs no session's queue.
     """
 
     plugin_host: PluginHost
@@ -58,6 +60,7 @@ class DurableProcessWorkerConfig:
     open_registry: OpenRegistry | None = None
     isolated_kinds: frozenset[str] = frozenset()
     isolated_max: int = 0
+    ready_sessions: ReadySessions | None = None
 
     @classmethod
     def new(

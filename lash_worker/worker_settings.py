@@ -6,6 +6,7 @@ from pydantic import Field
 
 from lash_core.model.base import Model
 from lash_core.model.lease import LeaseTimings
+from lash_core.model.session_lease import SessionLeaseTimings
 
 
 class WorkerSettings(Model):
@@ -14,6 +15,7 @@ class WorkerSettings(Model):
     Attributes:
         queues: queues it claims from, in no order.
         concurrency: runs at once.
+        session_concurrency: turns of sessions at once, beside the runs; None = as many as runs.
         lease_ttl_ms: life of a lease after a claim or a renewal.
         renew_interval_ms: time between renewals; None = a third of the TTL.
         metrics_host: address of the metrics server; only this machine unless told otherwise.
@@ -27,6 +29,7 @@ class WorkerSettings(Model):
 
     queues: tuple[str, ...] = Field(default=("default",), min_length=1)
     concurrency: int = Field(default=64, ge=1, le=10_000)
+    session_concurrency: int | None = Field(default=None, ge=1, le=10_000)
     lease_ttl_ms: int = 30_000
     renew_interval_ms: int | None = None
     metrics_host: str = "127.0.0.1"
@@ -41,3 +44,9 @@ class WorkerSettings(Model):
     def timings(self) -> LeaseTimings:
         """The checked pair of TTL and renewal interval. Raises: SettingsError."""
         return LeaseTimings(self.lease_ttl_ms, self.renew_interval_ms)
+
+    @property
+    def session_timings(self) -> SessionLeaseTimings:
+        """The same pair for leases of sessions. Raises: SettingsError."""
+        timings = self.timings
+        return SessionLeaseTimings(ttl_ms=timings.ttl_ms, renew_interval_ms=timings.renew_interval_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from lash_core.errors import SettingsError
 from lash_core.metrics import WorkerMetrics
@@ -18,6 +18,7 @@ from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.session_store import SessionStoreFactory
 from lash_worker.app import App
+from lash_worker.app_sessions import SessionsDeclaration, sessions_of
 from lash_worker.isolation.horses import Horses
 from lash_worker.liveness import LocalProcessTable
 from lash_worker.services.lease_keeper import OpenRegistry
@@ -113,13 +114,21 @@ def config_from_apps(
         DuplicateEngineError: two plugins bring one engine.
     """
     _ = settings.timings
+    sessions = sessions_of(apps)
+    host = RuntimeHostConfig.from_stores(stores)
+    host.session_lease_timings = settings.session_timings
+    if sessions is not None:
+        host.providers = sessions.providers()
     table = LocalProcessTable()
     stores.process_registry.use_process_table(table)
     # A synchronous function that rests keeps its thread: were there as many as slots, its child might get none.
     threads_max = settings.concurrency + resting_max(settings.concurrency)
     return DurableProcessWorkerConfig.from_plugin_factories(
-        [app.plugin_factory(threads_max=threads_max, horses=horses) for app in apps],
-        RuntimeHostConfig.from_stores(stores),
+        [
+            *(app.plugin_factory(threads_max=threads_max, horses=horses) for app in apps),
+            *(() if sessions is None else sessions.plugins),
+        ],
+        host,
         stores.session_store_factory,
         stores.process_registry,
         settings=settings,
@@ -130,7 +139,19 @@ def config_from_apps(
         open_registry=registry_opener(stores),
         isolated_kinds=frozenset(kind for app in apps for kind in app.isolated_kinds),
         isolated_max=0 if horses is None else horses.held_max,
+        **_session_options(sessions, stores),
     )
+
+
+def _session_options(sessions: SessionsDeclaration | None, stores: WorkerStores) -> dict[str, Any]:
+    """What a worker that runs sessions has beside the others."""
+    if sessions is None:
+        return {}
+    return {
+        "session_policy": sessions.policy,
+        "residency": sessions.residency,
+        "ready_sessions": stores.session_store_factory,
+    }
 
 
 def registry_opener(stores: WorkerStores) -> OpenRegistry | None:

@@ -62,6 +62,7 @@ def _arguments(names: tuple[str, ...], log_format: str, given: dict[str, Any]) -
     arguments += ["--isolated", "auto" if isolated is None or isolated == AUTO else str(isolated)]
     for name in (
         "concurrency",
+        "session_concurrency",
         "lease_ttl_ms",
         "renew_interval_ms",
         "metrics_host",

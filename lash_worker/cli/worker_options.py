@@ -38,6 +38,11 @@ _OPTIONS = (
     ),
     click.option("--concurrency", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Runs at once."),
     click.option(
+        "--session-concurrency",
+        type=click.IntRange(1, 10_000),
+        help="Turns of sessions at once, beside the runs.  [default: as --concurrency]",
+    ),
+    click.option(
         "--lease-ttl-ms",
         type=click.IntRange(min=300),
         default=30_000,
@@ -95,6 +100,7 @@ def worker_settings(settings: Settings, given: dict[str, Any], *, drain_seconds:
     made = WorkerSettings(
         queues=given["queues"] or ("default",),
         concurrency=given["concurrency"],
+        session_concurrency=given["session_concurrency"],
         lease_ttl_ms=given["lease_ttl_ms"],
         renew_interval_ms=given["renew_interval_ms"],
         metrics_host=given["metrics_host"],

@@ -15,6 +15,7 @@ from lash_worker.driver import ProcessWorkDriver
 from lash_worker.services.claimer import Claimer
 from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.service import Service
+from lash_worker.services.session_drainer import SessionDrainer
 
 LISTEN_MS = 5_000
 """Longest wait of one call; a stop interrupts it anyway."""
@@ -45,6 +46,8 @@ class Watcher(Service):
         self._looks: set[asyncio.Task[None]] = set()
         self.on_due: Callable[[int, int], None] | None = None
         """Told of due times to come: partition, time by the server's clock."""
+        self.sessions: SessionDrainer | None = None
+        """Told of sessions with due work; None for a worker that runs none."""
         driver.executor.on_marks = self._marked
 
     def watch_hints(self) -> None:
@@ -89,18 +92,23 @@ class Watcher(Service):
                     cancelled.append(notice.process_id)
                 case "resync":
                     self._claimer.poke_all()
+                    self._sessions_resync()
                     maybe_cancelled.extend(self._driver.executor.runs)
                     self._driver.executor.stimulate_all()
                 case "signal" | "wake":
                     self._driver.executor.stimulate(notice.process_id)
                 case "queued" | "queued_due":
-                    # For the service that runs sessions.
-                    pass
+                    if self.sessions is not None:
+                        self.sessions.hear(notice)
                 case "done":
                     # For those who wait for results, not for runs.
                     pass
         self._look_at(cancelled, certain=True)
         self._look_at(maybe_cancelled, certain=False)
+
+    def _sessions_resync(self) -> None:
+        if self.sessions is not None:
+            self.sessions.poke_all()
 
     def _marked(self, process_id: str, renewed: Renewed) -> None:
         if renewed.cancel_requested:

@@ -1,0 +1,86 @@
+"""What the services of sessions share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lash_core.errors import RuntimeFailure
+from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.session_lease import SessionLeaseTimings
+from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+from lash_core.session_metrics import SessionMetrics
+from lash_core.store.ready_sessions import ReadySessions
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
+
+if TYPE_CHECKING:
+    from lash_worker.worker_config import DurableProcessWorkerConfig
+
+MODEL_MISSING = "no_model"
+PROVIDER_MISSING = "no_provider"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """One worker's way to its sessions.
+
+    Attributes:
+        config: plugins, host, policy and residency of the runtimes.
+        ready: finds sessions with work.
+        timings: of session leases.
+        metrics: where sessions are counted.
+        poison_deaths_max: deaths in a row without a write that stop a turn for good; 0 = never.
+    """
+
+    config: DurableProcessWorkerConfig
+    ready: ReadySessions
+    timings: SessionLeaseTimings
+    metrics: SessionMetrics
+
+    @property
+    def factory(self) -> SessionStoreFactory:
+        """Opens the stores of sessions."""
+        return self.config.session_store_factory
+
+    @property
+    def poison_deaths_max(self) -> int:
+        """Deaths in a row without a write that stop a turn for good; 0 = never."""
+        return self.config.settings.poison_deaths_max
+
+    async def build(self, store: RuntimePersistence, owner: LeaseOwnerIdentity) -> LashRuntime:
+        """The runtime of a session, whose leases are ``owner``'s.
+
+        Raises:
+            PluginSessionError, CorruptRecordError: it cannot be rebuilt here. Store errors.
+        """
+        config = self.config
+        builder = (
+            EmbeddedRuntimeBuilder()
+            .with_session_id(store.session_id)
+            .with_plugin_host(config.plugin_host)
+            .with_runtime_host(config.runtime_host)
+            .with_policy(config.session_policy)
+            .with_session_store_factory(config.session_store_factory)
+            .with_process_registry(config.process_registry)
+            .with_residency(config.residency)
+            .with_store(store)
+            .beside_others()
+        )
+        runtime = await builder.build()
+        runtime.set_runtime_lease_owner(owner)
+        return runtime
+
+    def lacks(self, runtime: LashRuntime) -> str | None:
+        """Why this worker cannot take a turn of the session, or None: another one may have what it needs."""
+        policy = runtime.policy
+        try:
+            policy.require_model()
+        except RuntimeFailure:
+            return MODEL_MISSING
+        return None if policy.provider_id in config_providers(self.config) else PROVIDER_MISSING
+
+
+def config_providers(config: DurableProcessWorkerConfig) -> tuple[str, ...]:
+    """Ids of the model providers that are there."""
+    return config.runtime_host.providers.ids

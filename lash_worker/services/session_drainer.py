@@ -1,0 +1,233 @@
+"""Claims sessions with due work for free places and runs their turns (``docs/contracts/session_fleet.md`` 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+from lash_core.clock import own_time_ms
+from lash_core.errors import LashError
+from lash_core.store.process_notices import ProcessNotice
+from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX, ReadySession
+from lash_worker.driver import ProcessWorkDriver
+from lash_worker.services.fleet_view import FleetView
+from lash_worker.services.service import Service
+from lash_worker.services.session_context import SessionContext
+from lash_worker.services.session_run import Declines, SessionRun
+from lash_worker.services.slots import Slots
+
+PARTITIONS_PER_CLAIM_MAX = 64
+"""Partitions one claim looks into: a pipeline of at most that many short scripts."""
+OWN_SWEEP_MS = 3_000.0
+"""The net below lost notices: the partition's first worker looks this often."""
+FOREIGN_SWEEP_MS = 6_000.0
+"""Partitions of others, whose first worker may be full, or run no sessions at all."""
+LISTENER_DELAY_MS = 10.0
+"""Per rank: who is first in a partition claims at once, the next ones only what is still there."""
+LATE_MS = 1.0
+"""A session is asked for this long after its time: both clocks are cut to milliseconds."""
+YIELD_SECONDS = 3.0
+"""Time for cancelled runs to give their sessions back."""
+RETRY_DELAY_MS = 100.0
+RETRY_DELAY_MAX_MS = 2_000.0
+
+_log = logging.getLogger(__name__)
+
+
+class SessionDrainer(Service):
+    """Keeps the places for turns full. Never claims more sessions than there are free places.
+
+    Idle it waits: for a notice, for the next due time it was told, for a sweep every few seconds. Sessions without due
+    work are in nobody's way: a claim reads the due ones only.
+    """
+
+    name = "session_drainer"
+    grace_seconds = 5.0
+
+    def __init__(self, context: SessionContext, driver: ProcessWorkDriver, view: FleetView) -> None:
+        super().__init__(driver.context.metrics.service_crashed)
+        settings = context.config.settings
+        self._context = context
+        self._driver = driver
+        self._view = view
+        self._declines = Declines()
+        self.slots = Slots(settings.session_concurrency or settings.concurrency, driver.context.metrics)
+        self.runs: dict[str, asyncio.Task[None]] = {}
+        self._hot: dict[int, None] = {}
+        self._later: dict[int, float] = {}
+        self._due: dict[int, float] = {}
+        """Partition → when a session of it becomes due, by the server's clock."""
+        self._poked = asyncio.Event()
+        self._accepting = True
+        now = own_time_ms()
+        self._own_at = self._foreign_at = now
+
+    # -- what others tell it -----------------------------------------------------------------------------
+
+    def poke(self, partition: int) -> None:
+        """A notice: a session of this partition has due work."""
+        ranks = self._view.hints.ranks
+        rank = ranks[partition] if 0 <= partition < len(ranks) else 0
+        if rank == 0:
+            self._hot[partition] = None
+        else:
+            self._later.setdefault(partition, own_time_ms() + min(rank, 8) * LISTENER_DELAY_MS)
+        self._poked.set()
+
+    def poke_all(self) -> None:
+        """Notices may have been missed: look everywhere."""
+        self._hot.update(dict.fromkeys(range(len(self._view.hints.ranks))))
+        self._poked.set()
+
+    def hear(self, notice: ProcessNotice) -> None:
+        """A notice ``queued`` or ``queued_due``: a session is due, or will be."""
+        if notice.kind == "queued":
+            self.poke(notice.partition)
+        elif notice.due_at_ms < self._due.get(notice.partition, float("inf")):
+            self._due[notice.partition] = notice.due_at_ms
+            self._poked.set()
+
+    # -- drain --------------------------------------------------------------------------------------------
+
+    @property
+    def is_accepting(self) -> bool:
+        """False once a drain began."""
+        return self._accepting and self._driver.is_accepting
+
+    def stop_claiming(self) -> None:
+        """Take no more sessions."""
+        self._accepting = False
+        self._poked.set()
+        self.slots.wake()
+
+    async def drain(self, within_ms: float) -> int:
+        """Let turns end for ``within_ms``, then give the rest to peers, who redo them; returns how many."""
+        self.stop_claiming()
+        if self.runs:
+            await asyncio.wait(self.runs.values(), timeout=within_ms / 1_000)
+        left = [task for task in self.runs.values() if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=YIELD_SECONDS)
+            self._context.metrics.yielded.inc(len(left))
+        return len(left)
+
+    async def stop(self) -> None:
+        """Stop claiming and give back what runs. May be called unstarted and twice."""
+        self.stop_claiming()
+        await super().stop()
+        await self.drain(0)
+
+    # -- the loop -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Claim while there are places; rest while nothing is due."""
+        delay_ms = RETRY_DELAY_MS
+        while not self.is_stopping and self.is_accepting:
+            try:
+                await self._step()
+                delay_ms = RETRY_DELAY_MS
+            except (LashError, OSError) as error:
+                self._driver.context.metrics.redis_errors.inc()
+                _log.warning("claiming sessions failed: %s", error)
+                await self.pause(delay_ms)
+                delay_ms = min(delay_ms * 2, RETRY_DELAY_MAX_MS)
+        await self.pause(OWN_SWEEP_MS)
+
+    def _wake(self) -> None:
+        self._poked.set()
+        self.slots.wake()
+
+    async def _step(self) -> None:
+        self._show()
+        if self.slots.free <= 0:
+            await self._wait(self.slots.wait_freed(), OWN_SWEEP_MS)
+            return
+        now = own_time_ms()
+        self._collect(now)
+        if self._hot:
+            await self._claim()
+        else:
+            await self._rest(now)
+
+    def _collect(self, now: float) -> None:
+        for partition in [partition for partition, at in self._later.items() if at <= now]:
+            del self._later[partition]
+            self._hot[partition] = None
+        server_now = self._driver.context.clock.precise_ms() - LATE_MS
+        for partition in [partition for partition, at in self._due.items() if at <= server_now]:
+            del self._due[partition]
+            self._hot[partition] = None
+        if now >= self._own_at:
+            self._own_at = now + OWN_SWEEP_MS
+            self._hot.update(dict.fromkeys(self._view.hints.own))
+        if now >= self._foreign_at:
+            self._foreign_at = now + FOREIGN_SWEEP_MS
+            self._hot.update(dict.fromkeys(self._view.hints.foreign))
+
+    async def _claim(self) -> None:
+        partitions = list(self._hot)[:PARTITIONS_PER_CLAIM_MAX]
+        # Taken off before the call: a notice that comes while it is under way must put the partition back.
+        for partition in partitions:
+            del self._hot[partition]
+        asked = self.slots.reserve(CLAIM_SESSIONS_MAX)
+        sent_at_ms = own_time_ms()
+        claimed: tuple[ReadySession, ...] = ()
+        try:
+            claimed = await self._context.ready.claim_ready_sessions(
+                self._driver.context.identity, asked, self._context.timings.ttl_ms, partitions
+            )
+        except BaseException:
+            self._hot.update(dict.fromkeys(partitions))
+            raise
+        finally:
+            self.slots.release(asked - len(claimed))
+        if claimed:
+            # There may be more: asked again until there is none.
+            self._hot.update(dict.fromkeys(partitions))
+        self._learn_due()
+        for session in claimed:
+            self._start(session, sent_at_ms)
+
+    def _learn_due(self) -> None:
+        now_ms = self._driver.context.clock.precise_ms() - LATE_MS
+        ranks = self._view.hints.ranks
+        for partition, due in self._context.ready.next_session_due_ms().items():
+            if due > now_ms and partition < len(ranks) and ranks[partition] == 0:
+                self._due[partition] = due
+
+    def _start(self, session: ReadySession, sent_at_ms: float) -> None:
+        self._context.metrics.claimed.inc()
+        run = SessionRun(self._context, session, sent_at_ms, self._declines)
+        # A session is claimed again while an earlier run of it here is only closing: each has its own lease.
+        name = session.lease.lease_token
+        task = self.runs[name] = asyncio.create_task(run.run(), name="lash-session-run")
+        task.add_done_callback(lambda _: self._ended(name))
+        if not self.is_accepting:
+            # A drain began while the claim was under way: a peer starts it at once.
+            task.cancel()
+
+    def _ended(self, name: str) -> None:
+        del self.runs[name]
+        self.slots.release()
+        self._show()
+
+    def _show(self) -> None:
+        self._context.metrics.slots_free.set(self.slots.free)
+        self._context.metrics.slots_busy.set(self.slots.taken)
+
+    async def _rest(self, now: float) -> None:
+        wake_at = min(self._own_at, self._foreign_at, *self._later.values())
+        server_now = self._driver.context.clock.precise_ms()
+        due_in = min((at + LATE_MS - server_now for at in self._due.values()), default=float("inf"))
+        self._poked.clear()
+        await self._wait(self._poked.wait(), max(1.0, min(wake_at - now, due_in)))
+
+    async def _wait(self, event: Awaitable[object], within_ms: float) -> None:
+        try:
+            async with asyncio.timeout(within_ms / 1_000):
+                await event
+        except TimeoutError:
+            return

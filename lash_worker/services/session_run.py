@@ -1,0 +1,176 @@
+"""One claimed session: its runtime built, its queue worked off turn by turn, its lease given back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from lash_core.clock import own_time_ms
+from lash_core.errors import LashError, RuntimeFailure
+from lash_core.model.session_lease import SessionExecutionLease
+from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome
+from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.process_runner import RUN_ERRORS
+from lash_core.store.ready_sessions import ReadySession
+from lash_core.store.runtime_persistence import RuntimePersistence
+from lash_worker.services.session_context import SessionContext
+
+TURNS_PER_CLAIM_MAX = 16
+"""Turns that one claim takes before it lets other sessions have the place."""
+DECLINE_DELAY_MS = 100
+DECLINE_DELAY_MAX_MS = 30_000
+"""A session that this worker cannot run is left to the others: for 100 ms at first, doubling to 30 s."""
+DECLINES_REMEMBERED_MAX = 10_000
+"""Sessions whose declines are counted; a forgotten one starts again with the short delay."""
+RELEASE_SECONDS = 2.0
+"""A store that is away is not waited for longer than this: the lease then ends by itself."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Declines:
+    """How often sessions were given back in a row: what their delays grow by."""
+
+    _counts: OrderedDict[str, int] = field(default_factory=OrderedDict[str, int])
+
+    def next_delay_ms(self, session_id: str) -> int:
+        """Count one and answer how long the session is left alone."""
+        count = self._counts.pop(session_id, 0)
+        self._counts[session_id] = count + 1
+        if len(self._counts) > DECLINES_REMEMBERED_MAX:
+            self._counts.popitem(last=False)
+        return min(DECLINE_DELAY_MS * 2 ** min(count, 16), DECLINE_DELAY_MAX_MS)
+
+    def forget(self, session_id: str) -> None:
+        """A turn was taken."""
+        self._counts.pop(session_id, None)
+
+
+class SessionRun:
+    """Runs the turns of one claimed session. Made and awaited by the drainer, on its loop.
+
+    Args:
+        context: this worker's way to sessions.
+        claimed: the session and its lease.
+        sent_at_ms: ``own_time_ms()`` before the claim was sent.
+        declines: shared by all runs of the worker.
+    """
+
+    def __init__(self, context: SessionContext, claimed: ReadySession, sent_at_ms: float, declines: Declines) -> None:
+        self._context = context
+        self._claimed = claimed
+        self._sent_at_ms = sent_at_ms
+        self._declines = declines
+        self._gave_back = False
+        self.turns = 0
+
+    @property
+    def session_id(self) -> str:
+        """The session."""
+        return self._claimed.lease.session_id
+
+    @property
+    def lease(self) -> SessionExecutionLease:
+        """The lease as it was claimed."""
+        return self._claimed.lease
+
+    async def run(self) -> None:
+        """Work until the queue is idle, the session is somebody else's, or this worker cannot go on.
+
+        Nothing is raised but a cancel: what it held is given back then, and a peer redoes the turn from its journal.
+        """
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            await self._give_back(0)
+            raise
+        except RuntimeFailure as failure:
+            await self._failed(failure.code, failure)
+        except RUN_ERRORS as error:
+            await self._failed("store", error)
+        except LashError as error:
+            await self._failed(error.code, error)
+        except Exception as error:  # noqa: BLE001 - a plugin's or a provider's code must not end the worker
+            _log.exception("session %s: a run ended with an error", self.session_id)
+            await self._failed("error", error)
+
+    async def _run(self) -> None:
+        store = await self._context.factory.open_existing_store(self.session_id)
+        if store is None:
+            # Deleted since it was claimed, and its lease with it.
+            self._gave_back = True
+            return
+        runtime = await self._context.build(store, self.lease.owner)
+        try:
+            lacking = self._context.lacks(runtime)
+            if lacking is None:
+                await self._take_turns(runtime, store)
+            else:
+                await self._decline(lacking, runtime)
+        finally:
+            runtime.close()
+
+    async def _take_turns(self, runtime: LashRuntime, store: RuntimePersistence) -> None:
+        lease: SessionExecutionLease | None = self.lease
+        for _ in range(TURNS_PER_CLAIM_MAX):
+            began = own_time_ms()
+            turn = await runtime.run_next_queued_turn(lease=lease)
+            # The turn's commit released the lease; the next turn takes one of its own, if nobody was faster.
+            lease, self._gave_back = None, True
+            if turn is None:
+                return
+            self._count(turn, own_time_ms() - began)
+            if not await store.list_pending_queued_work(self.session_id):
+                return
+
+    def _count(self, turn: AssembledTurn, took_ms: float) -> None:
+        self.turns += 1
+        self._declines.forget(self.session_id)
+        metrics = self._context.metrics
+        outcome = "stopped"
+        if isinstance(turn.outcome, FinishedOutcome):
+            outcome = "finished"
+        elif isinstance(turn.outcome, AgentFrameSwitchOutcome):
+            outcome = "switched"
+        metrics.turns.labels(outcome).inc()
+        metrics.turn_seconds.observe(took_ms / 1_000)
+
+    async def _decline(self, reason: str, runtime: LashRuntime) -> None:
+        delay_ms = self._declines.next_delay_ms(self.session_id)
+        self._context.metrics.declined.labels(reason).inc()
+        _log.info(
+            "session %s is left to other workers for %d ms: %s (model `%s`, provider `%s`)",
+            self.session_id,
+            delay_ms,
+            reason,
+            runtime.policy.model.id,
+            runtime.policy.provider_id,
+            extra={"session_id": self.session_id},
+        )
+        await self._give_back(delay_ms)
+
+    async def _failed(self, reason: str, error: BaseException) -> None:
+        self._context.metrics.failed.labels(reason).inc()
+        delay_ms = self._declines.next_delay_ms(self.session_id)
+        _log.warning(
+            "session %s: its run ended, it is tried again in %d ms: %s",
+            self.session_id,
+            delay_ms,
+            error,
+            extra={"session_id": self.session_id, "reason": reason},
+        )
+        await self._give_back(delay_ms)
+
+    async def _give_back(self, delay_ms: int) -> None:
+        """Release what was claimed; nothing where a turn has released it already."""
+        if self._gave_back:
+            return
+        self._gave_back = True
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._context.ready.defer_session(self.lease, delay_ms)
+        except (LashError, OSError, TimeoutError) as error:
+            _log.warning("session %s: its lease ends by itself: %s", self.session_id, error)
