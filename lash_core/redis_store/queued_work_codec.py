@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from lash_core.errors import CorruptRecordError, InvalidArgumentError, LimitExceededError
+from lash_core.errors import CorruptRecordError
 from lash_core.model.base import Model
 from lash_core.model.canonical_json import canonical_json
-from lash_core.model.limits import Limits
 from lash_core.model.queued_work import (
     DeliveryPolicy,
     MergeKey,
@@ -26,10 +25,6 @@ from lash_core.model.queued_work import (
 )
 from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.model.session_queue_ids import batch_id_of, item_id_of, queue_claim_id
-from lash_core.redis_store.event_codec import byte_size
-
-SOURCE_KEY_BYTES_MAX = 512
-"""Longest source key; room for the wake of a process with the longest id."""
 
 BODY_VERSION = 1
 
@@ -58,16 +53,15 @@ class DraftRow(NamedTuple):
     body: str
 
 
-def encode_draft(draft: QueuedWorkDraft, *, nonce: str, limits: Limits | None = None) -> DraftRow:
-    """The row of a draft.
+def encode_draft(draft: QueuedWorkDraft, *, nonce: str) -> DraftRow:
+    """The row of a draft that was checked (``store/session_bounds.py``).
 
     Args:
         draft: to be enqueued.
         nonce: makes the batch's id another one with each call; blank = the same for the same source key.
-        limits: refuses a body over the payload limit; None = it always fits.
 
     Raises:
-        InvalidArgumentError: the source key has control characters. LimitExceededError: source key or payloads.
+        InvalidJsonError: a payload is no canonical JSON.
     """
     batch_id = batch_id_of(draft.session_id, source_key=draft.source_key, nonce=nonce)
     items = [
@@ -78,8 +72,6 @@ def encode_draft(draft: QueuedWorkDraft, *, nonce: str, limits: Limits | None = 
     if draft.merge_key.type != "never":
         body["merge_key"] = draft.merge_key.to_json_value()
     text = canonical_json(body, field="payloads")
-    if limits is not None:
-        limits.check_payload_size(byte_size(text), field="payloads")
     facts = ";".join(
         (
             _DELIVERIES[draft.delivery_policy],
@@ -88,32 +80,7 @@ def encode_draft(draft: QueuedWorkDraft, *, nonce: str, limits: Limits | None = 
             _merge_tag(draft.merge_key),
         )
     )
-    return DraftRow(batch_id, facts, draft.available_at_ms, check_source_key(draft.source_key), text)
-
-
-def check_source_key(source_key: str | None) -> str:
-    """The key as stored, blank for none.
-
-    Raises:
-        InvalidArgumentError: it is blank or has control characters. LimitExceededError: over 512 bytes.
-    """
-    if source_key is None:
-        return ""
-    if not source_key.strip() or any(ord(char) < 32 or ord(char) == 127 for char in source_key):
-        raise InvalidArgumentError(
-            f"source key {source_key[:80]!r} must not be blank or have control characters",
-            field="source_key",
-            value=source_key,
-        )
-    size = byte_size(source_key)
-    if size > SOURCE_KEY_BYTES_MAX:
-        raise LimitExceededError(
-            f"source key has {size} bytes; the limit is {SOURCE_KEY_BYTES_MAX}",
-            field="source_key",
-            value=size,
-            limit=SOURCE_KEY_BYTES_MAX,
-        )
-    return source_key
+    return DraftRow(batch_id, facts, draft.available_at_ms, draft.source_key or "", text)
 
 
 def decode_batch(session_id: str, batch_id: str, header: str, body: str, *, key: str) -> QueuedWorkBatch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from lash_core.errors import InvalidArgumentError, LimitExceededError
 from lash_core.errors.session import SessionBindingMismatchError
 from lash_core.model.canonical_json import canonical_json
@@ -142,6 +144,12 @@ def _check_source_key(source_key: str | None) -> None:
             field="source_key",
             value=source_key,
             limit=SOURCE_KEY_BYTES_MAX,
+        )
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in source_key):
+        raise InvalidArgumentError(
+            f"source key {source_key[:80]!r} has a control character or a lone surrogate",
+            field="source_key",
+            value=source_key,
         )
 
 
