@@ -77,6 +77,14 @@ if TYPE_CHECKING:
     from lash_core.runtime.standard_protocol import StandardProtocolFactory
     from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
     from lash_core.runtime.tool_registry import ToolRegistry
+    from lash_core.runtime.tool_registry_errors import (
+        ToolGenerationError,
+        ToolRegistryError,
+        ToolUnavailableError,
+        ToolValidationError,
+        UnknownToolSourceError,
+    )
+    from lash_core.runtime.tool_sources import StaticToolSource, ToolExecutionGrant, ToolSource
     from lash_core.runtime.tools import Tool, ToolContext, ToolPrepared
     from lash_core.runtime.trigger_router import DeliveryReport, EmitReport, TickReport, TriggerRouter
     from lash_core.runtime.turn_context import (
@@ -161,18 +169,26 @@ __all__ = [
     "SessionScope",
     "StandardProtocolFactory",
     "StatelessProtocolSession",
+    "StaticToolSource",
     "SweepReport",
     "TickReport",
     "Tool",
     "ToolCatalog",
     "ToolContext",
     "ToolDispatchContext",
+    "ToolExecutionGrant",
+    "ToolGenerationError",
     "ToolPrepared",
     "ToolRegistry",
+    "ToolRegistryError",
+    "ToolSource",
     "ToolTriggerOutcomeBuffer",
+    "ToolUnavailableError",
+    "ToolValidationError",
     "TriggerRouter",
     "TurnAbort",
     "TurnContext",
+    "UnknownToolSourceError",
     "content_sweep_of",
     "execution_context_of_run",
     "reclaim_unreferenced_attachments",
@@ -250,6 +266,14 @@ _HOMES = {
     "lash_core.runtime.standard_protocol": ("StandardProtocolFactory",),
     "lash_core.runtime.tool_dispatch": ("ToolCatalog", "ToolDispatchContext", "ToolTriggerOutcomeBuffer"),
     "lash_core.runtime.tool_registry": ("ToolRegistry",),
+    "lash_core.runtime.tool_registry_errors": (
+        "ToolGenerationError",
+        "ToolRegistryError",
+        "ToolUnavailableError",
+        "ToolValidationError",
+        "UnknownToolSourceError",
+    ),
+    "lash_core.runtime.tool_sources": ("StaticToolSource", "ToolExecutionGrant", "ToolSource"),
     "lash_core.runtime.tools": ("Tool", "ToolContext", "ToolPrepared"),
     "lash_core.runtime.trigger_router": ("DeliveryReport", "EmitReport", "TickReport", "TriggerRouter"),
     "lash_core.runtime.turn_context": (

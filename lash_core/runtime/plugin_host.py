@@ -23,7 +23,8 @@ from lash_core.runtime.plugins import PluginFactory, PluginLifecycleEvent, Proto
 from lash_core.runtime.process_engine import ProcessEngineRegistry
 from lash_core.runtime.standard_protocol import StandardProtocolFactory
 from lash_core.runtime.tool_registry import ToolRegistry
-from lash_core.runtime.tools import Tool
+from lash_core.runtime.tool_registry_errors import ToolRegistryError
+from lash_core.runtime.tool_sources import ListedToolSource, ToolSource
 
 _log = logging.getLogger(__name__)
 
@@ -219,15 +220,19 @@ class PluginHost:
         """
         factories = self._factories | {factory.plugin_id: factory for factory in extra_factories}
         plugins: dict[str, SessionPlugin] = {}
-        tools: list[Tool] = []
+        sources: list[ToolSource] = []
         for plugin_id, factory in factories.items():
             try:
                 plugin = plugins[plugin_id] = factory.build(session_id)
-                tools.extend(plugin.tools())
+                sources += (ListedToolSource(f"plugin:{plugin_id}", plugin.tools), *plugin.tool_sources())
             except Exception as error:
                 raise PluginSessionError(f"plugin `{plugin_id}` could not be built: {error}") from error
+        try:
+            registry = ToolRegistry(sources=sources)
+        except ToolRegistryError as error:
+            raise PluginSessionError(f"the tools of session `{session_id}`: {error}") from error
         versions = {plugin_id: factory.plugin_version for plugin_id, factory in factories.items()}
-        session = PluginSession(self, session_id, plugins, versions, ToolRegistry(tools))
+        session = PluginSession(self, session_id, plugins, versions, registry)
         if exclusive:
             self._register(session)
         try:

@@ -15,6 +15,7 @@ from lash_core.model.session_state import RuntimeSessionState
 from lash_core.protocols.turn_machine import ProtocolDriver
 from lash_core.runtime.plugin_hooks import BeforeTurn, Compaction, PluginCheckpoint, PluginTurn
 from lash_core.runtime.process_engine import ProcessEngine
+from lash_core.runtime.tool_sources import ToolSource
 from lash_core.runtime.tools import Tool
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class SessionPlugin:
 
     def tools(self) -> Sequence[Tool]:
         """The tools it offers."""
+        return ()
+
+    def tool_sources(self) -> Sequence[ToolSource]:
+        """Further sources of tools, with ids of their own: an MCP server, say."""
         return ()
 
     def session_ready(self, session: PluginSession) -> None:

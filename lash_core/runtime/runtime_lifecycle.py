@@ -122,6 +122,7 @@ async def from_host_state(
     services = _services_of(services, host, state.session_id)
     plugins = services.plugin_session
     try:
+        take_tool_access(state, plugins)
         if state.tool_state_snapshot is not None:
             # A cold rebuild adopts the stored generation; ``apply_state`` would demand the fresh registry's own.
             report = plugins.tools.restore_state(state.tool_state_snapshot)
@@ -142,6 +143,13 @@ async def from_host_state(
     runtime = cls(state, policy, host, services)
     runtime.stored_node_count = stored_node_count
     return runtime
+
+
+def take_tool_access(state: RuntimeSessionState, plugins: PluginSession) -> None:
+    """The tools of a session are those that its current frame may have; call it again when the frame changes."""
+    frame = state.current_agent_frame()
+    if frame is not None:
+        plugins.tools.set_access(frame.assignment.tool_access)
 
 
 def _settle_policy(state: RuntimeSessionState, policy: SessionPolicy) -> None:

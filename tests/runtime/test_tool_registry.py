@@ -9,9 +9,9 @@ import pytest
 from lash_core.model.base import JsonValue
 from lash_core.model.tool_output import AnyToolOutput, ToolSuccess
 from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
-from lash_core.runtime.tool_registry import (
+from lash_core.runtime.tool_registry import ToolRegistry
+from lash_core.runtime.tool_registry_errors import (
     ToolGenerationError,
-    ToolRegistry,
     ToolRegistryError,
     ToolUnavailableError,
 )
