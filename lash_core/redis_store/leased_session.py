@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lash_core.errors import LashError, UnknownSessionError
 from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -9,6 +11,7 @@ from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import owner_digest
+from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.session_part import SessionPart
 
 
@@ -33,6 +36,23 @@ class LeasedSession(SessionPart):
         if word == "unknown":
             return UnknownSessionError(self._session_id)
         return session_lease_lost(self._session_id, why)
+
+    async def _run_script(self, script: str, *args: str | int) -> Any:
+        """Run a script over the session's keys; its writes are confirmed as the settings say."""
+        return (await self._context.scripts.run([Call(script, self._script_keys, args)], durable=True))[0]
+
+    async def _run_claim(self, script: str, *args: str | int) -> list[Any] | None:
+        """The claim that a script answers, or None.
+
+        A claim is not confirmed: one that a failover loses is refused by the commit that would settle it.
+
+        Raises:
+            SessionExecutionLeaseExpiredError: the lease is not live.
+        """
+        reply: list[Any] = (await self._context.scripts.run([Call(script, self._script_keys, args)]))[0]
+        if reply[0] == "lost":
+            raise self._refused("lost", reply[1])
+        return None if reply[0] == "quiet" else reply[1:]
 
 
 def session_script_keys(keys: PartitionKeys, session_id: str) -> tuple[str, ...]:

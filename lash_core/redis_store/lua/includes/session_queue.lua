@@ -18,8 +18,9 @@ local function row_of(keys, id)
   return row
 end
 local function write_header(keys, row)
-  redis.call('HSET', keys.rows, 'h' .. row.id, table.concat({ row.delivery, row.slot, row.class, row.merge, row.available,
-    row.enqueued, row.seq, row.head_seq, row.number, row.generation, row.token, row.source }, ';'))
+  row.header = table.concat({ row.delivery, row.slot, row.class, row.merge, row.available, row.enqueued, row.seq,
+    row.head_seq, row.number, row.generation, row.token, row.source }, ';')
+  redis.call('HSET', keys.rows, 'h' .. row.id, row.header)
 end
 local function claim_fault(keys, claim_id, token, id)
   local row = row_of(keys, id)

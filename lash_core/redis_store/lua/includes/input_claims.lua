@@ -1,0 +1,53 @@
+-- Claims of the lane of pending inputs (contract 2.5). Needs session_keys.lua, session_inputs.lua, session_claims.lua.
+-- The same rules stand in model/turn_input_lane.py.
+-- active_inputs(keys, generation, turn_id, checkpoint w or c, max), next_inputs(keys, generation, max): rows in the lane's order.
+-- take_inputs(keys, rows, lease_token, generation): as take_rows; those for an active turn are accepted.
+-- repeated_inputs(keys, number): rows that a claim of this number has.
+local function choose_inputs(keys, generation, max, fits)
+  local rows = {}
+  if max < 1 then return rows end
+  for _, id in ipairs(waiting_inputs(keys)) do
+    local row = input_of(keys, id)
+    if row and row.generation ~= generation and fits(row) then
+      rows[#rows + 1] = row
+      if #rows >= max then return rows end
+    end
+  end
+  return rows
+end
+local function active_inputs(keys, generation, turn_id, checkpoint, max)
+  return choose_inputs(keys, generation, max, function(row)
+    return (row.state == 'p' or row.state == 'a') and row.turn == turn_id and (row.ingress == 'w' or checkpoint == 'c')
+  end)
+end
+local function next_inputs(keys, generation, max)
+  return choose_inputs(keys, generation, max, function(row) return row.state == 'd' end)
+end
+local function inputs_answer(keys, rows)
+  local reply = { rows[1].head_seq, rows[1].number, rows[1].token }
+  for _, row in ipairs(rows) do
+    reply[#reply + 1] = row.id
+    reply[#reply + 1] = row.header
+    reply[#reply + 1] = redis.call('HGET', keys.inputs, 'b' .. row.id)
+  end
+  return reply
+end
+local function take_inputs(keys, rows, lease_token, generation)
+  if #rows == 0 then return false end
+  local number, seq = next_claim(keys), rows[1].seq
+  local token = claim_token(keys, 'tic', seq, number, lease_token, generation)
+  for _, row in ipairs(rows) do
+    row.head_seq, row.number, row.generation, row.token = seq, number, generation, token
+    if row.state == 'p' then row.state = 'a' end
+    write_input(keys, row)
+  end
+  return inputs_answer(keys, rows)
+end
+local function repeated_inputs(keys, number)
+  local rows = {}
+  for _, id in ipairs(waiting_inputs(keys)) do
+    local row = input_of(keys, id)
+    if row and row.number == number then rows[#rows + 1] = row end
+  end
+  return #rows > 0 and inputs_answer(keys, rows)
+end

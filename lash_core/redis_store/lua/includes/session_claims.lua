@@ -1,0 +1,103 @@
+-- Which rows of a session's queue a claim takes (contract 2.4; decisions 2, 21, 22), and the claim itself. Needs now.lua,
+-- session_keys.lua, session_queue.lua. The same rules stand in model/queue_selection.py.
+-- leading_command(keys, generation): the earliest ready row if it is a command, as a list.
+-- leading_group(keys, generation, boundary, max): the group at the head. exact_rows(keys, generation, boundary, ids): all or none.
+-- take_rows(keys, rows, lease_token, generation): the claim: seq of the first row, claim number, token, then id, header and body
+-- of each row; false for no rows.
+-- repeated_rows(keys, number): rows that a claim of this number has.
+-- claim_token(keys, kind, seq, number, lease_token, generation), next_claim(keys): shared with the lane of inputs.
+local CLAIM_PAGE = 100
+local function each_row(keys, visit)
+  local at = 0
+  while true do
+    local ids = redis.call('ZRANGE', keys.order, at, at + CLAIM_PAGE - 1)
+    for _, id in ipairs(ids) do
+      local row = row_of(keys, id)
+      if row and visit(row) then return end
+    end
+    if #ids < CLAIM_PAGE then return end
+    at = at + CLAIM_PAGE
+  end
+end
+-- Rows that this generation holds and rows that are not due neither lead nor end a group.
+local function is_ready(row, generation)
+  return row.generation ~= generation and tonumber(row.available) <= now_ms
+end
+local function may_cross(row, boundary)
+  return boundary == 'idle' or row.delivery == 'e'
+end
+local function leading_command(keys, generation)
+  local found = {}
+  each_row(keys, function(row)
+    if not is_ready(row, generation) then return false end
+    if row.class == 'c' then found[1] = row end
+    return true
+  end)
+  return found
+end
+local function leading_group(keys, generation, boundary, max)
+  local group = {}
+  if max < 1 then return group end
+  each_row(keys, function(row)
+    if not is_ready(row, generation) then return false end
+    local head = group[1]
+    if not head then
+      if row.class == 'c' or not may_cross(row, boundary) then return true end
+    elseif row.slot ~= 'j' or row.delivery ~= head.delivery or row.merge ~= head.merge or row.class ~= head.class then
+      return true
+    end
+    group[#group + 1] = row
+    return row.slot == 'x' or #group >= max
+  end)
+  return group
+end
+local function exact_rows(keys, generation, boundary, ids)
+  local rows, known = {}, {}
+  for _, id in ipairs(ids) do
+    if not known[id] then
+      known[id] = true
+      local row = row_of(keys, id)
+      if not row or not is_ready(row, generation) or row.class == 'c' or not may_cross(row, boundary) then return {} end
+      rows[#rows + 1] = row
+    end
+  end
+  for _, row in ipairs(rows) do
+    if #rows > 1 and row.slot == 'x' then return {} end
+  end
+  table.sort(rows, function(one, other) return tonumber(one.seq) < tonumber(other.seq) end)
+  return rows
+end
+local function next_claim(keys)
+  return F(redis.call('HINCRBY', keys.head, 'cf', 1))
+end
+local function claim_token(keys, kind, seq, number, lease_token, generation)
+  return redis.sha1hex(table.concat({ kind, keys.sid, seq, number, lease_token, generation }, '\n'))
+end
+local function claim_answer(keys, rows)
+  local first = rows[1]
+  local reply = { first.head_seq, first.number, first.token }
+  for _, row in ipairs(rows) do
+    reply[#reply + 1] = row.id
+    reply[#reply + 1] = row.header
+    reply[#reply + 1] = redis.call('HGET', keys.rows, 'b' .. row.id)
+  end
+  return reply
+end
+local function take_rows(keys, rows, lease_token, generation)
+  if #rows == 0 then return false end
+  local number, seq = next_claim(keys), rows[1].seq
+  local token = claim_token(keys, 'qwc', seq, number, lease_token, generation)
+  for _, row in ipairs(rows) do
+    row.head_seq, row.number, row.generation, row.token = seq, number, generation, token
+    write_header(keys, row)
+  end
+  return claim_answer(keys, rows)
+end
+local function repeated_rows(keys, number)
+  local rows = {}
+  each_row(keys, function(row)
+    if row.number == number then rows[#rows + 1] = row end
+    return false
+  end)
+  return #rows > 0 and claim_answer(keys, rows)
+end
