@@ -21,12 +21,14 @@ _CONNECTION = "-@all +@connection -@admin -@dangerous +time +info"
 _CLUSTER = "+cluster|slots +cluster|shards +cluster|nodes +cluster|myid +asking +readonly"
 _READS = (
     "+get +mget +getrange "
-    "+exists +strlen +hget +hmget +hgetall +hexists +hlen +hkeys +hvals +hscan +lrange +llen +lindex +lpos "
+    "+exists +strlen +hget +hmget +hgetall +hexists +hlen +hkeys +hvals +hscan +hstrlen +lrange +llen +lindex +lpos "
     "+zrange +zrangebyscore +zrangebylex +zlexcount +zscore +zmscore +zcard +zcount +zscan +zrandmember "
+    "+sismember +scard +smembers +srandmember "
     "+xread +xrange +xrevrange +xlen +memory|usage"
 )
 _WRITES = (
-    "+set +setrange +del +hset +hsetnx +hdel +hincrby +rpush +lpush +lpop +rpop +ltrim +lrem +zadd +zrem "
+    "+set +setrange +del +unlink +hset +hsetnx +hdel +hincrby +rpush +lpush +lpop +rpop +ltrim +lrem +zadd +zrem "
+    "+sadd +srem "
     "+xadd +xdel +xtrim"
 )
 _SCRIPTS = "+eval +evalsha +script|load +script|exists"

@@ -148,6 +148,11 @@ class RedisAttachmentManifest:
         return self._context.keyspace.of_session(session_id).session_attachments(session_id)
 
 
+def turn_token(turn_id: str) -> str:
+    """The token of a turn as an owner."""
+    return _token(AttachmentOwner.turn(turn_id))
+
+
 def _token(owner: AttachmentOwner | None) -> str:
     """What the script compares: the kind's letter and 16 bytes of SHA-256 of the id; '' for nobody."""
     if owner is None:

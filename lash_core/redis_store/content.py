@@ -21,9 +21,10 @@ from lash_core.store.attachment_store import ATTACHMENT_FAMILY
 from lash_core.store.content_address import check_content, corrupt_content, digest_after, digest_of, is_content
 from lash_core.store.content_sweep import LIST_PAGE, ContentPage, StoredContent
 from lash_core.store.process_env_store import ENVIRONMENT_FAMILY
+from lash_core.store.session_records import SESSION_BLOB_FAMILY
 
 RECORD_VERSION = b"1"
-FAMILY_LETTERS = {ENVIRONMENT_FAMILY: "e", ARTIFACT_FAMILY: "a", ATTACHMENT_FAMILY: "t"}
+FAMILY_LETTERS = {ENVIRONMENT_FAMILY: "e", ARTIFACT_FAMILY: "a", ATTACHMENT_FAMILY: "t", SESSION_BLOB_FAMILY: "s"}
 TAGS_A_READ_MAX = 64
 """Tags of one read of a listing. It starts with one and doubles, so that full tags are not read for nothing."""
 

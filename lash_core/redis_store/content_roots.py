@@ -16,8 +16,8 @@ from lash_core.store.content_sweep import ContentRefs, refs_in
 ROWS_A_READ = 100
 """Registrations of one read: a quarter of a MB each at most, 300 bytes as a rule."""
 
-HEADS_A_READ = 16
-"""Heads of one read: 1 MB each at most."""
+HEADS_A_READ = 8
+"""Heads of one read, with their small blobs: 2 MB each at most, a few KB as a rule."""
 
 TRIGGERS_A_READ = 100
 """Subscriptions or deliveries of one read."""
@@ -44,7 +44,7 @@ class RedisRowRoots:
 
 
 class RedisHeadRoots:
-    """Content that the heads of live sessions name."""
+    """Content that the heads of live sessions and the small blobs beside them name."""
 
     def __init__(self, context: RedisContext) -> None:
         self._context = context
@@ -56,7 +56,12 @@ class RedisHeadRoots:
         named: set[str] = set()
         for start in range(0, len(page.members), HEADS_A_READ):
             ids = page.members[start : start + HEADS_A_READ]
-            heads = [keyspace.of_session(session_id).session_head(session_id) for session_id in ids]
+            heads = [
+                key
+                for session_id in ids
+                for keys in (keyspace.of_session(session_id),)
+                for key in (keys.session_head(session_id), keys.session_blobs(session_id))
+            ]
             replies: list[Any] = await self._context.connection.read(
                 [Command(key, ("HVALS", key)) for key in heads], raw=True
             )

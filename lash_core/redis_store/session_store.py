@@ -11,6 +11,7 @@ from lash_core.model.session import SessionStoreCreateRequest, meta_of
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.scripts import Call
+from lash_core.redis_store.session_deletion import delete_session_state
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.store.session_store import (
     PARTS,
@@ -67,14 +68,7 @@ class RedisSessionStoreFactory:
         Each of the two is atomic; safe to repeat. The triggers go first: until the head is gone, somebody repeats it.
         """
         await self._triggers.delete_session_subscriptions(session_id)
-        keys = self._context.keyspace.of_session(session_id)
-        names = (
-            keys.session_head(session_id),
-            keys.session_queue(session_id),
-            keys.session_attachments(session_id),
-            keys.sessions,
-        )
-        await self._context.scripts.run([Call("delete_session", names, (session_id,))], durable=True)
+        await delete_session_state(self._context, session_id)
 
     def _key(self, session_id: str) -> str:
         return self._context.keyspace.of_session(session_id).session_head(session_id)

@@ -24,6 +24,8 @@ from lash_core.redis_store.layout import open_context
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
+from lash_core.redis_store.session_blobs import RedisSessionBlobs
+from lash_core.redis_store.session_factory import RedisSessionStoreFactory as RedisSessions
 from lash_core.redis_store.session_notices import RedisSessionNotices
 from lash_core.redis_store.session_store import RedisSessionStoreFactory
 from lash_core.redis_store.trigger_store import RedisTriggerStore
@@ -55,16 +57,24 @@ class RedisStores:
         self.attachments = attachments or RedisAttachmentStore(context)
         self.attachment_manifest = RedisAttachmentManifest(context)
         self.session_store_factory = RedisSessionStoreFactory(context)
+        self.sessions = RedisSessions(context)
+        self.session_blobs = RedisSessionBlobs(context)
         self.session_notices = RedisSessionNotices(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)
         self.promises = RedisPromiseStore(context, self.process_registry.done_channels)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
-        self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
+        self.swept_contents: tuple[SweptContent, ...] = (
+            self.env_store,
+            self.artifacts,
+            self.attachments,
+            self.session_blobs,
+        )
         self.content_roots: tuple[ContentRoots, ...] = (
             RedisRowRoots(context),
             RedisHeadRoots(context),
             AttachmentRoots(self.attachment_manifest, self.process_registry),
             self.env_store,
+            self.session_blobs,
             RedisTriggerRoots(context),
         )
         self.live_replay = None

@@ -19,7 +19,7 @@ GRACE_MS = 24 * 3_600_000
 LIST_PAGE = 1_000
 """Addresses of one page: about 100 KB of the caller's memory."""
 
-_REF = re.compile(rb"(?:process-env|artifact|attachment):sha256:[0-9a-f]{64}")
+_REF = re.compile(rb"(?:process-env|artifact|attachment|session-blob):sha256:[0-9a-f]{64}")
 
 
 class StoredContent(Model):

@@ -23,6 +23,8 @@ QUEUED_BATCHES_MAX = 10_000
 """A session that nobody works off must not fill the server."""
 SOURCE_KEY_RECEIPTS_MAX = 10_000
 """Newest receipts of settled source keys that a session keeps (decision 20)."""
+SOURCE_KEY_RECEIPT_BYTES_MAX = 16 * 1024 * 1024
+"""Of all these receipts: each has its batch's payloads, so that a late relay is answered with the batch."""
 
 
 class CheckpointClaims(tuple[QueuedWorkClaim | None, TurnInputClaim | None]):

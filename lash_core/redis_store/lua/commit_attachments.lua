@@ -8,23 +8,17 @@
 -- INVARIANT no reference is made, and a stamp never changes.
 -- CLOCK Redis TIME.
 --- @include now
-local reply = { 'committed' }
-local rows = redis.call('HGETALL', KEYS[1])
-if #rows == 0 then
-  return reply
-end
+--- @include attachment_refs
 local named = {}
 for place = 3, #ARGV do
   named[ARGV[place]] = true
 end
-for place = 1, #rows, 2 do
-  local intent_ms, token, facts = string.match(rows[place + 1], '^1;(%d+);0;([^;]*);(.*)$')
-  if intent_ms and (named[rows[place]] or (ARGV[1] ~= '' and token == ARGV[1])) then
-    redis.call('HSET', KEYS[1], rows[place], '1;' .. intent_ms .. ';' .. F(now_ms) .. ';' .. token .. ';' .. facts)
-    reply[#reply + 1] = rows[place]
-  end
-end
-if ARGV[2] ~= '' then
+local stamped, fields = stamp_refs(KEYS[1], ARGV[1], named)
+if fields > 0 and ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], 'last', F(now_ms) .. ';' .. ARGV[2])
+end
+local reply = { 'committed' }
+for _, digest in ipairs(stamped) do
+  reply[#reply + 1] = digest
 end
 return reply

@@ -1,0 +1,143 @@
+"""Stores of sessions over Redis: created, opened, deleted, listed (``docs/contracts/sessions.md`` 2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lash_core.model.disposition import DurabilityTier
+from lash_core.model.ids import check_id
+from lash_core.model.session import SessionStoreCreateRequest, meta_of
+from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
+from lash_core.redis_store.commands import Command
+from lash_core.redis_store.context import RedisContext
+from lash_core.redis_store.key_scan import scan_page
+from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
+from lash_core.redis_store.scripts import Call
+from lash_core.redis_store.server_time import server_time_ms
+from lash_core.redis_store.session_deletion import delete_session_state
+from lash_core.redis_store.session_lease_codec import decode_session_lease, owner_digest_of
+from lash_core.redis_store.session_upkeep import decode_meta
+from lash_core.redis_store.trigger_store import RedisTriggerStore
+from lash_core.store.attachment_liveness import has_live_attachment_ref, live_attachment_refs
+from lash_core.store.runtime_persistence import SessionSummary
+from lash_core.store.session_records import encode_record
+
+_CREATED_AT = '"created_at_ms":'
+
+
+class RedisSessionStoreFactory:
+    """``SessionStoreFactory`` over Redis."""
+
+    def __init__(self, context: RedisContext) -> None:
+        self._context = context
+        self._triggers = RedisTriggerStore(context)
+        self._manifest = RedisAttachmentManifest(context)
+
+    def durability_tier(self) -> DurabilityTier:
+        """``durable``."""
+        return DurabilityTier.DURABLE
+
+    async def create_store(self, request: SessionStoreCreateRequest) -> RedisRuntimePersistence:
+        """Open a session's store, and create the session if it is not there. Atomic, safe to repeat.
+
+        Raises:
+            InvalidArgumentError: the session id is not legal. LimitExceededError: the meta is over the payload limit.
+        """
+        session_id = request.session_id
+        check_id(session_id, field="session_id", subject="session id")
+        text = encode_record(meta_of(request, 0), field="meta")
+        self._context.settings.limits.check_payload_size(len(text.encode()), field="meta")
+        # The script puts the server's time between the two halves: callers never pass now.
+        head, _, tail = text.partition(f"{_CREATED_AT}0")
+        keys = self._context.keyspace.of_session(session_id)
+        names = (keys.session_head(session_id), keys.sessions, keys.session_promises(session_id))
+        call = Call("create_session_store", names, (head + _CREATED_AT, tail, session_id))
+        await self._context.scripts.run([call], durable=True)
+        return RedisRuntimePersistence(self._context, session_id)
+
+    async def open_existing_store(self, session_id: str) -> RedisRuntimePersistence | None:
+        """The store of a session that exists, else None."""
+        key = self._context.keyspace.of_session(session_id).session_head(session_id)
+        (there,) = await self._context.connection.read([Command(key, ("HEXISTS", key, "meta"))])
+        return RedisRuntimePersistence(self._context, session_id) if there else None
+
+    async def delete_session(self, session_id: str) -> None:
+        """Delete a session: its triggers, then all state of its own and the promises. Safe to repeat.
+
+        Each of the two is atomic. The triggers go first: until the head is gone, somebody repeats it. A turn that runs
+        meanwhile loses its lease and commits nothing.
+        """
+        await self._triggers.delete_session_subscriptions(session_id)
+        await delete_session_state(self._context, session_id)
+
+    async def list_sessions(
+        self, cursor: str | None = None, limit: int = 100
+    ) -> tuple[tuple[SessionSummary, ...], str | None]:
+        """About ``limit`` sessions and the cursor of the next page; one may come twice, none is left out.
+
+        Raises:
+            InvalidCursorError: no cursor of this listing. CorruptRecordError, NewerRecordError: a meta.
+        """
+        page = await scan_page(
+            self._context, [keys.sessions for keys in self._context.keyspace.partitions], cursor, limit
+        )
+        return await self._summaries(page.members), page.next_cursor
+
+    async def live_attachment_refs(self, cutoff_ms: int) -> frozenset[str]:
+        """Digests of attachments that are committed, or intended after ``cutoff_ms``. O(sessions)."""
+        return await live_attachment_refs(self._manifest, cutoff_ms)
+
+    async def has_live_attachment_ref(self, digest: str) -> bool:
+        """True when some session refers to the attachment. O(sessions)."""
+        return await has_live_attachment_ref(self._manifest, digest)
+
+    async def _summaries(self, session_ids: Sequence[str]) -> tuple[SessionSummary, ...]:
+        commands = [command for session_id in session_ids for command in self._facts_of(session_id)]
+        if not commands:
+            return ()
+        replies = await self._context.connection.read(commands)
+        now_ms = await server_time_ms(self._context)
+        rows = dict(zip(session_ids, (replies[at : at + 4] for at in range(0, len(replies), 4)), strict=True))
+        owners = await self._owners({session_id: facts[2] for session_id, facts in rows.items() if facts[2]})
+        found: list[SessionSummary] = []
+        for session_id, ((meta, head, revision), queued, lease, expiry) in rows.items():
+            if meta is None:
+                continue  # only references of attachments, or deleted meanwhile
+            key = self._context.keyspace.of_session(session_id).session_head(session_id)
+            owner_id: str | None = None
+            if lease is not None and expiry is not None and float(expiry) > now_ms:
+                owner_id = decode_session_lease(
+                    session_id, lease, int(float(expiry)), owners[session_id], key=key
+                ).owner.owner_id
+            found.append(
+                SessionSummary(
+                    **decode_meta(session_id, meta, key=key).to_plain_value(),
+                    head_revision=int(revision) if head is not None else 0,
+                    queued=int(queued),
+                    lease_owner_id=owner_id,
+                )
+            )
+        return tuple(found)
+
+    def _facts_of(self, session_id: str) -> tuple[Command, ...]:
+        keys = self._context.keyspace.of_session(session_id)
+        head, order = keys.session_head(session_id), keys.session_queue_order(session_id)
+        return (
+            Command(head, ("HMGET", head, "meta", "head", "r")),
+            Command(order, ("ZCARD", order)),
+            Command(keys.session_leases, ("HGET", keys.session_leases, session_id)),
+            Command(keys.session_expiries, ("ZSCORE", keys.session_expiries, session_id)),
+        )
+
+    async def _owners(self, leases: dict[str, str]) -> dict[str, str | None]:
+        """Identities as stored, of the owners of these leases."""
+        if not leases:
+            return {}
+        keys = {session_id: self._context.keyspace.of_session(session_id).identities for session_id in leases}
+        commands = [
+            Command(keys[session_id], ("HGET", keys[session_id], owner_digest_of(value)))
+            for session_id, value in leases.items()
+        ]
+        replies: list[Any] = await self._context.connection.read(commands)
+        return dict(zip(leases, replies, strict=True))
