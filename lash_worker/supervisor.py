@@ -33,6 +33,7 @@ from lash_worker.services.scheduler import Scheduler
 from lash_worker.services.service import Service
 from lash_worker.services.session_context import SessionContext
 from lash_worker.services.session_drainer import SessionDrainer
+from lash_worker.services.session_takeover import SessionTakeover
 from lash_worker.services.takeover import Takeover
 from lash_worker.services.trigger_recovery import TriggerRecovery
 from lash_worker.services.waker import Waker
@@ -166,7 +167,7 @@ class Supervisor:
         context = SessionContext(config, ready, config.settings.session_timings, metrics)
         drainer = SessionDrainer(context, self.driver, self.view)
         self.watcher.sessions = drainer
-        self.takeover.sessions = ready
+        self.takeover.sessions = SessionTakeover(ready, metrics)
         return drainer
 
     @property

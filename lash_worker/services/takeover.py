@@ -11,11 +11,10 @@ from lash_core.errors import LashError
 from lash_core.model.lease import ProcessLease
 from lash_core.model.owner import LeaseOwnerIdentity, is_provably_dead
 from lash_core.store.fleet_directory import FleetDirectory
-from lash_core.store.ready_sessions import ReadySessions
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.services.fleet_view import FleetView
 from lash_worker.services.service import Service
-from lash_worker.services.session_takeover import expire_sessions_of, owners_of_sessions
+from lash_worker.services.session_takeover import SessionTakeover
 
 LOOK_MS = 100.0
 """Between two looks at the peers' pids: one system call a peer."""
@@ -41,8 +40,8 @@ class Takeover(Service):
         self._view = view
         self._directory = directory
         self._owners_at = own_time_ms()
-        self.sessions: ReadySessions | None = None
-        """Where the dead leave sessions; None for a worker that runs none."""
+        self.sessions: SessionTakeover | None = None
+        """Frees the sessions of the dead; None for a worker that runs none."""
 
     async def run(self) -> None:
         """Look at the peers until stopped."""
@@ -70,13 +69,13 @@ class Takeover(Service):
 
     async def _owners(self) -> tuple[LeaseOwnerIdentity, ...]:
         owners = await self._driver.context.registry.lease_owners()
-        return tuple(owners) if self.sessions is None else (*owners, *await owners_of_sessions(self.sessions))
+        return tuple(owners) if self.sessions is None else (*owners, *await self.sessions.owners())
 
     async def _take_over(self, owner: LeaseOwnerIdentity) -> None:
         proved_at_ms = own_time_ms()
         taken = 0
         if self.sessions is not None:
-            await expire_sessions_of(self.sessions, owner)
+            await self.sessions.free_sessions_of(owner)
         for _ in range(ROUNDS_MAX):
             leases = list(await self._driver.context.registry.leases_of_owner(owner, LEASES_MAX))
             if not leases or not self._driver.is_accepting:
