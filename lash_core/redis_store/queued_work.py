@@ -20,7 +20,7 @@ from lash_core.redis_store.queued_work_codec import (
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.server_time import time_commands, time_us
 from lash_core.redis_store.turn_input_codec import CHECKPOINT_LETTERS
-from lash_core.redis_store.turn_inputs import ROWS_A_READ, TurnInputOperations
+from lash_core.redis_store.turn_inputs import ROWS_A_READ, SessionInputs
 from lash_core.store.queued_work_store import (
     CLAIM_BATCHES_MAX,
     QUEUED_BATCHES_MAX,
@@ -31,7 +31,7 @@ from lash_core.store.queued_work_store import (
 from lash_core.store.session_bounds import check_claim_limit, check_draft
 
 
-class QueuedWorkOperations(TurnInputOperations):
+class SessionQueue(SessionInputs):
     """The queue of the session. A claim pins the generation of the session's lease and has no end of its own."""
 
     async def enqueue_queued_work(self, draft: QueuedWorkDraft) -> QueuedWorkBatch:

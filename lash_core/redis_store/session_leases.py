@@ -25,7 +25,7 @@ from lash_core.redis_store.server_time import time_commands, time_us
 from lash_core.redis_store.session_lease_codec import decode_session_lease, owner_digest_of
 
 
-class SessionLeaseOperations(LeasedSession):
+class SessionLeases(LeasedSession):
     """One writer of a session."""
 
     async def try_claim_session_execution_lease(

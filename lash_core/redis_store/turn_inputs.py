@@ -34,7 +34,7 @@ ROWS_A_READ = 64
 """Rows of one HMGET: at most 16 MB."""
 
 
-class TurnInputOperations(LeasedSession):
+class SessionInputs(LeasedSession):
     """Inputs that wait for a turn."""
 
     async def enqueue_pending_turn_input(self, draft: PendingTurnInputDraft) -> PendingTurnInput:

@@ -8,7 +8,7 @@ from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.owner import LeaseOwnerIdentity, LocalProcessLiveness
 from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.model.session_lease import SessionLeaseAcquired, SessionLeaseBusy
-from lash_core.redis_store.session_leases import SessionLeaseOperations
+from lash_core.redis_store.session_leases import SessionLeases
 from lash_core.redis_store.stores import RedisStores
 
 ONE = LeaseOwnerIdentity.opaque("one", "a")
@@ -30,15 +30,13 @@ class EverybodyDied:
 
 
 @pytest.fixture
-async def leases(stores: RedisStores) -> SessionLeaseOperations:
+async def leases(stores: RedisStores) -> SessionLeases:
     """Of one session that exists."""
     await stores.session_store_factory.create_store(SessionStoreCreateRequest(session_id="s"))
-    return SessionLeaseOperations(stores.context, "s")
+    return SessionLeases(stores.context, "s")
 
 
-async def test_one_incarnation_has_a_session_and_comes_in_again(
-    leases: SessionLeaseOperations, stores: RedisStores
-) -> None:
+async def test_one_incarnation_has_a_session_and_comes_in_again(leases: SessionLeases, stores: RedisStores) -> None:
     """Same token and fence, never a shorter life; everybody else is busy; after its end the fence has risen."""
     first = await leases.try_claim_session_execution_lease("s", ONE, 30_000)
     again = await leases.try_claim_session_execution_lease("s", ONE, 10)
@@ -54,7 +52,7 @@ async def test_one_incarnation_has_a_session_and_comes_in_again(
     assert taken.lease == await leases.get_session_execution_lease("s")
 
 
-async def test_a_stale_release_does_nothing_and_a_stale_renewal_is_refused(leases: SessionLeaseOperations) -> None:
+async def test_a_stale_release_does_nothing_and_a_stale_renewal_is_refused(leases: SessionLeases) -> None:
     """The lease of the second owner stays."""
     first = await leases.try_claim_session_execution_lease("s", ONE, 30_000)
     assert isinstance(first, SessionLeaseAcquired)
@@ -69,7 +67,7 @@ async def test_a_stale_release_does_nothing_and_a_stale_renewal_is_refused(lease
 
 
 async def test_a_dead_holder_is_replaced_by_proof_and_only_the_observed_one(
-    leases: SessionLeaseOperations, stores: RedisStores
+    leases: SessionLeases, stores: RedisStores
 ) -> None:
     """Without a proof busy; with it the lease passes; who observed the former holder is busy again."""
     first = await leases.try_claim_session_execution_lease("s", local("one", 11), 30_000)
@@ -87,7 +85,7 @@ async def test_a_dead_holder_is_replaced_by_proof_and_only_the_observed_one(
     assert SessionLeaseBusy(taken.lease) == late
 
 
-async def test_a_lease_of_no_time_is_over_at_once(leases: SessionLeaseOperations) -> None:
+async def test_a_lease_of_no_time_is_over_at_once(leases: SessionLeases) -> None:
     """Anybody may claim it."""
     await leases.try_claim_session_execution_lease("s", ONE, 0)
 
