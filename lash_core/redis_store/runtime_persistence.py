@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from lash_core.model.disposition import DurabilityTier
+from lash_core.redis_store.queued_work import SessionQueue
 from lash_core.redis_store.session_commits import SessionCommits
 from lash_core.redis_store.session_leases import SessionLeases
 from lash_core.redis_store.session_reads import SessionReads
 from lash_core.redis_store.session_upkeep import SessionUpkeep
 
 
-class RedisRuntimePersistence(SessionCommits, SessionReads, SessionUpkeep, SessionLeases):
+class RedisRuntimePersistence(SessionCommits, SessionReads, SessionUpkeep, SessionLeases, SessionQueue):
     """``RuntimePersistence`` over Redis. Made by ``RedisSessionStoreFactory``; costs nothing to make again."""
 
     def durability_tier(self) -> DurabilityTier:
