@@ -8,9 +8,10 @@ from lash_core.redis_store.session_commits import SessionCommits
 from lash_core.redis_store.session_leases import SessionLeases
 from lash_core.redis_store.session_reads import SessionReads
 from lash_core.redis_store.session_upkeep import SessionUpkeep
+from lash_core.redis_store.turn_journal import SessionTurns
 
 
-class RedisRuntimePersistence(SessionCommits, SessionReads, SessionUpkeep, SessionLeases, SessionQueue):
+class RedisRuntimePersistence(SessionCommits, SessionReads, SessionUpkeep, SessionLeases, SessionQueue, SessionTurns):
     """``RuntimePersistence`` over Redis. Made by ``RedisSessionStoreFactory``; costs nothing to make again."""
 
     def durability_tier(self) -> DurabilityTier:
