@@ -20,7 +20,7 @@ local lash_all_keys = { DEL = true, EXISTS = true, UNLINK = true }
 local lash_one_key = {}
 for _, name in ipairs({ 'GET', 'SET', 'GETRANGE', 'SETRANGE', 'HGET', 'HMGET', 'HGETALL', 'HSET', 'HSETNX', 'HDEL',
   'HEXISTS', 'HLEN', 'HKEYS', 'HVALS', 'HINCRBY', 'LINDEX', 'LLEN', 'LPOS', 'LRANGE', 'LREM', 'LTRIM', 'LSET', 'LPUSH',
-  'RPUSH', 'RPOP', 'LPOP', 'SADD', 'SREM', 'SISMEMBER', 'SMEMBERS', 'SCARD', 'STRLEN', 'XADD', 'XDEL', 'XLEN',
+  'RPUSH', 'RPOP', 'LPOP', 'SADD', 'SREM', 'SISMEMBER', 'SMEMBERS', 'SCARD', 'SRANDMEMBER', 'STRLEN', 'XADD', 'XDEL', 'XLEN',
   'XRANGE', 'XTRIM', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZMSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZSCORE', 'INCRBY',
   'HSTRLEN', 'ZREMRANGEBYRANK', 'ZLEXCOUNT', 'ZRANGEBYLEX', 'HSCAN' }) do
   lash_one_key[name] = true
