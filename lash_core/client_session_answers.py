@@ -42,18 +42,23 @@ async def find_answer(store: RuntimePersistence, session_id: str, batch_id: str)
     turn_id = f"t_{batch_id}" if node.caused_by is None else node.caused_by.turn_id or f"t_{batch_id}"
     stamp = await store.find_turn_stamp(session_id, turn_id)
     if stamp is None:
-        # A progress commit has written the message; or the turn is older than the stamps that are kept.
+        # Not committed yet, only its messages are; or the turn is older than the stamps that are kept.
         return None if await _waits(store, session_id, batch_id) else await _from_history(store, session_id, node)
-    return await _ended(store, session_id, stamp)
+    return await _ended(store, session_id, stamp, node)
 
 
 async def _waits(store: RuntimePersistence, session_id: str, batch_id: str) -> bool:
     return any(batch.batch_id == batch_id for batch in await store.list_queued_work(session_id))
 
 
-async def _ended(store: RuntimePersistence, session_id: str, stamp: TurnStampRecord) -> AssembledTurn | None:
+async def _ended(
+    store: RuntimePersistence, session_id: str, stamp: TurnStampRecord, asked: SessionNodeRecord
+) -> AssembledTurn | None:
     root = stamp.turn_id
     for number in range(1, FRAMES_MAX + 1):
+        if stamp.turn_result is None:
+            # Results are kept for the newest turns only.
+            return await _from_history(store, session_id, asked)
         turn = _turn_of(session_id, stamp)
         if not isinstance(turn.outcome, AgentFrameSwitchOutcome):
             return turn
