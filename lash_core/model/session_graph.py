@@ -170,8 +170,11 @@ class SessionGraph:
         self._read_model = None
 
     def copy(self) -> SessionGraph:
-        """A graph of the same nodes that grows by itself."""
-        return SessionGraph(self._nodes, self.leaf_node_id)
+        """A graph of the same nodes that grows by itself. The read model is shared as far as it goes."""
+        other = SessionGraph((), self.leaf_node_id)
+        other._nodes, other._by_id = list(self._nodes), dict(self._by_id)
+        other._read_model = self._read_model
+        return other
 
     # -- inside ----------------------------------------------------------------------------------------
 

@@ -14,14 +14,18 @@ from lash_core.model.base import JsonValue
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session import SessionPolicy
 from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
-from lash_core.model.session_lease import SessionExecutionLeaseFence
+from lash_core.model.session_lease import SessionExecutionLease, SessionExecutionLeaseFence
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_persisting import apply_persisted_commit_result
 from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.model.tool_output import AnyToolOutput
+from lash_core.model.turn_control import TurnCancelReceipt, TurnCancelRequest
+from lash_core.model.turn_input import TurnInput
+from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_ledger, usage_report
 from lash_core.runtime import runtime_lifecycle, runtime_parking, state_export
 from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.plugin_host import PluginSession
 from lash_core.runtime.process_engine import ProcessEngineRegistry
 from lash_core.runtime.residency import Residency
@@ -29,11 +33,15 @@ from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost
 from lash_core.runtime.runtime_parking import ParkedSession
 from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
+from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.runtime.small_session_store import as_persistence
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import ToolContext
+from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turn_context import RuntimeTurnPhaseProbe
+from lash_core.runtime.turns import logical_turn
+from lash_core.runtime.turns.turn_memory import TurnMemory
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
 
@@ -57,6 +65,7 @@ class LashRuntime:
         config_changed: policy, frames or leaf changed since the last commit.
         turn_phase_probe: told of the phases of turns, or None.
         residency: how much of the graph stays in memory.
+        turn_memory: what it knows between its turns.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class LashRuntime:
         self.config_changed = False
         self.turn_phase_probe: RuntimeTurnPhaseProbe | None = None
         self.residency = Residency.KEEP_ALL
+        self.turn_memory = TurnMemory()
 
     # -- what it is made of ----------------------------------------------------------------------------
 
@@ -279,6 +289,11 @@ class LashRuntime:
         """Take over what a commit of this runtime made: revision and refs, its usage, which nodes are stored."""
         apply_persisted_commit_result(self.state, result)
         self.state.token_ledger = list(merge_ledger((*self.state.token_ledger, *commit.usage_deltas)))
+        self.note_stored(())
+
+    def note_stored(self, usage: Sequence[TokenLedgerEntry]) -> None:
+        """All resident nodes are stored now, and so is this much of ``shared_token_ledger``, from its front."""
+        del self.shared_token_ledger[: len(usage)]
         self.stored_node_count = len(self.state.session_graph.nodes)
         self.config_changed = False
 
@@ -299,6 +314,53 @@ class LashRuntime:
         self.state = stored
         self.stored_node_count = len(stored.session_graph.nodes)
         return True
+
+    # -- turns (contract 3) ----------------------------------------------------------------------------
+
+    async def stream_turn(
+        self,
+        input: TurnInput,
+        *,
+        turn_id: str | None = None,
+        cancellation: CancellationToken | None = None,
+        sender: TurnEventSender | None = None,
+        lease: SessionLeaseGuard | SessionExecutionLease | None = None,
+    ) -> AssembledTurn:
+        """Run a turn over an input. Safe to repeat under one ``turn_id``: what it committed is answered.
+
+        Args:
+            input: what the user says.
+            turn_id: the input's trace id by default, else a fresh one.
+            cancellation: fired to cancel the turn; its outcome is then stopped, ``cancelled``, with evidence.
+            sender: takes live activity.
+            lease: of this session, when the caller has it; a guard stays the caller's.
+
+        Raises:
+            SessionBusyError: ``session_execution_busy``. SessionLeaseLostError: ``session_execution_lease_lost``.
+            StoreCommitFailedError: ``store_commit_failed``: nothing changed.
+            RuntimeFailure: ``session_model_required``, ``model_provider_unknown``, ``durable_store_required:<facet>``,
+                ``execution_scope_turn_id_mismatch``, ``turn_cancel_gate_…``: it did not begin. Store errors.
+        """
+        return await logical_turn.stream_turn(
+            self, input, turn_id=turn_id, cancellation=cancellation, sender=sender, lease=lease
+        )
+
+    async def run_next_queued_turn(
+        self,
+        *,
+        cancellation: CancellationToken | None = None,
+        sender: TurnEventSender | None = None,
+        lease: SessionLeaseGuard | SessionExecutionLease | None = None,
+    ) -> AssembledTurn | None:
+        """Run the turn that was begun and not committed, else the next of the queue; commands before it run too.
+
+        None: nothing is ready, or somebody else writes the session. Raises: as ``stream_turn``.
+        """
+        return await logical_turn.run_next_queued_turn(self, cancellation=cancellation, sender=sender, lease=lease)
+
+    async def request_turn_cancel(self, request: TurnCancelRequest) -> TurnCancelReceipt:
+        """Ask for the cancel of a turn, from any program and also before it begins. Safe to repeat."""
+        return await logical_turn.request_turn_cancel(self, request)
 
     async def close_managed_sessions(self) -> None:
         """Park the children that this runtime opened."""

@@ -36,13 +36,15 @@ MARGIN_PART_MAX = 4
 
 
 class SessionBusyError(RuntimeFailure):
-    """Somebody else writes the session; nothing was done. ``holder`` is the lease that is in the way."""
+    """Somebody else writes the session; nothing was done.
 
-    def __init__(self, session_id: str, holder: SessionExecutionLease) -> None:
-        super().__init__(
-            SESSION_BUSY,
-            f"session execution lease for session `{session_id}` is busy: `{holder.owner.owner_id}` holds it",
-        )
+    Attributes:
+        holder: the lease that is in the way; None = a turn of this very runtime.
+    """
+
+    def __init__(self, session_id: str, holder: SessionExecutionLease | None = None) -> None:
+        who = "a turn of this runtime" if holder is None else f"`{holder.owner.owner_id}`"
+        super().__init__(SESSION_BUSY, f"session execution lease for session `{session_id}` is busy: {who} holds it")
         self.session_id = session_id
         self.holder = holder
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.await_event import (
+    AWAIT_EVENT_UNSUPPORTED,
     UNKNOWN_OR_REVOKED,
     Accepted,
     AlreadyResolved,
@@ -123,13 +124,16 @@ class TurnCancelGate:
         """Look before the turn begins.
 
         Raises:
-            RuntimeFailure: ``turn_cancel_gate_unavailable`` after three tries; nothing has happened.
+            RuntimeFailure: ``turn_cancel_gate_unavailable`` after three tries, ``await_event_unsupported`` at once;
+                nothing has happened.
         """
         delay_ms = RETRY_DELAY_MS
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
             try:
                 return await self._peek()
             except (LashError, OSError) as error:
+                if isinstance(error, RuntimeFailure) and error.code == AWAIT_EVENT_UNSUPPORTED:
+                    raise
                 if attempt == START_ATTEMPTS_MAX:
                     raise RuntimeFailure(
                         GATE_UNAVAILABLE,

@@ -1,0 +1,97 @@
+"""What the tools of a turn see of the runtime, and who runs their calls (contract 3.3, 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from lash_core.memory_store.content_stores import MemoryProcessEnvStore
+from lash_core.model.chronological_projection import ChronologicalProjection
+from lash_core.model.environment import ProcessExecutionEnvSpec
+from lash_core.model.session_state import SessionReadView
+from lash_core.runtime.execution_context import RuntimeExecutionContext
+from lash_core.runtime.process_start import ProcessStarts
+from lash_core.runtime.registry_process_service import RegistryProcessService
+from lash_core.runtime.tool_dispatch import ToolDispatchContext
+from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext
+from lash_core.runtime.turns.tool_dispatcher import TurnToolDispatcher
+from lash_core.runtime.turns.turn_at_work import TurnAtWork
+
+if TYPE_CHECKING:
+    from lash_core.runtime.lash_runtime import LashRuntime
+
+
+def tools_of_turn(turn: TurnAtWork) -> TurnToolDispatcher:
+    """The dispatcher of a turn's tool calls."""
+    view = SessionReadView.from_persisted_state(turn.draft)
+    return TurnToolDispatcher(turn.scope, context_of_turn(turn), turn.runtime.tools, read_view=view)
+
+
+def context_of_turn(turn: TurnAtWork) -> RuntimeExecutionContext:
+    """The execution context of a turn: the session itself, its frame, its effects."""
+    runtime, scope = turn.runtime, turn.scope
+    durability = runtime.host.core.durability
+    given = turn.given.input
+    context = given.turn_context if given is not None else None
+    extension = given.protocol_extension if given is not None else None
+    dispatch = ToolDispatchContext.of_tools(scope.effects, runtime.tools, processes=_processes(runtime))
+    made = TurnExecutionContext(
+        runtime.session_id,
+        replace(dispatch, agent_frame_id=scope.agent_frame_id),
+        durability.process_env_store or MemoryProcessEnvStore(),
+        runtime.attachments or durability.attachment_store,
+        protocol_extension=extension if isinstance(extension, ProtocolTurnExtensionHandle) else None,
+        turn_context=context if isinstance(context, TurnContext) else None,
+        execution_env_spec=ProcessExecutionEnvSpec(policy=turn.draft.effective_policy().to_json_value()),
+        cancellation_token=scope.cancellation,
+        turn_event_sender=scope.sender,
+        turn_phase_probe=scope.probe,
+    )
+    made.history = _LazyHistory(SessionReadView.from_persisted_state(turn.draft))
+    return made
+
+
+class TurnExecutionContext(RuntimeExecutionContext):
+    """The context of a turn: its history is projected only when somebody reads it.
+
+    Attributes:
+        history: the session as it was when the machine began; shared by copies.
+    """
+
+    history: _LazyHistory | None = None
+
+    @property
+    @override
+    def chronological_projection(self) -> ChronologicalProjection:
+        """The session's history when the machine began."""
+        return super().chronological_projection if self.history is None else self.history.projection
+
+
+class _LazyHistory:
+    """A history of ten thousand nodes costs nothing as long as no tool looks."""
+
+    def __init__(self, view: SessionReadView) -> None:
+        self._view = view
+
+    @cached_property
+    def projection(self) -> ChronologicalProjection:
+        """Made once."""
+        return ChronologicalProjection.of_nodes(self._view.read_model.active_events)
+
+
+def _processes(runtime: LashRuntime) -> RegistryProcessService | None:
+    """None where the runtime has no registry, or nowhere to keep what its processes run with."""
+    registry, env_store = runtime.host.process_registry, runtime.host.core.durability.process_env_store
+    if registry is None or env_store is None:
+        return None
+    starts = ProcessStarts(
+        runtime.session_id,
+        env_store=env_store,
+        engines=runtime.process_engines,
+        session_store_factory=runtime.session_store_factory,
+        host_profile_id=runtime.host.core.profile.host_profile_id,
+    )
+    return RegistryProcessService(registry, starts)
