@@ -8,18 +8,23 @@
 -- KEYS[5] marks     hash     pid -> marks
 -- KEYS[6] outbox    stream   the sessions' side of the grants
 -- KEYS[7] sessions  zset     sid -> ms of its first sight
--- KEYS[8..] rows: control, registration, events, journal, handovers, wake_acks, grants, promises, audit, blobs, then
---           head, grants, wakes, queue, attachments and promises of the two sessions that the process owns: 22 keys a row
+-- KEYS[8] session_leases     hash   sid -> lease
+-- KEYS[9] session_expiries   zset   sid -> ms
+-- KEYS[10] sessions_ready    zset   sid -> ms
+-- KEYS[11] session_deaths    hash   sid -> deaths
+-- KEYS[12..] rows: control, registration, events, journal, handovers, wake_acks, grants, promises, audit, blobs, then all
+--           keys of the two sessions that the process owns: as many a row for each of them
 -- ARGV[1] cutoff_ms      int   rows last updated at or after it stay
 -- ARGV[2] sequence_max   int   rows changed after it stay
 -- ARGV[3..] rows         str   pid, registration hash, outbox step, 1 = the step is needed without grants too: 4 a row
 -- RETURNS two items a row: its events (int), then the id of its outbox entry or '' | kept
 -- INVARIANT only a terminal row goes, and what is removed is removed first, so that a full server can shrink.
 -- CLOCK not used.
-local keys_a_row, cutoff, sequence_max = 22, tonumber(ARGV[1]), tonumber(ARGV[2])
+local cutoff, sequence_max = tonumber(ARGV[1]), tonumber(ARGV[2])
+local keys_a_row = (#KEYS - 11) / ((#ARGV - 2) / 4)
 local reply = {}
 for row = 1, (#ARGV - 2) / 4 do
-  local at, first = 3 + (row - 1) * 4, 8 + (row - 1) * keys_a_row
+  local at, first = 3 + (row - 1) * 4, 12 + (row - 1) * keys_a_row
   local process_id, hash = ARGV[at], ARGV[at + 1]
   local facts = redis.call('HMGET', KEYS[first], 'st', 'ua', 'dg', 'q')
   local sequence = redis.call('ZSCORE', KEYS[1], process_id)
@@ -28,14 +33,18 @@ for row = 1, (#ARGV - 2) / 4 do
     reply[2 * row - 1], reply[2 * row] = 'kept', ''
   else
     local grants = redis.call('HGETALL', KEYS[first + 6])
-    for key = first, first + keys_a_row - 1 do
-      redis.call('DEL', KEYS[key])
-    end
+    redis.call('UNLINK', unpack(KEYS, first, first + keys_a_row - 1))
     redis.call('ZREM', KEYS[1], process_id)
     redis.call('HDEL', KEYS[3], process_id)
     redis.call('ZREM', KEYS[4], process_id)
     redis.call('HDEL', KEYS[5], process_id)
-    redis.call('ZREM', KEYS[7], 'process-env:' .. process_id, 'process-session-turn:' .. process_id)
+    local environment, turns = 'process-env:' .. process_id, 'process-session-turn:' .. process_id
+    for _, key in ipairs({ KEYS[7], KEYS[9], KEYS[10] }) do
+      redis.call('ZREM', key, environment, turns)
+    end
+    for _, key in ipairs({ KEYS[8], KEYS[11] }) do
+      redis.call('HDEL', key, environment, turns)
+    end
     redis.call('HINCRBY', KEYS[2], 'n:' .. facts[1], -1)
     local entry = { 'o', ARGV[at + 2] }
     for index = 1, #grants, 2 do
