@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
@@ -74,6 +75,23 @@ class StartedProcesses:
             return process_id in self._ids
 
 
+class _History:
+    """The history when the run began: given, or made when somebody asks for it first. Shared by all copies."""
+
+    __slots__ = ("_made", "_source")
+
+    def __init__(self, source: ChronologicalProjection | Callable[[], ChronologicalProjection] | None) -> None:
+        self._made = source if isinstance(source, ChronologicalProjection) else None
+        self._source = None if isinstance(source, ChronologicalProjection) else source
+
+    def get(self) -> ChronologicalProjection:
+        """The projection, always the same one."""
+        if self._made is None:
+            self._made = ChronologicalProjection() if self._source is None else self._source()
+            self._source = None
+        return self._made
+
+
 class ContextState:
     """The facts of a context. Copies made by ``with_…`` share what the run started; nothing else of them is mutable."""
 
@@ -83,7 +101,7 @@ class ContextState:
         dispatch: ToolDispatchContext,
         process_env_store: ProcessExecutionEnvStore,
         attachment_store: AttachmentStore | SessionAttachments,
-        chronological_projection: ChronologicalProjection | None = None,
+        chronological_projection: ChronologicalProjection | Callable[[], ChronologicalProjection] | None = None,
         protocol_extension: ProtocolTurnExtensionHandle | None = None,
         turn_context: TurnContext | None = None,
         *,
@@ -99,7 +117,7 @@ class ContextState:
         self._dispatch = dispatch
         self._process_env_store = process_env_store
         self._attachment_store = attachment_store
-        self._chronological_projection = chronological_projection or ChronologicalProjection()
+        self._history = _History(chronological_projection)
         self._protocol_extension = protocol_extension
         self._turn_context = turn_context or TurnContext()
         self._execution_env_spec = execution_env_spec or ProcessExecutionEnvSpec()

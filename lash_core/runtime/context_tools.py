@@ -5,7 +5,7 @@ from __future__ import annotations
 from lash_core.model.tool_invocation import ToolTriggerEffectOutcome
 from lash_core.model.tool_state import ToolArgumentProjectionPolicy, ToolManifest, ToolScheduling
 from lash_core.runtime.context_state import ContextState
-from lash_core.runtime.tool_dispatch import ToolCatalog
+from lash_core.runtime.tool_dispatch import ToolCatalog, ToolTriggerOutcomeBuffer, ToolTriggers
 
 
 class ToolLookups(ContextState):
@@ -31,6 +31,11 @@ class ToolLookups(ContextState):
     def tool_argument_projection_policy(self, name: str) -> ToolArgumentProjectionPolicy:
         """What becomes of projected values in its arguments; materialized for a tool that is unknown."""
         return self._dispatch.tool_catalog.argument_projection(name)
+
+    def tool_triggers(self, outcomes: ToolTriggerOutcomeBuffer) -> ToolTriggers | None:
+        """What a tool emits occurrences through, with reports into ``outcomes``; None where there are no triggers."""
+        router = self._dispatch.trigger_router
+        return None if router is None else ToolTriggers(router, outcomes)
 
     def drain_tool_trigger_outcomes(self) -> tuple[ToolTriggerEffectOutcome, ...]:
         """What tools emitted since the last drain, in order, for the reply that is about to be made: each once."""

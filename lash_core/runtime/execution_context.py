@@ -31,7 +31,8 @@ class RuntimeExecutionContext(ChildStarts, HandleOperations, ProcessWaits, ToolL
         dispatch: services shared by all contexts of the run.
         process_env_store: where environments are captured.
         attachment_store: attachments, as the session or process sees them.
-        chronological_projection: the history as it was when the run began.
+        chronological_projection: the history as it was when the run began, or what makes it: a long one is made for
+            those who ask only.
         protocol_extension: a live object of the protocol; never stored, absent after a rebuild.
         turn_context: live inputs of plugins.
 
@@ -57,7 +58,7 @@ class RuntimeExecutionContext(ChildStarts, HandleOperations, ProcessWaits, ToolL
     @property
     def chronological_projection(self) -> ChronologicalProjection:
         """The session's history when the run began."""
-        return self._chronological_projection
+        return self._history.get()
 
     @property
     def turn_context(self) -> TurnContext:

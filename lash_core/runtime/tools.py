@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lash_core.errors import NotAvailableError
 from lash_core.model.base import JsonValue
+from lash_core.model.chronological_projection import ChronologicalProjection
+from lash_core.model.message import ToolCallPart
+from lash_core.model.session_state import SessionReadView
 from lash_core.model.tool_invocation import ToolTriggerEffectOutcome
 from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.tool_state import ToolManifest
 from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.cancellation import CancellationToken
+
+if TYPE_CHECKING:
+    # These use contexts, which use tools.
+    from lash_core.runtime.attachments import SessionAttachments
+    from lash_core.runtime.execution_context import RuntimeExecutionContext
+    from lash_core.runtime.tool_turn import InnerToolAnswer, ToolTurn
+    from lash_core.store.attachment_store import AttachmentStore
 
 
 class EmitsOccurrences(Protocol):
@@ -34,6 +45,7 @@ class ToolContext:
         cancellation: fired when the call is to end.
         prepared_payload: what the tool's own preparation left for the call, or None.
         triggers: emits occurrences, where the runtime has triggers.
+        turn: the turn that the tool is called in; None in a process.
     """
 
     session_id: str
@@ -43,11 +55,66 @@ class ToolContext:
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     prepared_payload: JsonValue = None
     triggers: EmitsOccurrences | None = None
+    turn: ToolTurn | None = None
 
     @property
     def cancelled(self) -> bool:
         """True once the call is to end."""
         return self.cancellation.cancelled
+
+    @property
+    def turn_id(self) -> str | None:
+        """The turn that the tool is called in; None in a process."""
+        return None if self.turn is None else self.turn.turn_id
+
+    @property
+    def read_view(self) -> SessionReadView | None:
+        """The session as it was when the turn began; None in a process."""
+        return None if self.turn is None else self.turn.read_view
+
+    @property
+    def history(self) -> ChronologicalProjection:
+        """What happened in the session before the turn, in order; empty in a process."""
+        return ChronologicalProjection() if self.turn is None else self.turn.execution.chronological_projection
+
+    @property
+    def execution(self) -> RuntimeExecutionContext:
+        """Starts child processes on behalf of the call. Raises: NotAvailableError: the tool runs in a process."""
+        return self._in_turn("child processes").execution
+
+    @property
+    def attachments(self) -> AttachmentStore | SessionAttachments:
+        """The session's attachments; those that come in belong to the turn.
+
+        Raises:
+            NotAvailableError: the tool runs in a process.
+        """
+        return self._in_turn("attachments").execution.attachment_store
+
+    async def progress(self, value: JsonValue) -> None:
+        """Stream how far the call is, under its id; nobody has to listen, and in a process nobody does.
+
+        Raises:
+            InvalidJsonError: ``value`` is not JSON.
+        """
+        if self.turn is not None:
+            await self.turn.report(value)
+
+    async def call_tools(self, calls: Sequence[ToolCallPart]) -> tuple[InnerToolAnswer, ...]:
+        """Call other tools of the session; answers in the order of the calls. Each call is recorded under its own id.
+
+        Raises:
+            NotAvailableError: the tool runs in a process, or was called by another tool.
+        """
+        call_tools = self._in_turn("other tools").call_tools
+        if call_tools is None:
+            raise NotAvailableError("a tool that another tool called cannot call tools")
+        return await call_tools(calls)
+
+    def _in_turn(self, what: str) -> ToolTurn:
+        if self.turn is None:
+            raise NotAvailableError(f"{what} are available to tools of a turn only")
+        return self.turn
 
 
 @dataclass(frozen=True, slots=True)
