@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from lash_core.redis_store.connection import RedisConnection
 from lash_core.redis_store.death_proofs import DeathProofs
+from lash_core.redis_store.due_times import DueTimes
 from lash_core.redis_store.fenced_writes import FencedWrites
 from lash_core.redis_store.keys import Keyspace
 from lash_core.redis_store.scripts import Scripts
@@ -22,6 +23,7 @@ class RedisContext:
         clock_offset: the test loader's clock is in use.
         signing: secrets of await-event keys; None where this client's role may not read them.
         writes: what this client knows of its leases; shared, for all writes of one lease go one at a time.
+        session_due: when sessions become due, as last learned; shared by notices and claims.
         proofs: what it can prove about owners of leases; shared, so that it is given once.
     """
 
@@ -33,6 +35,7 @@ class RedisContext:
     signing: SigningSecrets | None = None
     writes: FencedWrites = field(default_factory=FencedWrites)
     proofs: DeathProofs = field(default_factory=DeathProofs)
+    session_due: DueTimes = field(default_factory=DueTimes)
 
     @property
     def report(self) -> ServerReport:

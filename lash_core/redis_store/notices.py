@@ -130,6 +130,10 @@ class RedisProcessNotices:
 
     def _hear_session(self, kind: Literal["queued", "queued_due"], detail: str, partition: int) -> None:
         due, _, session_id = detail.partition(" ") if kind == "queued_due" else ("0", "", detail)
+        if not due.isdigit():
+            return
+        if kind == "queued_due":
+            self._context.session_due.hear(partition, int(due))
         self._hold(ProcessNotice(kind, partition=partition, due_at_ms=int(due), session_id=session_id))
 
     def _resync(self) -> None:

@@ -12,6 +12,7 @@ from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.key_scan import scan_page
+from lash_core.redis_store.ready_sessions import RedisReadySessions
 from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.server_time import server_time_ms
@@ -26,11 +27,11 @@ from lash_core.store.session_records import encode_record
 _CREATED_AT = '"created_at_ms":'
 
 
-class RedisSessionStoreFactory:
-    """``SessionStoreFactory`` over Redis."""
+class RedisSessionStoreFactory(RedisReadySessions):
+    """``SessionStoreFactory`` and ``ReadySessions`` over Redis."""
 
     def __init__(self, context: RedisContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._triggers = RedisTriggerStore(context)
         self._manifest = RedisAttachmentManifest(context)
 
