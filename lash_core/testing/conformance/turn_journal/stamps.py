@@ -1,0 +1,127 @@
+"""Stamps of turns: what a committed turn answers to whoever does it again (contract 2.1, guarantee G2)."""
+
+from __future__ import annotations
+
+from lash_core.errors.session import RuntimeTurnCommitConflictError, SessionBindingMismatchError
+from lash_core.testing.conformance.expectations import refused
+from lash_core.testing.conformance.session_scene import (
+    SessionStores,
+    appending,
+    commit_of,
+    committed,
+    factory_of,
+    leased,
+    loaded,
+    opened,
+    taken_over,
+)
+from lash_core.testing.conformance.stores import elapse, short_ttl_ms
+
+
+async def a_stamp_keeps_the_results(stores: SessionStores) -> None:
+    """The commit's and the turn's; there is none before, and none without a stamp."""
+    store = await opened(stores)
+    lease = await leased(store)
+    await committed(store, lease)
+    assert await store.find_turn_stamp(store.session_id, "t") is None
+    commit = commit_of(store, lease, graph=appending("a"), turn_result={"text": "\u00e9"}).stamped("t")
+
+    result = await store.commit_runtime_state(commit)
+
+    stamp = await store.find_turn_stamp(store.session_id, "t")
+    assert stamp is not None
+    assert ("t", commit.turn_commit_hash(), result, {"text": "\u00e9"}) == (
+        stamp.turn_id,
+        stamp.turn_commit_hash,
+        stamp.result,
+        stamp.turn_result,
+    )
+
+
+async def a_repeat_answers_the_first_result(stores: SessionStores) -> None:
+    """Also without a live lease, after other commits, and under another revision: nothing is written again."""
+    store = await opened(stores)
+    ttl_ms = await short_ttl_ms(stores)
+    lease = await leased(store, ttl_ms=ttl_ms)
+    commit = commit_of(store, lease, graph=appending("a"), expected_head_revision=0).stamped("t")
+    first = await store.commit_runtime_state(commit)
+    await elapse(stores, ttl_ms + 50)
+    await committed(store, graph=appending("b", after="a"))
+
+    again = await store.commit_runtime_state(commit)
+    without = await store.commit_runtime_state(commit.model_copy(update={"session_execution_lease": None}))
+
+    assert first == again == without
+    assert 2 == (await loaded(store)).head_revision
+
+
+async def another_content_is_a_conflict(stores: SessionStores) -> None:
+    """A turn is committed once; the second one changes nothing."""
+    store = await opened(stores)
+    lease = await leased(store)
+    await store.commit_runtime_state(commit_of(store, lease, graph=appending("a")).stamped("t"))
+
+    with refused(RuntimeTurnCommitConflictError, "t"):
+        await store.commit_runtime_state(
+            commit_of(store, lease, graph=appending("a", "b"), current_agent_frame_id="other").stamped("t")
+        )
+
+    read = await loaded(store)
+    assert (1, ["a"]) == (read.head_revision, [node.node_id for node in read.nodes])
+
+
+async def a_turn_that_is_redone_elsewhere_is_the_same(stores: SessionStores) -> None:
+    """Other lease, other revision: not part of what a turn is."""
+    store = await opened(stores)
+    lease = await leased(store)
+    first = await store.commit_runtime_state(
+        commit_of(store, lease, graph=appending("a"), expected_head_revision=0).stamped("t")
+    )
+    lease = await taken_over(store, lease)
+
+    again = await store.commit_runtime_state(
+        commit_of(store, lease, graph=appending("a"), expected_head_revision=1).stamped("t")
+    )
+
+    assert first == again
+
+
+async def a_repeat_releases_the_lease_that_it_names(stores: SessionStores) -> None:
+    """When it is still that one; another one stays (decision 25)."""
+    store = await opened(stores)
+    lease = await leased(store)
+    releasing = commit_of(store, lease, release_session_execution_lease=lease.completion).stamped("t")
+    await store.commit_runtime_state(commit_of(store, lease).stamped("t"))
+    assert await store.get_session_execution_lease(store.session_id) is not None
+
+    await store.commit_runtime_state(releasing)
+    assert await store.get_session_execution_lease(store.session_id) is None
+    held = await leased(store)
+    await store.commit_runtime_state(releasing)
+
+    assert held == await store.get_session_execution_lease(store.session_id)
+
+
+async def a_stamp_of_another_session_is_refused(stores: SessionStores) -> None:
+    """It cannot end a turn here."""
+    store, other = await opened(stores), await opened(stores)
+    lease = await leased(store)
+    foreign = commit_of(other, await leased(other)).stamped("t").turn_commit
+
+    with refused(RuntimeTurnCommitConflictError):
+        await store.commit_runtime_state(commit_of(store, lease, turn_commit=foreign))
+    with refused(SessionBindingMismatchError):
+        await store.find_turn_stamp(other.session_id, "t")
+
+    assert await store.load_session() is None
+
+
+async def a_deletion_forgets_stamps(stores: SessionStores) -> None:
+    """A session of the same name has turns of its own."""
+    store = await opened(stores)
+    await store.commit_runtime_state(commit_of(store, await leased(store)).stamped("t"))
+
+    await factory_of(stores).delete_session(store.session_id)
+
+    again = await opened(stores, store.session_id)
+    assert await again.find_turn_stamp(store.session_id, "t") is None
