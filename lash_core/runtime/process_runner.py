@@ -39,6 +39,7 @@ from lash_core.runtime.process_engine import EngineRun, RuntimeBuilder
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+from lash_core.runtime.session_turn_process import run_session_turn
 from lash_core.runtime.tools import ToolContext
 from lash_core.store.effect_host import ScopedEffects
 from lash_core.store.process_env_store import load_process_execution_env
@@ -48,7 +49,6 @@ from lash_core.store.session_store import SessionStoreFactory
 ENGINE_MISSING = "process_engine_missing"
 TOOL_FAILED = "process_tool_failed"
 PROCESS_FAILED = "process_failed"
-SESSION_TURN_NOT_AVAILABLE = "process_session_turn_not_available"
 
 RUN_ERRORS = STORE_ERRORS
 """Not the process's fault: the worker retries, gives the lease back or has lost it (decision 29)."""
@@ -141,9 +141,8 @@ class ProcessRunner:
                     return await _run_tool_call(call, run)
                 case ExternalInput(metadata=metadata):
                     return ProcessAwaitOutput.success({"metadata": metadata})
-                case SessionTurnInput():
-                    text = f"process `{registration.id}`: session turns are not available yet in this release"
-                    return ProcessAwaitOutput.failure("unavailable", SESSION_TURN_NOT_AVAILABLE, text)
+                case SessionTurnInput() as process_input:
+                    return await run_session_turn(process_input, registration, run, self._parts)
         finally:
             if builder.runtime is not None:
                 builder.runtime.close()

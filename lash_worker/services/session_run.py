@@ -11,8 +11,9 @@ from lash_core.clock import own_time_ms
 from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome
+from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.process_runner import RUN_ERRORS
+from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.store.ready_sessions import ReadySession
 from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_worker.services.session_context import SessionContext
@@ -64,7 +65,7 @@ class SessionRun:
         self._claimed = claimed
         self._sent_at_ms = sent_at_ms
         self._declines = declines
-        self._gave_back = False
+        self._guard: SessionLeaseGuard | None = None
         self.turns = 0
 
     @property
@@ -83,13 +84,24 @@ class SessionRun:
         Nothing is raised but a cancel: what it held is given back then, and a peer redoes the turn from its journal.
         """
         try:
-            await self._run()
+            store = await self._context.factory.open_existing_store(self.session_id)
+        except (LashError, OSError) as error:
+            await self._failed("store", error)
+            return
+        if store is None:
+            # Deleted since it was claimed, and its lease with it.
+            return
+        self._guard = SessionLeaseGuard.adopt(
+            store, self._claimed.lease, self._context.timings, sent_at_ms=self._sent_at_ms
+        )
+        try:
+            await self._work(store, self._guard)
         except asyncio.CancelledError:
             await self._give_back(0)
             raise
         except RuntimeFailure as failure:
             await self._failed(failure.code, failure)
-        except RUN_ERRORS as error:
+        except STORE_ERRORS as error:
             await self._failed("store", error)
         except LashError as error:
             await self._failed(error.code, error)
@@ -97,34 +109,23 @@ class SessionRun:
             _log.exception("session %s: a run ended with an error", self.session_id)
             await self._failed("error", error)
 
-    async def _run(self) -> None:
-        store = await self._context.factory.open_existing_store(self.session_id)
-        if store is None:
-            # Deleted since it was claimed, and its lease with it.
-            self._gave_back = True
-            return
+    async def _work(self, store: RuntimePersistence, guard: SessionLeaseGuard) -> None:
         runtime = await self._context.build(store, self.lease.owner)
         try:
             lacking = self._context.lacks(runtime)
-            if lacking is None:
-                await self._take_turns(runtime, store)
-            else:
+            if lacking is not None:
                 await self._decline(lacking, runtime)
+                return
+            for _ in range(TURNS_PER_CLAIM_MAX):
+                began = own_time_ms()
+                # Under one lease: nobody else can have written in between, so nothing is read again.
+                turn = await runtime.run_next_queued_turn(lease=guard)
+                if turn is None:
+                    break
+                self._count(turn, own_time_ms() - began)
+            await guard.release()
         finally:
             runtime.close()
-
-    async def _take_turns(self, runtime: LashRuntime, store: RuntimePersistence) -> None:
-        lease: SessionExecutionLease | None = self.lease
-        for _ in range(TURNS_PER_CLAIM_MAX):
-            began = own_time_ms()
-            turn = await runtime.run_next_queued_turn(lease=lease)
-            # The turn's commit released the lease; the next turn takes one of its own, if nobody was faster.
-            lease, self._gave_back = None, True
-            if turn is None:
-                return
-            self._count(turn, own_time_ms() - began)
-            if not await store.list_pending_queued_work(self.session_id):
-                return
 
     def _count(self, turn: AssembledTurn, took_ms: float) -> None:
         self.turns += 1
@@ -165,12 +166,14 @@ class SessionRun:
         await self._give_back(delay_ms)
 
     async def _give_back(self, delay_ms: int) -> None:
-        """Release what was claimed; nothing where a turn has released it already."""
-        if self._gave_back:
-            return
-        self._gave_back = True
+        """Release the lease; the session is due again after the delay."""
+        guard = self._guard
+        if guard is not None:
+            if guard.released:
+                return
+            guard.mark_released()
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._context.ready.defer_session(self.lease, delay_ms)
+                await self._context.ready.defer_session(self.lease if guard is None else guard.lease, delay_ms)
         except (LashError, OSError, TimeoutError) as error:
             _log.warning("session %s: its lease ends by itself: %s", self.session_id, error)

@@ -166,15 +166,6 @@ async def test_external_input_answers_its_metadata() -> None:
     assert ProcessAwaitOutput.success({"metadata": {"job": 7}}) == await parts().run(work)
 
 
-async def test_a_session_turn_says_that_it_is_not_available_yet() -> None:
-    """A clear outcome and no exception."""
-    output = await parts().run(
-        ProcessRegistration("p", ProcessInput.session_turn({}, {}), RecoveryDisposition.RERUNNABLE)
-    )
-
-    assert (ToolFailureClass.UNAVAILABLE, "process_session_turn_not_available") == failure(output)[:2]
-    assert "not available yet" in failure(output)[2]
-
 
 # -- whose runtime ----------------------------------------------------------------------------------------------
 
