@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -10,7 +9,9 @@ import pytest
 
 from lash_core.errors import LashError, LeaseLostError, NotAvailableError
 from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.queued_work import ProcessWakePayload
 from lash_core.model.scope import SessionScope
+from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from tests.context.scenes import HeldRun, Scene, unique
@@ -29,8 +30,9 @@ async def attempt(scene: Scene, target: SessionScope | None = None) -> tuple[Run
 
 async def queued(stores: RedisStores, session_id: str) -> list[dict[str, Any]]:
     """What waits for a session."""
-    key = stores.context.keyspace.of_session(session_id).session_queue(session_id)
-    return [json.loads(text) for text in await stores.context.connection.execute(key, "LRANGE", key, 0, -1)]
+    batches = await RedisRuntimePersistence(stores.context, session_id).list_queued_work(session_id)
+    payloads = [payload for batch in batches for payload in batch.payloads]
+    return [dict(payload.delivery) for payload in payloads if isinstance(payload, ProcessWakePayload)]
 
 
 async def test_an_event_of_the_own_process_is_written_under_its_lease(scene: Scene) -> None:
@@ -97,7 +99,7 @@ async def test_a_crash_between_event_and_queue_loses_no_wake(
     scene = Scene(redis_stores)
     target = SessionScope(await scene.open_session(unique("woken")))
     context, run, process_id = await attempt(scene, target)
-    with Cut(monkeypatch, "deliver_wake"):
+    with Cut(monkeypatch, "enqueue_queued_work"):
         await context.append_process_event(scene.registry, process_id, WAKE.with_replay_key("w"))
     assert [] == await queued(redis_stores, target.session_id)
 

@@ -86,8 +86,8 @@ class Trial:
             await self.check(lash, died=life.ended.is_set())
             if scenario_wakes := self.scenario.events.count("process.wake"):
                 keys = stores.context.keyspace.of_session(self.session.session_id)
-                queue = keys.session_queue(self.session.session_id)
-                assert scenario_wakes == await stores.context.connection.execute(queue, "LLEN", queue)
+                queue = keys.session_queue_order(self.session.session_id)
+                assert scenario_wakes == await stores.context.connection.execute(queue, "ZCARD", queue)
         return life.writes
 
     async def _live(self, life: Life, lash: LashClient) -> None:

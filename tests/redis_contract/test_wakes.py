@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from lash_core.model.event import ProcessEventAppendRequest
+from lash_core.model.queued_work import ProcessWakePayload
 from lash_core.model.scope import SessionScope
-from lash_core.redis_store import wake_delivery
+from lash_core.model.session import SessionStoreCreateRequest
+from lash_core.redis_store import queued_work
+from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
+from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.stores import RedisStores
 from tests.redis_contract.rows import registration, unique
 from tests.redis_contract.test_grants_crash import Cut, deliver, entries
@@ -18,17 +23,17 @@ WAKE = ProcessEventAppendRequest(event_type="process.wake", payload={"text": "lo
 
 
 async def existing_session(stores: RedisStores) -> SessionScope:
-    """A session that exists: its head is there."""
+    """A session that exists."""
     scope = SessionScope(session_id=unique("session"))
-    head = stores.context.keyspace.of_session(scope.session_id).session_head(scope.session_id)
-    await stores.context.connection.execute(head, "HSET", head, "v", "1")
+    await RedisSessionStoreFactory(stores.context).create_store(SessionStoreCreateRequest(session_id=scope.session_id))
     return scope
 
 
-async def queued(stores: RedisStores, scope: SessionScope) -> list[dict[str, object]]:
+async def queued(stores: RedisStores, scope: SessionScope) -> list[dict[str, Any]]:
     """Deliveries that wait for a session."""
-    key = stores.context.keyspace.of_session(scope.session_id).session_queue(scope.session_id)
-    return [json.loads(text) for text in await stores.context.connection.execute(key, "LRANGE", key, 0, -1)]
+    batches = await RedisRuntimePersistence(stores.context, scope.session_id).list_queued_work(scope.session_id)
+    payloads = [payload for batch in batches for payload in batch.payloads]
+    return [dict(payload.delivery) for payload in payloads if isinstance(payload, ProcessWakePayload)]
 
 
 async def dropped(stores: RedisStores) -> int:
@@ -59,7 +64,7 @@ async def test_a_wake_cut_off_from_its_event_is_delivered_by_the_outbox_once(
     """The event and the step are one write; carrying the step out again queues nothing twice."""
     scope = await existing_session(stores)
     record = await stores.process_registry.register_process(registration(wake_target=scope))
-    with Cut(monkeypatch, "deliver_wake"):
+    with Cut(monkeypatch, "enqueue_queued_work"):
         result = await stores.process_registry.append_event(record.id, WAKE)
     assert 1 == result.event.sequence
     assert [] == await queued(stores, scope)
@@ -91,7 +96,7 @@ async def test_a_wake_to_a_session_that_does_not_exist_is_dropped_counted_and_no
 
 async def test_the_queue_of_a_session_is_bounded(stores: RedisStores, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that nobody works off does not fill the server: what does not fit is dropped and counted."""
-    monkeypatch.setattr(wake_delivery, "SESSION_QUEUE_MAX", 2)
+    monkeypatch.setattr(queued_work, "QUEUED_BATCHES_MAX", 2)
     scope = await existing_session(stores)
     record = await stores.process_registry.register_process(registration(wake_target=scope))
 
