@@ -54,6 +54,7 @@ class Settings(Model):
     """Everything lash reads from the environment.
 
     ``isolation_redis_url`` is the server of the work-horses' queue; None gives each worker a private one.
+    ``model_base_url`` and ``model_api_key`` are those of an OpenAI-compatible model server, where an app gives none.
     """
 
     redis_url: str | None = Field(default=None, repr=False)
@@ -63,6 +64,8 @@ class Settings(Model):
     retention_hours: float | None = Field(default=None, gt=0)
     park_after_ms: int = Field(default=5_000, ge=0)
     record_tracebacks: bool = False
+    model_base_url: str | None = None
+    model_api_key: str | None = Field(default=None, repr=False)
 
 
 # One row a variable: name, path in Settings, kind. A secret is text that is never shown.
@@ -91,6 +94,8 @@ ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_RETENTION_HOURS", ("retention_hours",), "float"),
     ("LASH_PARK_AFTER_MS", ("park_after_ms",), "int"),
     ("LASH_RECORD_TRACEBACKS", ("record_tracebacks",), "bool"),
+    ("LASH_MODEL_BASE_URL", ("model_base_url",), "text"),
+    ("LASH_MODEL_API_KEY", ("model_api_key",), "secret"),
 )
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 

@@ -12,10 +12,11 @@ Role = Literal["system", "user", "assistant"]
 
 
 class TextPart(Model):
-    """Text."""
+    """Text. ``provider_data`` of a model's answer is opaque: a provider may demand it back."""
 
     type: Literal["text"] = "text"
     text: str = Field(kw_only=False)
+    provider_data: JsonValue = None
     id: str | None = None
 
 
@@ -29,12 +30,16 @@ class ReasoningPart(Model):
 
 
 class ToolCallPart(Model):
-    """The model asks for a tool. ``args`` are what was sent, decoded; unparsable ones are ``{}``."""
+    """The model asks for a tool. ``args`` are what was sent, decoded; unparsable ones are ``{}``.
+
+    ``provider_data`` is opaque: a provider may demand it back.
+    """
 
     type: Literal["tool_call"] = "tool_call"
     call_id: str = Field(kw_only=False)
     tool_name: str = Field(kw_only=False)
     args: JsonValue = Field(default_factory=dict, kw_only=False)
+    provider_data: JsonValue = None
     id: str | None = None
 
 

@@ -29,14 +29,25 @@ ProviderFailureKind = Literal[
 RETRYABLE_KINDS = frozenset({"rate_limit", "overloaded", "server", "timeout", "connection"})
 
 
+class ModelAttachment(Model):
+    """Bytes of an attachment that a message of the request refers to."""
+
+    attachment_id: str = Field(kw_only=False)
+    data: bytes = Field(kw_only=False, repr=False)
+
+
 class ModelRequest(Model):
-    """One call. ``tools`` are all members; the model chooses. ``options`` are the protocol's turn options, opaque."""
+    """One call. ``tools`` are all members; the model chooses. ``options`` are the protocol's turn options, opaque.
+
+    ``attachments`` are filled in just before the call and are in no serialised form.
+    """
 
     model: ModelSpec
     instructions: str = ""
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolManifest, ...] = ()
     options: JsonValue = None
+    attachments: tuple[ModelAttachment, ...] = Field(default=(), exclude=True, repr=False)
 
 
 class ModelTextDelta(Model):

@@ -72,16 +72,18 @@ def _storable(response: ModelResponse) -> ModelResponse:
 
 def _storable_part(part: MessagePart) -> MessagePart:
     match part:
-        case TextPart():
-            return part.model_copy(update={"text": encodable(part.text)})
-        case ReasoningPart():
-            provider_data = part.provider_data if _is_json(part.provider_data) else None
-            return part.model_copy(update={"text": encodable(part.text), "provider_data": provider_data})
+        case TextPart() | ReasoningPart():
+            return part.model_copy(update={"text": encodable(part.text), **_opaque(part.provider_data)})
         case ToolCallPart():
             names = {"call_id": encodable(part.call_id), "tool_name": encodable(part.tool_name)}
-            return part.model_copy(update={**names, "args": part.args if _is_json(part.args) else {}})
+            args = part.args if _is_json(part.args) else {}
+            return part.model_copy(update={**names, "args": args, **_opaque(part.provider_data)})
         case _:
             return part
+
+
+def _opaque(provider_data: JsonValue) -> dict[str, JsonValue]:
+    return {"provider_data": provider_data if _is_json(provider_data) else None}
 
 
 def _is_json(value: JsonValue) -> bool:
