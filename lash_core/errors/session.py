@@ -12,6 +12,30 @@ class SessionError(PluginSessionError):
     code = "session_error"
 
 
+class StaleBranchError(SessionError):
+    """The node that an edit builds on is not on the active path; ``current_leaf`` is where the session stands."""
+
+    code = "stale_branch"
+
+    def __init__(self, session_id: str, required_ancestor: str, current_leaf: str | None) -> None:
+        super().__init__(
+            f"node `{required_ancestor}` is not on the active path of session `{session_id}`; its leaf is "
+            f"`{current_leaf}`",
+            field="requires_ancestor",
+            value=required_ancestor,
+        )
+        self.current_leaf = current_leaf
+
+
+class UnknownManagedSessionError(SessionError):
+    """This runtime has no child of that id."""
+
+    code = "unknown_managed_session"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"unknown session `{session_id}`", field="session_id", value=session_id)
+
+
 class SessionStoreError(NotDoneError):
     """A session's store refused; nothing was written."""
 

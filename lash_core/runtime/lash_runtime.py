@@ -7,132 +7,50 @@ What the verbs do is in modules of their own: ``runtime_lifecycle`` builds, ``ru
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 
 from lash_core.errors.session import SessionError
-from lash_core.model.base import JsonValue
 from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.queued_work import QueuedWorkBatch, SessionCommandPayload
 from lash_core.model.session import SessionPolicy
-from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
-from lash_core.model.session_lease import SessionExecutionLease, SessionExecutionLeaseFence
+from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.model.session_node import SessionNodeRecord
-from lash_core.model.session_persisting import apply_persisted_commit_result
-from lash_core.model.session_state import RuntimeSessionState, SessionReadView
-from lash_core.model.tool_output import AnyToolOutput
+from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.turn_control import TurnCancelReceipt, TurnCancelRequest
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
-from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_ledger, usage_report
-from lash_core.runtime import runtime_lifecycle, runtime_parking, state_export
-from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime import runtime_lifecycle, runtime_parking, session_commands
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.plugin_host import PluginSession
-from lash_core.runtime.process_engine import ProcessEngineRegistry
-from lash_core.runtime.residency import Residency
+from lash_core.runtime.child_starts import CreateSessionRequest
+from lash_core.runtime.managed_sessions import ManagedSessions
+from lash_core.runtime.managed_turns import ManagedSession
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost
 from lash_core.runtime.runtime_parking import ParkedSession
 from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session_verbs import SessionVerbs
 from lash_core.runtime.small_session_store import as_persistence
-from lash_core.runtime.state_loading import load_for_residency
-from lash_core.runtime.tool_registry import ToolRegistry
-from lash_core.runtime.tools import ToolContext
 from lash_core.runtime.turn_activities import TurnEventSender
-from lash_core.runtime.turn_context import RuntimeTurnPhaseProbe
 from lash_core.runtime.turns import logical_turn
-from lash_core.runtime.turns.turn_memory import TurnMemory
-from lash_core.store.attachment_store import AttachmentStore
-from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
+from lash_core.store.runtime_persistence import RuntimePersistence
 
 __all__ = ["LashRuntime", "ParkedSession", "RuntimeEnvironment", "RuntimeSessionState"]
 
 
-class LashRuntime:
+class LashRuntime(SessionVerbs):
     """One session in memory. Build it with ``from_environment``, ``resume`` or ``EmbeddedRuntimeBuilder``.
 
     Not safe for concurrent turns: one writer a session, also within a program.
 
     Attributes:
-        state: the session as this runtime works on it.
-        policy: in effect since the runtime was built, or since ``update_session_config``.
-        host: effects, stores, registry, drivers.
-        services: plugins, store, attachments, clock.
-        runtime_scope_id: fresh for each runtime.
-        runtime_lease_owner: who takes the session's execution lease.
-        shared_token_ledger: usage of children and direct completions that no commit has stored yet.
-        stored_node_count: how many of the resident nodes, in append order, the store has.
-        config_changed: policy, frames or leaf changed since the last commit.
-        turn_phase_probe: told of the phases of turns, or None.
-        residency: how much of the graph stays in memory.
-        turn_memory: what it knows between its turns.
+        managed_sessions: its open children.
     """
 
     def __init__(
         self, state: RuntimeSessionState, policy: SessionPolicy, host: RuntimeHost, services: RuntimeServices
     ) -> None:
-        self.state = state
-        self.policy = policy
-        self.host = host
-        self.services = services
-        self.runtime_scope_id = str(uuid.uuid4())
-        self.runtime_lease_owner = LeaseOwnerIdentity.opaque(self.runtime_scope_id, str(uuid.uuid4()))
-        self.shared_token_ledger: list[TokenLedgerEntry] = []
-        self.stored_node_count = 0
-        self.config_changed = False
-        self.turn_phase_probe: RuntimeTurnPhaseProbe | None = None
-        self.residency = Residency.KEEP_ALL
-        self.turn_memory = TurnMemory()
-
-    # -- what it is made of ----------------------------------------------------------------------------
-
-    @property
-    def session_id(self) -> str:
-        """The session."""
-        return self.state.session_id
-
-    @property
-    def plugins(self) -> PluginSession:
-        """Its plugins: protocol driver, tools, hooks."""
-        return self.services.plugin_session
-
-    @property
-    def tools(self) -> ToolRegistry:
-        """Its tools."""
-        return self.plugins.tools
-
-    @property
-    def store(self) -> RuntimePersistence | None:
-        """Its store; None = nothing is kept."""
-        return self.services.store
-
-    @property
-    def attachments(self) -> AttachmentStore | SessionAttachments | None:
-        """Attachments: the session's own where it has a store."""
-        return self.services.attachment_store
-
-    @property
-    def session_store_factory(self) -> SessionStoreFactory | None:
-        """Opens the stores of other sessions; None where there are none."""
-        return self.host.session_store_factory
-
-    @property
-    def process_engines(self) -> ProcessEngineRegistry:
-        """The engines of this program's plugins."""
-        return self.plugins.host.process_engines
-
-    @property
-    def protocol_turn_options(self) -> JsonValue:
-        """Options of the protocol that are in effect."""
-        return self.state.protocol_turn_options
-
-    def read_view(self) -> SessionReadView:
-        """The session as it is now; later appends do not change the view. Costs nothing."""
-        return SessionReadView.from_persisted_state(self.state)
-
-    def usage_report(self) -> SessionUsageReport:
-        """Token usage of the session and its children so far, stored or not."""
-        return usage_report((*self.state.token_ledger, *self.shared_token_ledger))
+        super().__init__(state, policy, host, services)
+        self.managed_sessions = ManagedSessions(self)
 
     # -- construction (contract 2.7) -------------------------------------------------------------------
 
@@ -232,7 +150,8 @@ class LashRuntime:
         self.plugins.host.unregister_session(self.plugins)
 
     def close(self) -> None:
-        """Drop the runtime without storing anything. May be called twice."""
+        """Drop the runtime and its children without storing anything. May be called twice."""
+        self.managed_sessions.drop_all()
         self.unregister_plugin_session()
 
     # -- park and resume (contract 2.8) ----------------------------------------------------------------
@@ -273,47 +192,25 @@ class LashRuntime:
         """
         return await runtime_parking.orphaned_node_ids(self)
 
-    # -- commits ---------------------------------------------------------------------------------------
+    # -- commands (contract 2.10) ---------------------------------------------------------------------
 
-    def export_commit(
-        self,
-        *,
-        fence: SessionExecutionLeaseFence | None = None,
-        release_lease: bool = False,
-        usage_deltas: Sequence[TokenLedgerEntry] = (),
-    ) -> RuntimeCommit:
-        """The commit of the session as it is now; see ``state_export.export_commit``."""
-        return state_export.export_commit(self, fence=fence, release_lease=release_lease, usage_deltas=usage_deltas)
+    async def submit_session_command(
+        self, command: SessionCommandPayload, idempotency_key: str
+    ) -> QueuedWorkBatch | None:
+        """Let the session do something without a model: queued, or done at once (None) where there is no store.
 
-    def apply_commit_result(self, commit: RuntimeCommit, result: RuntimeCommitResult) -> None:
-        """Take over what a commit of this runtime made: revision and refs, its usage, which nodes are stored."""
-        apply_persisted_commit_result(self.state, result)
-        self.state.token_ledger = list(merge_ledger((*self.state.token_ledger, *commit.usage_deltas)))
-        self.note_stored(())
-
-    def note_stored(self, usage: Sequence[TokenLedgerEntry]) -> None:
-        """All resident nodes are stored now, and so is this much of ``shared_token_ledger``, from its front."""
-        del self.shared_token_ledger[: len(usage)]
-        self.stored_node_count = len(self.state.session_graph.nodes)
-        self.config_changed = False
-
-    async def refresh(self) -> bool:
-        """Take over the stored session, if head revision, leaf or checkpoint differ from what is in memory.
-
-        Returns:
-            True when something was taken over. Without a store, or before the first commit, nothing is.
+        Raises:
+            InvalidArgumentError: a blank idempotency key.
         """
-        if self.store is None:
-            return False
-        stored = await load_for_residency(self.store, self.residency)
-        if stored is None:
-            return False
-        ours = (self.state.head_revision, self.state.session_graph.leaf_node_id, self.state.checkpoint_ref)
-        if ours == (stored.head_revision, stored.session_graph.leaf_node_id, stored.checkpoint_ref):
-            return False
-        self.state = stored
-        self.stored_node_count = len(stored.session_graph.nodes)
-        return True
+        return await session_commands.submit_session_command(self, command, idempotency_key)
+
+    async def drain_next_session_command(self) -> QueuedWorkBatch | None:
+        """Run the command at the head of the queue; None when none leads it.
+
+        Raises:
+            SessionBusyError: somebody else, or a turn, has the session.
+        """
+        return await session_commands.drain_next_session_command(self)
 
     # -- turns (contract 3) ----------------------------------------------------------------------------
 
@@ -362,11 +259,20 @@ class LashRuntime:
         """Ask for the cancel of a turn, from any program and also before it begins. Safe to repeat."""
         return await logical_turn.request_turn_cancel(self, request)
 
+    # -- children (contract 2.11) ----------------------------------------------------------------------
+
+    async def create_session(self, request: CreateSessionRequest) -> ManagedSession:
+        """Open a child session; see ``ManagedSessions.create_session``."""
+        return await self.managed_sessions.create_session(request)
+
+    async def close_session(self, session_id: str) -> None:
+        """Park a child; see ``ManagedSessions.close_session``."""
+        await self.managed_sessions.close_session(session_id)
+
+    def activate_managed_session(self, session_id: str) -> None:
+        """Make a child this runtime's session; see ``ManagedSessions.activate``."""
+        self.managed_sessions.activate(session_id)
+
     async def close_managed_sessions(self) -> None:
-        """Park the children that this runtime opened."""
-
-    # -- tools -----------------------------------------------------------------------------------------
-
-    async def call_tool(self, name: str, args: JsonValue, context: ToolContext) -> AnyToolOutput:
-        """Call one member tool. Raises: ToolUnavailableError, and what the tool's code raises outside its answer."""
-        return await self.tools.resolve(name).call(context, args)
+        """Park all children that run no turn."""
+        await self.managed_sessions.close_all()

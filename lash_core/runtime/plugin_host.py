@@ -202,6 +202,7 @@ class PluginHost:
         *,
         exclusive: bool = True,
         extra_factories: Iterable[PluginFactory] = (),
+        include_base_tools: bool = True,
     ) -> PluginSession:
         """Build the plugins of a session, register their tools, tell them that all are there, restore their states.
 
@@ -213,6 +214,7 @@ class PluginHost:
             snapshot: what its plugins keep; None = nothing.
             exclusive: False for a session beside others of its id.
             extra_factories: of this session alone, after the host's.
+            include_base_tools: False leaves out the tools of the host's own plugins.
 
         Raises:
             PluginSessionError: ``already registered``; a plugin could not be built or restored; two tools of one name;
@@ -224,7 +226,8 @@ class PluginHost:
         for plugin_id, factory in factories.items():
             try:
                 plugin = plugins[plugin_id] = factory.build(session_id)
-                sources += (ListedToolSource(f"plugin:{plugin_id}", plugin.tools), *plugin.tool_sources())
+                if include_base_tools or self._factories.get(plugin_id) is not factory:
+                    sources += (ListedToolSource(f"plugin:{plugin_id}", plugin.tools), *plugin.tool_sources())
             except Exception as error:
                 raise PluginSessionError(f"plugin `{plugin_id}` could not be built: {error}") from error
         try:

@@ -107,20 +107,43 @@ async def from_host_state(
     Raises:
         SessionError: no model is named; a store of another session; a plugin or the protocol refuses its state.
     """
-    stored_node_count = _stored_node_count(state)
-    _settle_policy(state, policy)
-    state.normalize_session_graph()
-    policy = state.effective_policy()
-    if not policy.model.id.strip() and services.requires_model:
-        raise SessionError(
-            "session policy missing model spec; hosts must supply explicit model metadata",
-            field="policy.model.id",
-            value=policy.model.id,
-        )
+    stored_node_count = stored_nodes_of(state)
+    settle_state(state, policy)
+    _check_model(state, services)
     if services.store is not None and services.store.session_id != state.session_id:
         raise _wrong_binding(services.store, state.session_id)
     services = _services_of(services, host, state.session_id)
     plugins = services.plugin_session
+    await restore_parts(state, plugins)
+    view = SessionReadView.from_persisted_state(state)
+    await plugins.emit(PluginLifecycleEvent.SESSION_RESTORED, session_id=state.session_id, read_view=view)
+    runtime = cls(state, state.policy, host, services)
+    runtime.stored_node_count = stored_node_count
+    return runtime
+
+
+def settle_state(state: RuntimeSessionState, policy: SessionPolicy) -> None:
+    """Steps 1 to 5: an id, a policy, a frame that has both, what is in effect, and a leaf that exists."""
+    if not state.session_id.strip():
+        state.session_id = str(uuid.uuid4())
+    if not state.policy.is_configured:
+        state.policy = policy
+    state.ensure_agent_frame_initialized()
+    frame = state.current_agent_frame()
+    if frame is not None and not frame.assignment.policy.is_configured:
+        assignment = frame.assignment.model_copy(update={"policy": state.policy})
+        state.set_frame(frame.model_copy(update={"assignment": assignment}))
+    state.policy = state.effective_policy()
+    state.protocol_turn_options = state.effective_protocol_turn_options()
+    state.normalize_session_graph()
+
+
+async def restore_parts(state: RuntimeSessionState, plugins: PluginSession) -> None:
+    """Steps 9 to 13: tools, catalog, plugins and protocol take over their states, which then leave memory.
+
+    Raises:
+        SessionError, PluginSessionError: a plugin, a tool source or the protocol refuses.
+    """
     try:
         take_tool_access(state, plugins)
         if state.tool_state_snapshot is not None:
@@ -138,11 +161,13 @@ async def from_host_state(
         raise SessionError(f"session `{state.session_id}` could not be restored: {error}") from error
     state.discard_runtime_snapshots()
     plugins.forget_restored()
-    view = SessionReadView.from_persisted_state(state)
-    await plugins.emit(PluginLifecycleEvent.SESSION_RESTORED, session_id=state.session_id, read_view=view)
-    runtime = cls(state, policy, host, services)
-    runtime.stored_node_count = stored_node_count
-    return runtime
+
+
+def stored_nodes_of(state: RuntimeSessionState) -> int:
+    """How many nodes of a state the store has: all of one that it answered, none of one from elsewhere."""
+    if state.head_revision is None or state.graph_replace_required:
+        return 0
+    return len(state.session_graph.nodes)
 
 
 def take_tool_access(state: RuntimeSessionState, plugins: PluginSession) -> None:
@@ -152,19 +177,13 @@ def take_tool_access(state: RuntimeSessionState, plugins: PluginSession) -> None
         plugins.tools.set_access(frame.assignment.tool_access)
 
 
-def _settle_policy(state: RuntimeSessionState, policy: SessionPolicy) -> None:
-    """Steps 1 to 4: an id, a policy, a frame that has both, and what is in effect."""
-    if not state.session_id.strip():
-        state.session_id = str(uuid.uuid4())
-    if not state.policy.is_configured:
-        state.policy = policy
-    state.ensure_agent_frame_initialized()
-    frame = state.current_agent_frame()
-    if frame is not None and not frame.assignment.policy.is_configured:
-        assignment = frame.assignment.model_copy(update={"policy": state.policy})
-        state.set_frame(frame.model_copy(update={"assignment": assignment}))
-    state.policy = state.effective_policy()
-    state.protocol_turn_options = state.effective_protocol_turn_options()
+def _check_model(state: RuntimeSessionState, services: RuntimeServices) -> None:
+    if services.requires_model and not state.policy.model.id.strip():
+        raise SessionError(
+            "session policy missing model spec; hosts must supply explicit model metadata",
+            field="policy.model.id",
+            value=state.policy.model.id,
+        )
 
 
 def _services_of(services: RuntimeServices, host: RuntimeHost, session_id: str) -> RuntimeServices:
@@ -178,13 +197,6 @@ def _services_of(services: RuntimeServices, host: RuntimeHost, session_id: str) 
         .with_process_env_store(durability.process_env_store)
         .with_clock(host.core.clock)
     )
-
-
-def _stored_node_count(state: RuntimeSessionState) -> int:
-    """A state of the store's head has all its nodes there; one of elsewhere has none."""
-    if state.head_revision is None or state.graph_replace_required:
-        return 0
-    return len(state.session_graph.nodes)
 
 
 def _wrong_binding(store: RuntimePersistence, session_id: str) -> SessionError:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from lash_core.errors import LashError, OutcomeUnknownError
 from lash_core.errors.session import SessionError
 from lash_core.model.session import SessionPolicy
-from lash_core.model.session_commit import FullGraph, RuntimeCommitResult
-from lash_core.model.session_lease import SessionExecutionLease, SessionLeaseBusy
+from lash_core.model.session_commit import FullGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_state import RuntimeSessionState
-from lash_core.runtime.session_lease_guard import SessionBusyError
+from lash_core.runtime.session_editing import commit_with_fresh_lease
 from lash_core.runtime.small_session_store import as_persistence
-from lash_core.runtime.state_export import export_commit, has_something_to_commit
+from lash_core.runtime.state_export import has_something_to_commit
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.store.runtime_persistence import RuntimePersistence
 
@@ -37,7 +36,7 @@ async def park(runtime: LashRuntime) -> ParkedSession:
     store = require_store(runtime, "park()")
     try:
         if has_something_to_commit(runtime):
-            await commit_with_fresh_lease(runtime)
+            await commit_with_fresh_lease(runtime, store)
     except OutcomeUnknownError as error:
         raise OutcomeUnknownError(f"failed to persist runtime state: {error}") from error
     except LashError as error:
@@ -62,34 +61,6 @@ async def resume(cls: type[LashRuntime], parked: ParkedSession, env: RuntimeEnvi
     if state is None:
         state = RuntimeSessionState(session_id=parked.session_id, policy=parked.policy)
     return await cls.from_environment(env, parked.policy, state, parked.store)
-
-
-async def commit_with_fresh_lease(runtime: LashRuntime) -> RuntimeCommitResult:
-    """Commit the runtime's state under a lease that the commit itself releases: two round trips.
-
-    A lease that this runtime holds already, for a turn that runs, is used and kept.
-
-    Raises:
-        SessionBusyError: somebody else writes the session. What the store refuses: nothing was written.
-    """
-    store = require_store(runtime, "a commit")
-    timings = runtime.host.core.session_lease_timings
-    claimed = await store.try_claim_session_execution_lease(
-        runtime.session_id, runtime.runtime_lease_owner, timings.ttl_ms
-    )
-    if isinstance(claimed, SessionLeaseBusy):
-        raise SessionBusyError(runtime.session_id, claimed.holder)
-    usage = tuple(runtime.shared_token_ledger)
-    commit = export_commit(runtime, fence=claimed.lease.fence, release_lease=not claimed.reentrant, usage_deltas=usage)
-    try:
-        result = await store.commit_runtime_state(commit)
-    except BaseException:
-        if not claimed.reentrant:
-            await _release(store, claimed.lease)
-        raise
-    del runtime.shared_token_ledger[: len(usage)]
-    runtime.apply_commit_result(commit, result)
-    return result
 
 
 async def get_historic_node(runtime: LashRuntime, node_id: str) -> SessionNodeRecord | None:
@@ -127,11 +98,3 @@ def require_store(runtime: LashRuntime, what: str) -> RuntimePersistence:
     if runtime.store is None:
         raise SessionError(f"{what} requires a persistent runtime (store is not set)", field="store")
     return runtime.store
-
-
-async def _release(store: RuntimePersistence, lease: SessionExecutionLease) -> None:
-    try:
-        await store.release_session_execution_lease(lease.completion)
-    except (LashError, OSError):
-        # It ends by itself; the error that is being reported matters more.
-        return

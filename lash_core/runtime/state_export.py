@@ -18,7 +18,7 @@ from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.usage import TokenLedgerEntry
 
 if TYPE_CHECKING:
-    from lash_core.runtime.lash_runtime import LashRuntime
+    from lash_core.runtime.runtime_core import RuntimeCore
 
 
 def graph_delta(state: RuntimeSessionState, stored_nodes: int) -> GraphCommitDelta:
@@ -38,7 +38,7 @@ def graph_delta(state: RuntimeSessionState, stored_nodes: int) -> GraphCommitDel
     return GraphAppend(new, graph.leaf_node_id) if new else GraphUnchanged(graph.leaf_node_id)
 
 
-def capture_snapshots(runtime: LashRuntime) -> bool:
+def capture_snapshots(runtime: RuntimeCore) -> bool:
     """Take tool state and plugin snapshot into the state where they are not stored as they are.
 
     A plugin that cannot tell its state leaves what is stored of all plugins as it is.
@@ -61,7 +61,7 @@ def capture_snapshots(runtime: LashRuntime) -> bool:
     return any(snapshot is not None for snapshot in in_memory)
 
 
-def has_something_to_commit(runtime: LashRuntime) -> bool:
+def has_something_to_commit(runtime: RuntimeCore) -> bool:
     """True when parking has to commit (decision 14). Captures what is not stored yet."""
     state = runtime.state
     return (
@@ -75,7 +75,7 @@ def has_something_to_commit(runtime: LashRuntime) -> bool:
 
 
 def export_commit(
-    runtime: LashRuntime,
+    runtime: RuntimeCore,
     *,
     fence: SessionExecutionLeaseFence | None = None,
     release_lease: bool = False,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
+
+if TYPE_CHECKING:
+    from lash_core.runtime.runtime_host import QueuedWorkDriver
 
 _log = logging.getLogger(__name__)
 
@@ -33,4 +37,14 @@ async def poke_queued_work(poke: QueuedWorkPoke, session_id: str) -> None:
     try:
         await poke(session_id)
     except Exception:  # noqa: BLE001 - the poke is the host's code
+        _log.exception("session %s could not be poked", session_id)
+
+
+async def poke_work_driver(driver: QueuedWorkDriver | None, session_id: str, reason: str) -> None:
+    """Tell who works off queues here, if anybody does; a failure is logged, as of ``poke_queued_work``."""
+    if driver is None:
+        return
+    try:
+        await driver.poke_session(session_id, reason)
+    except Exception:  # noqa: BLE001 - the driver is the host's code
         _log.exception("session %s could not be poked", session_id)

@@ -1,0 +1,155 @@
+"""What a child session begins with: nothing, a fork of its parent, another session, or a snapshot (contract 2.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from lash_core.errors.session import SessionError
+from lash_core.model.agent_frame import AgentFrameAssignment, AgentFrameRecord, ToolAccess, initial_frame_id
+from lash_core.model.base import JsonValue
+from lash_core.model.scope import CausalRef
+from lash_core.model.session import SessionPolicy
+from lash_core.model.session_commit import ActivePath
+from lash_core.model.session_graph import SessionGraph
+from lash_core.model.session_state import RuntimeSessionState
+from lash_core.model.usage import TokenUsage
+from lash_core.runtime.tool_sources import ToolSource
+
+if TYPE_CHECKING:
+    from lash_core.runtime.lash_runtime import LashRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyStart:
+    """Nothing was said yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentSessionStart:
+    """The parent's active path and tool state as they are now; the two go on by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingSessionStart:
+    """A session that exists: it is opened, not copied."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStart:
+    """A state that the caller has."""
+
+    state: RuntimeSessionState
+
+
+ChildStart = EmptyStart | CurrentSessionStart | ExistingSessionStart | SnapshotStart
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSessionRequest:
+    """A child session.
+
+    Attributes:
+        session_id: fresh when None; one that exists is refused.
+        start: what it begins with.
+        policy: the parent's when None.
+        tool_access: which tools it has; hidden names are neither members nor executable, also after a rebuild.
+        include_base_tools: False: it has the tools of ``tool_sources`` alone, while it is in this program.
+        tool_sources: further tools, live: they are gone when another program opens the child.
+        prompt_contributions: further texts of its instructions, live as well.
+        plugin_options: opaque, for plugins.
+        plugin_source: ``current_session_fork``: its plugins begin with the state of the parent's.
+        usage_source: under which its tokens are counted in the parent's ledger; ``child:<session id>`` when None.
+        subagent: opaque, of whoever opens it.
+        caused_by: what it was opened for.
+    """
+
+    session_id: str | None = None
+    start: ChildStart = field(default_factory=EmptyStart)
+    policy: SessionPolicy | None = None
+    tool_access: ToolAccess = field(default_factory=ToolAccess)
+    include_base_tools: bool = True
+    tool_sources: Sequence[ToolSource] = ()
+    prompt_contributions: Sequence[str] = ()
+    plugin_options: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    plugin_source: Literal["current_host_fresh", "current_session_fork"] = "current_host_fresh"
+    usage_source: str | None = None
+    subagent: JsonValue = None
+    caused_by: CausalRef | None = None
+
+
+async def child_state(parent: LashRuntime, request: CreateSessionRequest, session_id: str) -> RuntimeSessionState:
+    """The state that a new child begins with: never stored, its graph is stored whole.
+
+    Raises:
+        SessionError: a state of another kind of start.
+    """
+    match request.start:
+        case EmptyStart():
+            state = RuntimeSessionState(session_id=session_id)
+        case CurrentSessionStart():
+            state = await _fork(parent, session_id)
+        case SnapshotStart(state=given):
+            state = _unstored(given.copy(), session_id)
+        case ExistingSessionStart():
+            raise SessionError("an existing session is opened as it is stored", field="start")
+    _take_assignment(parent, request, state)
+    if request.plugin_source == "current_session_fork":
+        state.plugin_snapshot = parent.plugins.snapshot()
+    state.graph_replace_required = True
+    return state
+
+
+async def _fork(parent: LashRuntime, session_id: str) -> RuntimeSessionState:
+    source = parent.state
+    state = _unstored(source.copy(), session_id)
+    state.tool_state_snapshot = parent.tools.export_state()
+    if source.execution_state_ref is not None and parent.store is not None:
+        # The blob lives with the parent; the child keeps one of its own.
+        read = await parent.store.load_session(ActivePath())
+        state.execution_state_snapshot = None if read is None else read.checkpoint.execution_state
+    frame_id = initial_frame_id(session_id)
+    current = {node.node_id for node in source.frame_read_model(source.current_agent_frame_id).active_events}
+    nodes = [
+        node.model_copy(update={"agent_frame_id": frame_id}) if node.node_id in current else node
+        for node in source.session_graph.active_path_nodes()
+    ]
+    state.session_graph = SessionGraph(nodes, source.session_graph.leaf_node_id)
+    return state
+
+
+def _unstored(state: RuntimeSessionState, session_id: str) -> RuntimeSessionState:
+    """A copy under another id: refs name blobs of where it came from, usage was spent there."""
+    state.session_id = session_id
+    state.agent_frames = []
+    state.current_agent_frame_id = ""
+    state.tool_state_ref = state.plugin_snapshot_ref = state.execution_state_ref = state.checkpoint_ref = None
+    state.tool_state_generation = state.plugin_snapshot_revision = state.head_revision = None
+    state.token_usage, state.token_ledger = TokenUsage(), []
+    return state
+
+
+def _take_assignment(parent: LashRuntime, request: CreateSessionRequest, state: RuntimeSessionState) -> None:
+    policy = request.policy or (state.policy if state.policy.is_configured else parent.policy)
+    state.policy = policy.model_copy(update={"session_id": None})
+    state.current_agent_frame_id = initial_frame_id(state.session_id)
+    state.agent_frames = [
+        AgentFrameRecord(
+            frame_id=state.current_agent_frame_id,
+            session_id=state.session_id,
+            caused_by=request.caused_by,
+            created_at_ms=parent.services.clock.now_ms(),
+            assignment=AgentFrameAssignment(
+                policy=state.policy,
+                plugin_options=request.plugin_options,
+                plugin_source=request.plugin_source,
+                tool_access=request.tool_access,
+                subagent=request.subagent,
+                usage_source=request.usage_source,
+            ),
+            protocol_turn_options=state.protocol_turn_options,
+        )
+    ]

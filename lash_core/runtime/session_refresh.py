@@ -1,0 +1,48 @@
+"""A runtime takes over a state: the store's newer one, or one that a host gives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lash_core.model.session_state import RuntimeSessionState
+from lash_core.runtime.residency import apply_residency_on_load
+from lash_core.runtime.runtime_lifecycle import restore_parts, settle_state, stored_nodes_of
+from lash_core.runtime.state_loading import load_for_residency
+
+if TYPE_CHECKING:
+    from lash_core.runtime.runtime_core import RuntimeCore
+
+
+async def refresh(runtime: RuntimeCore) -> bool:
+    """See ``RuntimeCore.refresh``."""
+    stored = None if runtime.store is None else await load_for_residency(runtime.store, runtime.residency)
+    if stored is None:
+        return False
+    ours = runtime.state
+    if (ours.head_revision, ours.session_graph.leaf_node_id, ours.checkpoint_ref) == (
+        stored.head_revision,
+        stored.session_graph.leaf_node_id,
+        stored.checkpoint_ref,
+    ):
+        return False
+    # Plugins and tools that nobody else changed stay as they are here: what they have not stored yet is not lost.
+    if stored.tool_state_ref == ours.tool_state_ref:
+        stored.tool_state_snapshot = None
+    if stored.plugin_snapshot_ref == ours.plugin_snapshot_ref:
+        stored.plugin_snapshot = None
+    await take_state(runtime, stored)
+    return True
+
+
+async def take_state(runtime: RuntimeCore, state: RuntimeSessionState) -> None:
+    """Heal a state, restore tools, plugins and protocol from it, trim it, and make it the runtime's own."""
+    stored_nodes = stored_nodes_of(state)
+    settle_state(state, runtime.policy)
+    await restore_parts(state, runtime.plugins)
+    before = len(state.session_graph.nodes)
+    apply_residency_on_load(state, runtime.residency)
+    kept = len(state.session_graph.nodes)
+    runtime.state = state
+    runtime.policy = state.policy
+    runtime.stored_node_count = stored_nodes if kept == before else min(stored_nodes, kept)
+    runtime.turn_memory.generation = None
