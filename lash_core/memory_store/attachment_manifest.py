@@ -122,10 +122,6 @@ class MemoryAttachmentManifest:
         more = following[limit - 1] if len(following) > limit else None
         return SessionRefsPage(sessions=tuple(found), next_cursor=more)
 
-    def all_refs(self) -> tuple[AttachmentIntent, ...]:
-        """The references of all sessions."""
-        return tuple(intent for session in self._sessions.values() for intent in session.refs.values())
-
     def forget_session(self, session_id: str) -> None:
         """Drop all references of a session that is deleted."""
         self._sessions.pop(session_id, None)

@@ -18,8 +18,7 @@ from lash_core.model.ids import check_id, check_lease_ttl
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session import SessionStoreCreateRequest, meta_of
 from lash_core.model.session_lease import SessionExecutionLease
-from lash_core.store.attachment_store import ATTACHMENT_FAMILY
-from lash_core.store.content_address import digest_of
+from lash_core.store.attachment_liveness import has_live_attachment_ref, live_attachment_refs
 from lash_core.store.content_sweep import ContentRefs, refs_in
 from lash_core.store.ready_sessions import SESSION_LEASES_PAGE, ReadySession
 from lash_core.store.runtime_persistence import SessionSummary
@@ -127,16 +126,12 @@ class MemorySessionFactory:
     async def live_attachment_refs(self, cutoff_ms: int) -> frozenset[str]:
         """Digests of attachments that sessions refer to: committed, or intended after ``cutoff_ms``."""
         manifest = self._state.manifest
-        refs = () if manifest is None else manifest.all_refs()
-        return frozenset(
-            digest_of(ref.attachment_id, ATTACHMENT_FAMILY, field="attachment_id")
-            for ref in refs
-            if ref.is_committed or ref.intent_at_epoch_ms > cutoff_ms
-        )
+        return frozenset() if manifest is None else await live_attachment_refs(manifest, cutoff_ms)
 
     async def has_live_attachment_ref(self, digest: str) -> bool:
         """True when some session refers to the attachment."""
-        return digest in await self.live_attachment_refs(-1)
+        manifest = self._state.manifest
+        return manifest is not None and await has_live_attachment_ref(manifest, digest)
 
     async def refs_page(self, cursor: str | None, limit: int, *, grace_ms: int) -> ContentRefs:
         """What the heads of sessions name, in the order of the sessions' ids."""

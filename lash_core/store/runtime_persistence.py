@@ -146,7 +146,10 @@ class SessionStoreFactory(Protocol):
     async def list_sessions(
         self, cursor: str | None = None, limit: int = 100
     ) -> tuple[tuple[SessionSummary, ...], str | None]:
-        """A page of sessions and the cursor of the next one; the order is not specified."""
+        """About ``limit`` sessions and the cursor of the next page (None: there is none); the order is not specified.
+
+        A session that was there all the time is on some page; one may be on two.
+        """
         ...
 
     async def live_attachment_refs(self, cutoff_ms: int) -> frozenset[str]:

@@ -17,7 +17,7 @@ from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.store.attachment_manifest import AttachmentManifest
 from lash_core.store.attachment_store import AttachmentNotFoundError, AttachmentStore
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 from lash_core.testing.conformance.content_cases import fresh_bytes
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import unique

@@ -1,4 +1,4 @@
-"""Nodes of a session: appended, read whole or by path, hidden, revived, removed (contract 2.2; decisions 11, 13, 24)."""
+"""Nodes of a session: appended, read whole or by path, hidden, revived, removed (2.2; decisions 11, 13, 24)."""
 
 from __future__ import annotations
 
