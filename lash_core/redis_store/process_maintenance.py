@@ -89,12 +89,12 @@ class ProcessMaintenanceOperations(ProcessRegistryBase):
         return latest if latest > now_ms else None
 
     async def drop_unused_owners(self, limit: int) -> int:
-        """Drop owner identities that no lease names; returns how many. Safe to repeat."""
+        """Drop owner identities that no lease of a row or a session names; returns how many. Safe to repeat."""
         dropped = 0
         for keys in self._context.keyspace.partitions:
             if dropped >= limit:
                 break
-            script_keys = (keys.identities, keys.owners, keys.receipts)
+            script_keys = (keys.identities, keys.owners, keys.receipts, keys.session_leases)
             call = Call("drop_unused_owners", script_keys, (limit - dropped, LEASES_SWEPT_MAX))
             dropped += int((await self._context.scripts.run([call]))[0])
         return dropped

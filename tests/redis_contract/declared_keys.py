@@ -22,7 +22,7 @@ for _, name in ipairs({ 'GET', 'SET', 'GETRANGE', 'SETRANGE', 'HGET', 'HMGET', '
   'HEXISTS', 'HLEN', 'HKEYS', 'HVALS', 'HINCRBY', 'LINDEX', 'LLEN', 'LPOS', 'LRANGE', 'LREM', 'LTRIM', 'LSET', 'LPUSH',
   'RPUSH', 'RPOP', 'LPOP', 'SADD', 'SREM', 'SISMEMBER', 'SMEMBERS', 'SCARD', 'SRANDMEMBER', 'STRLEN', 'XADD', 'XDEL', 'XLEN',
   'XRANGE', 'XTRIM', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZMSCORE', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZSCORE', 'INCRBY',
-  'HSTRLEN', 'ZREMRANGEBYRANK', 'ZLEXCOUNT', 'ZRANGEBYLEX', 'HSCAN' }) do
+  'HSTRLEN', 'ZREMRANGEBYRANK', 'ZLEXCOUNT', 'ZRANGEBYLEX', 'ZREVRANGEBYSCORE', 'HSCAN' }) do
   lash_one_key[name] = true
 end
 local function lash_check(command, ...)

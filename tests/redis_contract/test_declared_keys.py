@@ -15,21 +15,35 @@ from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.reports import ChangeCursor
-from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import layout_key
 from lash_core.redis_store.scripts import Call, Scripts
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.content_sweep import content_sweep_of
 from lash_core.settings import StoreSettings
-from lash_core.store.session_store import RuntimeCommit
-from lash_core.testing.conformance import await_events, effect_journal, trigger_store
+from lash_core.testing.conformance import (
+    await_events,
+    effect_journal,
+    queued_work,
+    ready_sessions,
+    session_factory,
+    session_lease,
+    session_persistence,
+    trigger_store,
+    turn_inputs,
+    turn_journal,
+)
 from lash_core.testing.conformance.process_registry import cases
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.declared_keys import PROLOGUE, checked_scripts
 from tests.redis_contract.run_effects import run_effects
 from tools.lua_headers import all_scripts
 
+FURTHER: tuple[Any, ...] = (
+    *(effect_journal, await_events, trigger_store),
+    *(session_lease, queued_work, turn_inputs, turn_journal, session_persistence, session_factory, ready_sessions),
+)
+"""The suites beside the registry's."""
 ELSEWHERE: dict[str, str] = {}
 """Scripts that the registry's suite and this folder do not run → the test that runs them wrapped."""
 
@@ -82,7 +96,7 @@ async def _run_all(url: str, found: Traces) -> None:
             if number == 0:
                 await _run_directory(stores)
                 await _run_housekeeping(stores)
-                await _run_sessions(stores)
+                await _run_upgrade(stores)
                 await run_effects(stores)
                 await _run_content(stores)
             found.expiring += await _expiring_keys(stores)
@@ -91,7 +105,7 @@ async def _run_all(url: str, found: Traces) -> None:
 
 async def _run_further(url: str, found: Traces) -> None:
     """The suites of the other contracts, a namespace each."""
-    for number, suite in enumerate((effect_journal, await_events, trigger_store)):
+    for number, suite in enumerate(FURTHER):
         settings = StoreSettings(namespace=f"f{number}", partitions=4)
         async with RedisStores.connect(url, settings=settings, test_clock=True) as stores:
             further: dict[str, Any] = dict(suite.cases())
@@ -119,13 +133,7 @@ async def _run_housekeeping(stores: RedisStores) -> None:
     await stores.process_registry.deliver_outbox(min_age_ms=0, limit=10)
 
 
-async def _run_sessions(stores: RedisStores) -> None:
-    request = SessionStoreCreateRequest(session_id="s")
-    store = await stores.session_store_factory.create_store(request)
-    session = await store.load_session()
-    assert session is not None
-    await store.commit_runtime_state(RuntimeCommit(session_id="s", expected_head_revision=session.head_revision))
-    await stores.session_store_factory.delete_session("s")
+async def _run_upgrade(stores: RedisStores) -> None:
     key = layout_key(stores.context.keyspace.namespace)
     await stores.context.scripts.run([Call("raise_write_version", (key,), (1,))])
 
