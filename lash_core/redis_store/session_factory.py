@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.ids import check_id
 from lash_core.model.session import SessionStoreCreateRequest, meta_of
 from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
-from lash_core.redis_store.key_scan import scan_page
 from lash_core.redis_store.ready_sessions import RedisReadySessions
 from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
 from lash_core.redis_store.scripts import Call
-from lash_core.redis_store.server_time import server_time_ms
 from lash_core.redis_store.session_deletion import delete_session_state
-from lash_core.redis_store.session_lease_codec import decode_session_lease, owner_digest_of
-from lash_core.redis_store.session_upkeep import decode_meta
+from lash_core.redis_store.session_listing import sessions_page
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.store.attachment_liveness import has_live_attachment_ref, live_attachment_refs
 from lash_core.store.runtime_persistence import SessionSummary
@@ -75,15 +69,12 @@ class RedisSessionStoreFactory(RedisReadySessions):
     async def list_sessions(
         self, cursor: str | None = None, limit: int = 100
     ) -> tuple[tuple[SessionSummary, ...], str | None]:
-        """About ``limit`` sessions and the cursor of the next page; one may come twice, none is left out.
+        """At most ``limit`` sessions and the cursor of the next page; what is there throughout comes exactly once.
 
         Raises:
             InvalidCursorError: no cursor of this listing. CorruptRecordError, NewerRecordError: a meta.
         """
-        page = await scan_page(
-            self._context, [keys.sessions for keys in self._context.keyspace.partitions], cursor, limit
-        )
-        return await self._summaries(page.members), page.next_cursor
+        return await sessions_page(self._context, cursor, limit)
 
     async def live_attachment_refs(self, cutoff_ms: int) -> frozenset[str]:
         """Digests of attachments that are committed, or intended after ``cutoff_ms``. O(sessions)."""
@@ -92,53 +83,3 @@ class RedisSessionStoreFactory(RedisReadySessions):
     async def has_live_attachment_ref(self, digest: str) -> bool:
         """True when some session refers to the attachment. O(sessions)."""
         return await has_live_attachment_ref(self._manifest, digest)
-
-    async def _summaries(self, session_ids: Sequence[str]) -> tuple[SessionSummary, ...]:
-        commands = [command for session_id in session_ids for command in self._facts_of(session_id)]
-        if not commands:
-            return ()
-        replies = await self._context.connection.read(commands)
-        now_ms = await server_time_ms(self._context)
-        rows = dict(zip(session_ids, (replies[at : at + 4] for at in range(0, len(replies), 4)), strict=True))
-        owners = await self._owners({session_id: facts[2] for session_id, facts in rows.items() if facts[2]})
-        found: list[SessionSummary] = []
-        for session_id, ((meta, head, revision), queued, lease, expiry) in rows.items():
-            if meta is None:
-                continue  # only references of attachments, or deleted meanwhile
-            key = self._context.keyspace.of_session(session_id).session_head(session_id)
-            owner_id: str | None = None
-            if lease is not None and expiry is not None and float(expiry) > now_ms:
-                owner_id = decode_session_lease(
-                    session_id, lease, int(float(expiry)), owners[session_id], key=key
-                ).owner.owner_id
-            found.append(
-                SessionSummary(
-                    **decode_meta(session_id, meta, key=key).to_plain_value(),
-                    head_revision=int(revision) if head is not None else 0,
-                    queued=int(queued),
-                    lease_owner_id=owner_id,
-                )
-            )
-        return tuple(found)
-
-    def _facts_of(self, session_id: str) -> tuple[Command, ...]:
-        keys = self._context.keyspace.of_session(session_id)
-        head, order = keys.session_head(session_id), keys.session_queue_order(session_id)
-        return (
-            Command(head, ("HMGET", head, "meta", "head", "r")),
-            Command(order, ("ZCARD", order)),
-            Command(keys.session_leases, ("HGET", keys.session_leases, session_id)),
-            Command(keys.session_expiries, ("ZSCORE", keys.session_expiries, session_id)),
-        )
-
-    async def _owners(self, leases: dict[str, str]) -> dict[str, str | None]:
-        """Identities as stored, of the owners of these leases."""
-        if not leases:
-            return {}
-        keys = {session_id: self._context.keyspace.of_session(session_id).identities for session_id in leases}
-        commands = [
-            Command(keys[session_id], ("HGET", keys[session_id], owner_digest_of(value)))
-            for session_id, value in leases.items()
-        ]
-        replies: list[Any] = await self._context.connection.read(commands)
-        return dict(zip(leases, replies, strict=True))
