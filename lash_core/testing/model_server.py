@@ -55,6 +55,7 @@ class ModelServer:
     Attributes:
         requests: the newest, oldest first.
         served: requests in all.
+        waiting: clients that wait for an answer which never comes.
     """
 
     def __init__(self, answer: Answer, *, port: int = 0, models: tuple[str, ...] = ("local",)) -> None:
@@ -67,6 +68,7 @@ class ModelServer:
         self._numbers = itertools.count(1)
         self.requests: deque[ModelAsk] = deque(maxlen=REQUESTS_KEPT)
         self.served = 0
+        self.waiting = 0
 
     def fault(self, *faults: Fault | None) -> None:
         """What happens to the next requests, in order; None = nothing."""
@@ -143,17 +145,24 @@ class ModelServer:
                 headers = {} if retry_after_ms is None else {"retry-after-ms": str(retry_after_ms)}
                 await response.send_json(status, error_body(message, "scripted", code), headers)
             case NeverAnswers(after_headers=False):
-                await response.until_client_goes()
+                await self._keep_waiting(response)
             case _ if not ask.body.get("stream"):
                 await response.send_json(200, whole_answer(ask, reply, next(self._numbers)))
             case fault:
                 await self._stream(ask, reply, fault, response)
 
+    async def _keep_waiting(self, response: HttpResponse) -> None:
+        self.waiting += 1
+        try:
+            await response.until_client_goes()
+        finally:
+            self.waiting -= 1
+
     async def _stream(self, ask: ModelAsk, reply: ModelReply, fault: Fault | None, response: HttpResponse) -> None:
         await response.begin_events()
         match fault:
             case NeverAnswers():
-                await response.until_client_goes()
+                await self._keep_waiting(response)
                 return
             case SlowFirstToken(delay_ms):
                 await asyncio.sleep(delay_ms / 1_000)

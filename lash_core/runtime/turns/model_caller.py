@@ -16,6 +16,7 @@ from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.providers.retry import ModelRetryPolicy
 from lash_core.protocols.turn_machine import LlmCall, LlmResult
 from lash_core.runtime.journaled_errors import OUTCOME_TOO_LARGE, NotRecordedError
+from lash_core.runtime.turns.model_attachments import ReadsAttachments, with_attachments
 from lash_core.runtime.turns.model_attempts import CallEnd, Live, ModelAttempts
 from lash_core.runtime.turns.model_call_outcome import outcome_value, record_of, result_of
 from lash_core.runtime.turns.turn_scope import TurnScope
@@ -41,12 +42,20 @@ class ModelCaller:
         scope: whose effects record the calls, and whose token drops them.
         provider: that the session's policy names.
         retry: bounds of attempts and times.
+        attachments: where the bytes are that messages refer to; None shows their names only.
     """
 
-    def __init__(self, scope: TurnScope, provider: ModelProvider, retry: ModelRetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        scope: TurnScope,
+        provider: ModelProvider,
+        retry: ModelRetryPolicy | None = None,
+        attachments: ReadsAttachments | None = None,
+    ) -> None:
         self._scope = scope
         self._provider = provider
         self._retry = retry or ModelRetryPolicy()
+        self._attachments = attachments
 
     async def call(
         self, call: LlmCall, request: ModelRequest, prompt_ref: dict[str, JsonValue]
@@ -73,7 +82,8 @@ class ModelCaller:
             return record_of(end, call_id=call_id, iteration=call.iteration, model=model)
 
         async def execute(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
-            end = await ModelAttempts(self._provider, self._retry, self._live(call_id)).run(request, scope.cancellation)
+            attempts = ModelAttempts(self._provider, self._retry, self._live(call_id))
+            end = await attempts.run(await with_attachments(request, self._attachments), scope.cancellation)
             if end.cancelled:
                 raise ModelCallCancelledError(end)
             return RuntimeEffectOutcome(envelope.kind, outcome_value(end, record(end)))
