@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from lash_core.turn_phase_metrics import TurnPhaseMetrics
+
 _TURN_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 
 OUTCOMES = ("finished", "stopped", "switched")
@@ -28,6 +30,7 @@ class SessionMetrics:
         self.turn_seconds = Histogram(
             "lash_session_turn_seconds", "From claim to commit.", buckets=_TURN_BUCKETS, registry=registry
         )
+        self.phases = TurnPhaseMetrics(registry)
         slots = Gauge("lash_session_slots", "Places for turns.", ["state"], registry=registry)
         self.slots_free, self.slots_busy = slots.labels("free"), slots.labels("busy")
         for outcome in OUTCOMES:

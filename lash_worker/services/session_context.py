@@ -69,6 +69,7 @@ class SessionContext:
         )
         runtime = await builder.build()
         runtime.set_runtime_lease_owner(owner)
+        runtime.turn_phase_probe = self.metrics.phases.probe()
         return runtime
 
     def lacks(self, runtime: LashRuntime) -> str | None:
