@@ -15,6 +15,7 @@ from lash_core.model.turn_outcome import (
     TurnIssue,
     TurnOutcome,
 )
+from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.turn_machine import Finish, TurnStart
 from lash_core.runtime.failure_texts import bounded
 from lash_core.runtime.journaled_errors import STORE_ERRORS
@@ -113,7 +114,7 @@ async def _run_machine(turn: TurnAtWork, cancellation: TurnCancellation, start: 
     runtime.tools.refresh_catalog()
     loop = MachineLoop(
         turn,
-        ModelCaller(turn.scope, provider),
+        _model_caller(turn, provider),
         tools_of_turn(turn),
         policy,
         instructions_of(policy, runtime.plugins.hooks.prompt_contributions()),
@@ -124,6 +125,12 @@ async def _run_machine(turn: TurnAtWork, cancellation: TurnCancellation, start: 
         # Whatever became of it on the way: a turn that asks for other effects than before is not the same turn.
         return _broken(turn, turn.journal.mismatch)
     return finish
+
+
+def _model_caller(turn: TurnAtWork, provider: ModelProvider) -> ModelCaller:
+    core = turn.runtime.host.core
+    attachments = turn.runtime.attachments or core.durability.attachment_store
+    return ModelCaller(turn.scope, provider, core.model_retry, attachments)
 
 
 # -- the end ------------------------------------------------------------------------------------------------
