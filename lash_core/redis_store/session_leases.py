@@ -59,7 +59,8 @@ class SessionLeases(LeasedSession):
         check_lease_ttl(lease_ttl_ms)
         keys = self._keys
         claimant = (owner_digest(owner), *attempt_of(owner), encode_identity(owner))
-        args = (session_id, *claimant, secrets.token_hex(8), lease_ttl_ms, grace_argument(self._context), *further)
+        token = secrets.token_hex(8)
+        args = (session_id, *claimant, token, lease_ttl_ms, grace_argument(self._context), *further)
         call = Call(script, (*self._script_keys, keys.meta, keys.identities), args)
         # On ``replicated`` a lease is replicated before work starts; on the other levels fences are enough.
         durable = self._context.settings.durability == "replicated"
@@ -73,7 +74,8 @@ class SessionLeases(LeasedSession):
                 return SessionLeaseBusy(self._lease(reply[1], int(reply[2]), reply[3] or None))
             case word:
                 lease = self._lease(reply[1], int(reply[2]), None).model_copy(update={"owner": owner})
-                return SessionLeaseAcquired(lease, reentrant=word == "reentrant")
+                # The own token: a first try whose reply was lost took it.
+                return SessionLeaseAcquired(lease, reentrant=word == "reentrant" and lease.lease_token != token)
 
     async def renew_session_execution_lease(
         self, fence: SessionExecutionLeaseFence, lease_ttl_ms: int

@@ -75,6 +75,7 @@ class SessionTurns(LeasedSession):
             reply: list[Any] = (await self._context.scripts.run([Call("open_turn", keys, args)], durable=True))[0]
             match reply[0]:
                 case "opened":
+                    self._context.turn_writes.forget((self._session_id, turn.turn_id, lease.lease_token))
                     return turn.model_copy(update={"deaths": 0})
                 case "again":
                     return self._open(reply[1], reply[2], int(reply[3]))
@@ -97,7 +98,7 @@ class SessionTurns(LeasedSession):
         Over ``Limits.batch_max`` writes, or over 4 MB, are several writes, in order.
 
         Raises:
-            SessionExecutionLeaseExpiredError: the lease is not live.
+            SessionExecutionLeaseExpiredError: the lease is not live, or a failover lost writes of the turn.
             LimitExceededError: the journal is full (``journal_entries`` or ``journal_bytes``), an outcome too long.
             InvalidArgumentError: a child start, which a turn records as the outcome of its own start.
         """
@@ -171,7 +172,9 @@ class SessionTurns(LeasedSession):
         scope = scope_hash(ExecutionScope.turn(self._session_id, turn_id))
         journal = self._keys.scope_journal(scope)
         bounds = (limits.journal_entries_max, limits.journal_bytes_max)
-        args: list[str | int] = [*fence, turn_id, scope, *bounds, taken]
+        memory = self._context.turn_writes
+        name = (self._session_id, turn_id, fence[2])
+        args: list[str | int] = [*fence, turn_id, scope, *bounds, taken, memory.acknowledged(name)]
         for write in writes:
             delay = "" if write.delay_ms is None else str(write.delay_ms)
             args += (write.key, STATE_LETTERS[write.state], effect_head(write), delay)
@@ -185,14 +188,17 @@ class SessionTurns(LeasedSession):
                 field=reply[1],
                 limit=limit,
             )
+        if reply[0] == "behind":
+            raise self._refused("lost", "the store lost writes of this turn")
         if reply[0] != "ok":
             raise self._refused(reply[0], reply[1])
+        memory.acknowledge(name, int(reply[2]))
         now_ms = int(reply[1])
         return [
             EffectAnswer(
                 decode_entry(write.key, text, key=journal).record, now_ms, replayed=flag == "r", conflict=flag == "c"
             )
-            for write, flag, text in zip(writes, reply[2::2], reply[3::2], strict=True)
+            for write, flag, text in zip(writes, reply[3::2], reply[4::2], strict=True)
         ]
 
 

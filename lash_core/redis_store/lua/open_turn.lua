@@ -31,7 +31,7 @@ if (open or '') ~= ARGV[7] then return { 'changed', open or '' } end
 if open then
   redis.call('DEL', KEYS[15])
   redis.call('ZREM', KEYS[16], ARGV[8])
-  redis.call('HDEL', keys.head, 'ob')
+  redis.call('HDEL', keys.head, 'ob', 'tw')
 end
 redis.call('HSET', keys.head, 'ot', ARGV[4] .. '\n' .. ARGV[5])
 take_in(keys, ARGV[6])

@@ -10,20 +10,25 @@
 -- ARGV[6] entries_max  int
 -- ARGV[7] bytes_max    int
 -- ARGV[8] taken_in     str  batches that the open turn takes in, each with a line feed behind it
--- ARGV[9..] six an item: field, state letter, kind;hash, delay ms or '', digest tree, outcome
--- RETURNS ok now_ms, then two an item: n (written), r (stored before) or c (another effect's), the entry as stored
---       | lost why | limit what
+-- ARGV[9] acknowledged int  writes of the open turn that the caller saw accepted under this lease
+-- ARGV[10..] six an item: field, state letter, kind;hash, delay ms or '', digest tree, outcome
+-- RETURNS ok now_ms writes, then two an item: n (written), r (stored before) or c (another effect's), the entry as stored
+--       | lost why | behind | limit what
 -- INVARIANT a final entry never changes, and a call is one fenced write.
+-- INVARIANT a store that lost writes of this turn takes no further ones, so that its journal has no holes.
 -- CLOCK Redis TIME; callers pass delays only.
 --- @include now
 --- @include session_keys
 --- @include session_lease
 --- @include session_due
 --- @include session_turn
-local keys, count = session_keys(1, ARGV[1]), (#ARGV - 8) / 6
-local function arg(i, n) return ARGV[8 + (i - 1) * 6 + n] end
+local keys, count = session_keys(1, ARGV[1]), (#ARGV - 9) / 6
+local function arg(i, n) return ARGV[9 + (i - 1) * 6 + n] end
 local fault = session_lease_fault(keys, ARGV[2], ARGV[3])
 if fault then return { 'lost', fault } end
+local is_open = open_turn_id(keys) == ARGV[4]
+local writes = is_open and tonumber(redis.call('HGET', keys.head, 'tw') or '0') or 0
+if writes < tonumber(ARGV[9]) then return { 'behind' } end
 local stored, flags, planned, fresh, added = {}, {}, {}, 0, 0
 local bytes = tonumber(redis.call('HGET', KEYS[15], '\n') or '0')
 for i = 1, count do
@@ -52,9 +57,10 @@ if fresh > 0 then
   redis.call('HSET', KEYS[15], '\n', F(bytes))
   redis.call('ZADD', KEYS[16], F(now_ms), ARGV[5])
   note_progress(keys, open_turn_id(keys) ~= nil)
+  if is_open then writes = redis.call('HINCRBY', keys.head, 'tw', 1) end
 end
-if ARGV[8] ~= '' and open_turn_id(keys) == ARGV[4] then take_in(keys, ARGV[8]) end
-local reply = { 'ok', F(now_ms) }
+if ARGV[8] ~= '' and is_open then take_in(keys, ARGV[8]) end
+local reply = { 'ok', F(now_ms), writes }
 for i = 1, count do
   reply[#reply + 1] = flags[i]
   reply[#reply + 1] = planned[arg(i, 1)] or stored[arg(i, 1)]

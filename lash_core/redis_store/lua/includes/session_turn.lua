@@ -1,5 +1,5 @@
--- The open turn of a session: fields of its head. ot '<turn id>\n<facts>', ob '\n<batch id>\n<batch id>\n'. Its
--- journal is the scope journal of the turn. Needs now.lua, session_keys.lua, session_due.lua.
+-- The open turn of a session: fields of its head. ot '<turn id>\n<facts>', ob '\n<batch id>\n<batch id>\n', tw
+-- number of its accepted writes. Its journal is the scope journal of the turn. Needs now.lua, session_keys.lua, session_due.lua.
 -- open_turn_id(keys): or nil.
 -- is_taken_in(keys, batch_id): true when the open turn has taken in this batch.
 -- take_in(keys, text): adds batches, each with '\n' behind it.
@@ -22,6 +22,6 @@ local function take_in(keys, text)
   if #more > 0 then redis.call('HSET', keys.head, 'ob', taken .. table.concat(more)) end
 end
 local function close_turn(keys, turn_id)
-  if open_turn_id(keys) == turn_id then redis.call('HDEL', keys.head, 'ot', 'ob') end
+  if open_turn_id(keys) == turn_id then redis.call('HDEL', keys.head, 'ot', 'ob', 'tw') end
   note_progress(keys, open_turn_id(keys) ~= nil)
 end
