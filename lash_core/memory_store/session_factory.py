@@ -74,7 +74,7 @@ class MemorySessionFactory:
         with state.lock:
             if session_id not in state.sessions:
                 state.sessions[session_id] = StoredSession(meta_of(request, state.clock.now_ms()))
-                # A session that is created again has promises of its own (docs/adr/0173).
+                # A session that is created again has promises of its own (docs/adr/0166).
                 state.scopes.revoked.discard(session_id)
         return MemoryRuntimePersistence(state, session_id, self._tier)
 

@@ -13,12 +13,51 @@ from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.process_run_waits import ProcessRunWaits
 from lash_core.store.promise_store import PromiseStore
-from lash_core.testing.conformance import await_events, effect_host, effect_journal, run_waits
+from lash_core.store.queued_work_store import QueuedWorkStore
+from lash_core.store.ready_sessions import ReadySessions
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
+from lash_core.store.session_execution_lease import SessionExecutionLeases
+from lash_core.store.turn_input_store import TurnInputStore
+from lash_core.store.turn_journal import TurnJournal
+from lash_core.testing.conformance import (
+    await_events,
+    effect_host,
+    effect_journal,
+    queued_work,
+    ready_sessions,
+    run_waits,
+    session_factory,
+    session_lease,
+    session_persistence,
+    turn_inputs,
+    turn_journal,
+)
 from lash_core.testing.conformance.process_registry import cases
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "contracts" / "processes.md").read_text()
 EFFECTS = (ROOT / "docs" / "contracts" / "effects.md").read_text()
+SESSIONS = (ROOT / "docs" / "contracts" / "sessions.md").read_text()
+SESSION_SUITES = (
+    queued_work,
+    ready_sessions,
+    session_factory,
+    session_lease,
+    session_persistence,
+    turn_inputs,
+    turn_journal,
+)
+SESSION_CONTRACTS = (
+    SessionExecutionLeases,
+    QueuedWorkStore,
+    TurnInputStore,
+    TurnJournal,
+    RuntimePersistence,
+    SessionStoreFactory,
+    ReadySessions,
+)
+UNSAID = {"session_id", "durability_tier"}
+"""What every store has."""
 SUITES = (await_events, effect_host, effect_journal, run_waits)
 
 
@@ -48,6 +87,20 @@ def test_the_page_of_effects_names_every_module(suite: ModuleType) -> None:
 def test_the_page_of_effects_names_every_operation(contract: type[object]) -> None:
     """No operation of journals, promises and waits is without a rule."""
     assert set() == _unnamed((name for name in vars(contract) if not name.startswith("_")), EFFECTS)
+
+
+@pytest.mark.parametrize("suite", SESSION_SUITES)
+def test_the_page_of_sessions_names_every_suite(suite: ModuleType) -> None:
+    """Whoever reads a rule finds where it is checked."""
+    assert set() == _unnamed([suite.__name__.rpartition(".")[2]], SESSIONS)
+
+
+@pytest.mark.parametrize("contract", SESSION_CONTRACTS)
+def test_the_page_of_sessions_names_every_operation(contract: type[object]) -> None:
+    """No operation of a session's store is without a rule."""
+    operations = {name for name in vars(contract) if not name.startswith("_")} - UNSAID
+
+    assert set() == _unnamed(operations, SESSIONS)
 
 
 def test_the_cases_that_the_mutations_name_exist() -> None:

@@ -1,4 +1,4 @@
-"""``delete_session``: nothing of a session is left, but its fences (contract 2.6; decision 9; docs/adr/0173)."""
+"""``delete_session``: nothing of a session is left, but its fences (contract 2.6; decision 9; docs/adr/0166)."""
 
 from __future__ import annotations
 
