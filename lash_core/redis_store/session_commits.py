@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Any
 
@@ -42,11 +43,23 @@ SESSION_BLOBS_MAX = 64
 """A commit that finds more blobs of its session removes the unused ones; three are in use as a rule."""
 
 
+COMPARED_BYTES_MIN = 1024 * 1024
+"""A replace with more bytes of nodes sends those alone that are not stored yet; below it asking costs more."""
+
+COMPARED_NODES_A_CALL = 500
+"""Nodes of one comparison: about 1 ms."""
+
+NodeValue = tuple[str, str]
+"""Id, and what is stored under it."""
+
+
 class SessionCommits(LeasedSession):
     """The part of ``RedisRuntimePersistence`` that commits."""
 
     async def commit_runtime_state(self, commit: RuntimeCommit) -> RuntimeCommitResult:
         """Write a commit, all of it or nothing. One round trip; large blobs are put before, in one more.
+
+        A replace of more than 1 MB asks first which of its nodes are stored already, and sends the others.
 
         Raises:
             SessionBindingMismatchError, RuntimeTurnCommitConflictError, SessionExecutionLeaseExpiredError,
@@ -58,7 +71,10 @@ class SessionCommits(LeasedSession):
         """
         prepared = prepare_commit(self._session_id, commit)
         large = {ref: text for ref, text in prepared.blobs.items() if is_large(text)}
-        call = self._call(prepared, frozenset(large))
+        nodes = [(node.node_id, node_value(node)) for node in prepared.nodes]
+        if prepared.replaces_graph and sum(len(value) for _, value in nodes) > COMPARED_BYTES_MIN:
+            nodes = await self._not_stored(nodes)
+        call = self._call(prepared, nodes, frozenset(large))
         await RedisSessionBlobs(self._context).put_all(large)
         stamped = commit.turn_commit is not None
         reply: list[Any] = (await self._context.scripts.run([call], durable=True, repeatable=stamped))[0]
@@ -68,13 +84,23 @@ class SessionCommits(LeasedSession):
             return decode_stamp(self._session_id, reply[1], key=call.keys[5]).result
         raise self._refusal(prepared, reply)
 
-    def _call(self, prepared: PreparedCommit, large: frozenset[str]) -> Call:
+    async def _not_stored(self, nodes: list[NodeValue]) -> list[NodeValue]:
+        """The nodes that are not stored like this.
+
+        Who hides or removes one of the others before the commit could as well have done it after.
+        """
+        keys = (self._keys.session_nodes(self._session_id), self._keys.session_tombstones(self._session_id))
+        parts = [nodes[at : at + COMPARED_NODES_A_CALL] for at in range(0, len(nodes), COMPARED_NODES_A_CALL)]
+        calls = [Call("compare_nodes", keys, tuple(text for node in part for text in _named(*node))) for part in parts]
+        replies = await self._context.scripts.run(calls)
+        return [part[int(place)] for part, places in zip(parts, replies, strict=True) for place in places]
+
+    def _call(self, prepared: PreparedCommit, nodes: list[NodeValue], large: frozenset[str]) -> Call:
         """The script call. Raises: LimitExceededError, InvalidArgumentError."""
         commit, stamp = prepared.commit, prepared.commit.turn_commit
         scope = "" if stamp is None else scope_hash(ExecutionScope.turn(self._session_id, stamp.turn_id))
         outbox = self._outbox(commit)
         blobs = [(blob_digest(ref), ELSEWHERE if ref in large else text) for ref, text in prepared.blobs.items()]
-        nodes = [(node.node_id, node_value(node)) for node in prepared.nodes]
         check_commit_size(
             {
                 "nodes": sum(len(value.encode()) for _, value in nodes),
@@ -214,6 +240,11 @@ class SessionCommits(LeasedSession):
                 )
             case word:
                 return CorruptRecordError(f"the commit script answered {word!r}")
+
+
+def _named(node_id: str, value: str) -> tuple[str, str]:
+    """A node's id and the SHA-1 of what would be stored, as a script computes it."""
+    return node_id, hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
 
 
 def _facts(prepared: PreparedCommit) -> CommitFacts:

@@ -15,6 +15,7 @@ from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.reports import ChangeCursor
+from lash_core.model.session_commit import GraphReplaceFull
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import layout_key
 from lash_core.redis_store.scripts import Call, Scripts
@@ -34,6 +35,7 @@ from lash_core.testing.conformance import (
     turn_journal,
 )
 from lash_core.testing.conformance.process_registry import cases
+from lash_core.testing.conformance.session_scene import chain, committed, opened
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.declared_keys import PROLOGUE, checked_scripts
 from tests.redis_contract.run_effects import run_effects
@@ -99,6 +101,7 @@ async def _run_all(url: str, found: Traces) -> None:
                 await _run_upgrade(stores)
                 await run_effects(stores)
                 await _run_content(stores)
+                await _run_large_replace(stores)
             found.expiring += await _expiring_keys(stores)
     await _run_further(url, found)
 
@@ -148,6 +151,11 @@ async def _run_content(stores: RedisStores) -> None:
     await content_sweep_of(stores).run_pass()
     key = layout_key(stores.context.keyspace.namespace)
     await stores.context.scripts.run([Call("claim_attachments_folder", (key,), ("folder",))])
+
+
+async def _run_large_replace(stores: RedisStores) -> None:
+    nodes = chain(*(letter * 250_000 for letter in "abc"))
+    await committed(await opened(stores), graph=GraphReplaceFull(nodes, nodes[-1].node_id))
 
 
 async def _expiring_keys(stores: RedisStores) -> list[str]:

@@ -40,6 +40,7 @@ from lash_core.redis_store.session_deletion import session_state_keys
 from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.content_sweep import content_sweep_of
+from lash_core.store import session_commit_records
 from lash_core.store.content_sweep import GRACE_MS
 from lash_core.testing.conformance.session_scene import (
     appending,
@@ -317,6 +318,24 @@ async def test_a_read_is_of_one_moment(session: RedisRuntimePersistence, monkeyp
     read = await loaded(session)
 
     assert (1, ["a", "b", "c"]) == (read.head_revision, [node.node_id for node in read.nodes])
+
+
+async def test_a_replace_sends_what_is_not_stored(
+    stores: RedisStores, session: RedisRuntimePersistence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large graph: a session may grow over what one commit may have. Hidden and changed nodes are sent again."""
+    monkeypatch.setattr(session_commits, "COMPARED_BYTES_MIN", 1)
+    lease = await leased(session)
+    graph = _graph(1_200)
+    await committed(session, lease, graph=GraphReplaceFull(tuple(graph.nodes), graph.leaf_node_id))
+    await session.tombstone_nodes(["m3", "m700"])
+    changed = graph.nodes[9].model_copy(update={"timestamp_ms": 5})
+    nodes = [*graph.nodes[:9], changed, *graph.nodes[10:], *chain("new", after="m1199")]
+    monkeypatch.setattr(session_commit_records, "SESSION_COMMIT_BYTES_MAX", 4_000)
+
+    await committed(session, lease, graph=GraphReplaceFull(tuple(nodes), "new"))
+
+    assert tuple(nodes) == (await loaded(session)).nodes
 
 
 # -- blobs ---------------------------------------------------------------------------------------------
