@@ -12,7 +12,7 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.host_config import HasDurabilityTier, RuntimeHostConfig
 from lash_core.runtime.runtime_errors import DurableStoreFacet, durable_store_required, missing_process_execution_id
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 
 NO_STATIC_SCOPE = "process worker effect host must provide a static process scope"
 

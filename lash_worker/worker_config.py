@@ -15,7 +15,7 @@ from lash_core.runtime.plugin_stack import PluginStack
 from lash_core.runtime.plugins import PluginFactory
 from lash_core.runtime.residency import Residency
 from lash_core.store.ready_sessions import ReadySessions
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 from lash_worker.identity import worker_identity
 from lash_worker.liveness import LocalProcessTable
 from lash_worker.services.lease_keeper import OpenRegistry

@@ -16,7 +16,7 @@ from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 from lash_worker.app import App
 from lash_worker.app_sessions import SessionsDeclaration, sessions_of
 from lash_worker.isolation.horses import Horses

@@ -20,7 +20,7 @@ from lash_core.model.disposition import DurabilityTier
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
 from lash_core.store.contract_names import ContractNames
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 from lash_core.store.trigger_store import TriggerStore
 
 
@@ -47,7 +47,6 @@ class MemoryProcessRegistry(
         clock: the store's clock; decides expiry, due times and fences. The machine's by default.
         process_table: proves deaths of this host's processes for reclaims; None proves nothing.
         limits: what is refused.
-        session_store_factory: where the sessions that a process owns are deleted when it is pruned.
         environments: refreshed when a row is about to name one; None: not.
         durability_tier: what the registry reports; a test may let it report ``durable``.
     """
@@ -58,12 +57,11 @@ class MemoryProcessRegistry(
         process_table: ProcessTable | None = None,
         *,
         limits: Limits | None = None,
-        session_store_factory: SessionStoreFactory | None = None,
         environments: RefreshedEnvironments | None = None,
         durability_tier: DurabilityTier = DurabilityTier.INLINE,
     ) -> None:
         self._state = RegistryState(
-            clock or SystemClock(), limits or Limits(), process_table, session_store_factory, environments
+            clock or SystemClock(), limits or Limits(), process_table, environments
         )
         self._durability_tier = durability_tier
 
@@ -85,6 +83,10 @@ class MemoryProcessRegistry(
     def use_process_table(self, table: ProcessTable) -> None:
         """Prove deaths of this host's processes with ``table`` from now on (``reclaim_process_lease``)."""
         self._state.process_table = table
+
+    def use_session_store_factory(self, factory: SessionStoreFactory) -> None:
+        """Delete in ``factory`` the sessions that a process owns when it is pruned."""
+        self._state.session_store_factory = factory
 
     def use_trigger_store(self, store: TriggerStore) -> None:
         """Forget in ``store`` the deliveries whose processes are pruned."""

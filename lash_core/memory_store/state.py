@@ -22,7 +22,7 @@ from lash_core.model.facts import ProcessHandleGrant
 from lash_core.model.lease import ProcessLease
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 from lash_core.store.trigger_store import TriggerStore
 
 
@@ -41,7 +41,6 @@ class RegistryState:
         clock: the store's clock; decides expiry, due times and fences.
         limits: what is refused.
         process_table: what this process can see of its own host, for reclaims by proof; None proves nothing.
-        session_store_factory: holds the sessions that processes own; None: there are none.
         environments: holds the environments that rows name; None: there are none.
     """
 
@@ -50,14 +49,13 @@ class RegistryState:
         clock: Clock,
         limits: Limits,
         process_table: ProcessTable | None,
-        session_store_factory: SessionStoreFactory | None,
         environments: RefreshedEnvironments | None = None,
     ) -> None:
         self.clock = clock
         self._environments = environments
         self.limits = limits
         self.process_table = process_table
-        self.session_store_factory = session_store_factory
+        self.session_store_factory: SessionStoreFactory | None = None
         self.trigger_store: TriggerStore | None = None
         self.lock = threading.RLock()
         self.rows: dict[str, Row] = {}

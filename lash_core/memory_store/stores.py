@@ -15,7 +15,6 @@ from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
 from lash_core.memory_store.session_factory import MemorySessionFactory
 from lash_core.memory_store.session_notices import MemorySessionNotices
-from lash_core.memory_store.session_store import MemorySessionStoreFactory
 from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
@@ -45,21 +44,22 @@ class InMemoryStores:
         self.attachment_manifest = MemoryAttachmentManifest(self.clock)
         self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
         self.session_notices = MemorySessionNotices()
-        self.session_store_factory = MemorySessionStoreFactory(self.clock, on_delete=self._forget_session)
         self.process_registry = MemoryProcessRegistry(
             self.clock,
             process_table,
             limits=limits,
-            session_store_factory=self.session_store_factory,
             environments=self.env_store,
         )
-        self.sessions = MemorySessionFactory(
+        self.session_store_factory = MemorySessionFactory(
             self.clock,
             registry=self.process_registry.state,
             manifest=self.attachment_manifest,
             notices=self.session_notices,
             on_delete=self._forget_session,
         )
+        self.sessions = self.session_store_factory
+        self.ready_sessions = self.session_store_factory
+        self.process_registry.use_session_store_factory(self.session_store_factory)
         self.effect_journal = MemoryEffectJournal(self.process_registry)
         self.promises = MemoryPromiseStore(self.process_registry)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)

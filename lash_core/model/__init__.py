@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lash_core.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
+    from lash_core.model.agent_frame import *
     from lash_core.model.attachment import *
     from lash_core.model.audit import *
     from lash_core.model.await_event import *
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lash_core.model.lease import *
     from lash_core.model.limits import *
     from lash_core.model.manifest import *
+    from lash_core.model.message import *
+    from lash_core.model.model_call import *
     from lash_core.model.owner import *
     from lash_core.model.payload_schema import *
     from lash_core.model.plugin_snapshot import *
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from lash_core.model.process_filter import *
     from lash_core.model.process_handle import *
     from lash_core.model.process_input import *
+    from lash_core.model.queue_selection import *
+    from lash_core.model.queued_work import *
     from lash_core.model.receipts import *
     from lash_core.model.record import *
     from lash_core.model.registration import *
@@ -46,9 +51,18 @@ if TYPE_CHECKING:
     from lash_core.model.scope import *
     from lash_core.model.selector import *
     from lash_core.model.session import *
+    from lash_core.model.session_commit import *
+    from lash_core.model.session_graph import *
+    from lash_core.model.session_lease import *
+    from lash_core.model.session_node import *
+    from lash_core.model.session_read_model import *
+    from lash_core.model.session_snapshot import *
+    from lash_core.model.session_state import *
     from lash_core.model.step_retry import *
+    from lash_core.model.tool_control import *
     from lash_core.model.tool_invocation import *
     from lash_core.model.tool_output import *
+    from lash_core.model.tool_retry import *
     from lash_core.model.tool_state import *
     from lash_core.model.trigger import *
     from lash_core.model.trigger_command import *
@@ -56,6 +70,10 @@ if TYPE_CHECKING:
     from lash_core.model.trigger_occurrence import *
     from lash_core.model.trigger_schedule import *
     from lash_core.model.turn_activity import *
+    from lash_core.model.turn_control import *
+    from lash_core.model.turn_input import *
+    from lash_core.model.turn_outcome import *
+    from lash_core.model.usage import *
     from lash_core.model.wake_draft import *
 
 __all__ = [
@@ -72,6 +90,12 @@ __all__ = [
     "AbandonedOutput",
     "Accepted",
     "Acquired",
+    "ActivePath",
+    "ActiveTurnIngress",
+    "AgentFrameAssignment",
+    "AgentFrameRecord",
+    "AgentFrameSwitchOutcome",
+    "AgentFrameTaskPayload",
     "AlreadyResolved",
     "AnyAwaitOutput",
     "AnyDedupe",
@@ -83,9 +107,14 @@ __all__ = [
     "AnySelector",
     "AnySessionRelation",
     "AnyToolOutput",
+    "AssembledTurn",
+    "AssistantMessageFinish",
+    "AssistantOutput",
+    "AttachmentInput",
     "AttachmentIntent",
     "AttachmentOwner",
     "AttachmentOwnerKind",
+    "AttachmentPart",
     "AuditEntry",
     "AuditKind",
     "AwaitEventKey",
@@ -100,19 +129,24 @@ __all__ = [
     "CancelledOutput",
     "CausalRef",
     "ChangeCursor",
+    "CheckpointDraft",
     "ChildRelation",
     "ChildStart",
     "ChronologicalEntry",
     "ChronologicalProjection",
+    "ClaimBoundary",
     "ClaimOutcome",
     "ClaimedProcess",
+    "CommitManifest",
     "CommittedTurn",
     "Completed",
     "CompletionAuthority",
     "ConstDedupe",
     "ConstSelector",
+    "ConversationEvent",
     "DeleteSessionProcesses",
     "DeleteTrigger",
+    "DeliveryPolicy",
     "DeliverySettlement",
     "DisableTrigger",
     "Divergence",
@@ -132,14 +166,26 @@ __all__ = [
     "EnableTrigger",
     "EngineInput",
     "EventIdentityDedupe",
+    "EventPayload",
     "ExecutionScope",
     "ExternalInput",
+    "FailControl",
     "Failed",
     "FailureOutput",
     "FilterStatus",
+    "FinalValueFinish",
+    "FinishControl",
+    "FinishedOutcome",
     "FiredTick",
+    "FullGraph",
+    "GcReport",
     "GrantProcess",
+    "GraphAppend",
+    "GraphReplaceFull",
+    "GraphUnchanged",
+    "HostEventPayload",
     "HostOriginator",
+    "HydratedSessionCheckpoint",
     "IngestedOccurrence",
     "KindManifest",
     "LeaseOwnerIdentity",
@@ -147,16 +193,33 @@ __all__ = [
     "Limits",
     "ListProcesses",
     "LiveReference",
+    "LlmAttempt",
+    "LlmCallRecord",
     "LocalProcessLiveness",
     "Lost",
     "MaterializedSemantics",
     "MaterializedTerminal",
     "MaterializedWake",
+    "MergeKey",
+    "Message",
     "Model",
+    "ModelAttachment",
+    "ModelFailure",
     "ModelLimits",
+    "ModelReasoningDelta",
+    "ModelRequest",
+    "ModelResponse",
     "ModelSpec",
+    "ModelTextDelta",
+    "ModelUsageUpdate",
+    "NextTurnIngress",
     "OpaqueLiveness",
     "PayloadSelector",
+    "PendingTurnInput",
+    "PendingTurnInputDraft",
+    "PersistedSessionConfig",
+    "PersistedSessionRead",
+    "PluginPayload",
     "PluginSessionSnapshot",
     "PluginSnapshotArtifact",
     "PluginSnapshotEntry",
@@ -198,8 +261,17 @@ __all__ = [
     "ProcessTable",
     "ProcessWakeDelivery",
     "ProcessWakeDraft",
+    "ProcessWakePayload",
+    "ProtocolEvent",
     "PruneReport",
     "PruneTriggers",
+    "QueueRow",
+    "QueuedWorkBatch",
+    "QueuedWorkClaim",
+    "QueuedWorkCompletion",
+    "QueuedWorkDraft",
+    "QueuedWorkItem",
+    "ReasoningPart",
     "RecoveryDisposition",
     "RegisterTrigger",
     "ReleaseReason",
@@ -213,34 +285,61 @@ __all__ = [
     "RevokeProcess",
     "RootRelation",
     "Running",
+    "RuntimeCommit",
+    "RuntimeCommitResult",
     "RuntimeEffectCommand",
     "RuntimeEffectEnvelope",
     "RuntimeEffectOutcome",
     "RuntimeInvocation",
     "RuntimeScope",
+    "RuntimeSessionState",
     "ScheduleTick",
     "SchemaFault",
     "ScopeKind",
     "Selector",
     "SelectorDedupe",
+    "SessionCheckpoint",
+    "SessionCommandPayload",
     "SessionDeleteReport",
+    "SessionExecutionLease",
+    "SessionExecutionLeaseFence",
+    "SessionGraph",
+    "SessionHeadMeta",
+    "SessionLeaseAcquired",
+    "SessionLeaseBusy",
+    "SessionLeaseTimings",
     "SessionMeta",
+    "SessionNodeRecord",
     "SessionOriginator",
     "SessionPolicy",
+    "SessionReadModel",
+    "SessionReadView",
     "SessionScope",
+    "SessionSnapshot",
     "SessionStoreCreateRequest",
     "SessionTurnInput",
+    "SessionUsageReport",
     "SignalProcess",
     "SignalReceipt",
     "SignalWait",
+    "SlotPolicy",
     "StartProcess",
     "StepRetry",
+    "StoppedOutcome",
     "Success",
+    "SwitchFrameControl",
     "TemplateSelector",
     "TerminalSemantics",
     "TerminalState",
+    "TextInput",
+    "TextPart",
+    "TimerPayload",
+    "TokenLedgerEntry",
+    "TokenUsage",
+    "ToolAccess",
     "ToolArgumentProjectionPolicy",
     "ToolCallInput",
+    "ToolCallPart",
     "ToolCallRecord",
     "ToolCancelled",
     "ToolEntry",
@@ -249,10 +348,14 @@ __all__ = [
     "ToolInvocationReply",
     "ToolManifest",
     "ToolRestoreReport",
+    "ToolResultPart",
+    "ToolRetryDisposition",
+    "ToolRetryPolicy",
     "ToolScheduling",
     "ToolState",
     "ToolSuccess",
     "ToolTriggerEffectOutcome",
+    "ToolValueFinish",
     "TransferProcesses",
     "TriggerConflict",
     "TriggerCreated",
@@ -268,14 +371,35 @@ __all__ = [
     "TriggerUpdated",
     "TriggersPruned",
     "TurnActivity",
+    "TurnAddress",
+    "TurnCancelEvidence",
+    "TurnCancelReceipt",
+    "TurnCancelRequest",
+    "TurnCommitStamp",
     "TurnEvent",
     "TurnEventKind",
+    "TurnExecution",
+    "TurnInput",
+    "TurnInputCancelOutcome",
+    "TurnInputCancelTarget",
+    "TurnInputClaim",
+    "TurnInputClaimRef",
+    "TurnInputCompletion",
+    "TurnInputPayload",
+    "TurnInputSuffixOutcome",
+    "TurnIssue",
+    "TurnStampRecord",
+    "TurnState",
+    "TurnTerminal",
+    "TurnToolCall",
     "UnknownOrRevoked",
     "UpdateTrigger",
+    "VacuumReport",
     "WaitIdentity",
     "WaitKind",
     "WaitState",
     "WakeSemantics",
+    "WorkClass",
     "WorkerEntry",
     "canonical_json",
     "decode_await_output",
@@ -294,6 +418,7 @@ __all__ = [
 ]
 
 _MODULES = (
+    "agent_frame",
     "attachment",
     "audit",
     "await_event",
@@ -314,6 +439,8 @@ _MODULES = (
     "lease",
     "limits",
     "manifest",
+    "message",
+    "model_call",
     "owner",
     "payload_schema",
     "plugin_snapshot",
@@ -321,6 +448,8 @@ _MODULES = (
     "process_filter",
     "process_handle",
     "process_input",
+    "queue_selection",
+    "queued_work",
     "receipts",
     "record",
     "registration",
@@ -328,9 +457,18 @@ _MODULES = (
     "scope",
     "selector",
     "session",
+    "session_commit",
+    "session_graph",
+    "session_lease",
+    "session_node",
+    "session_read_model",
+    "session_snapshot",
+    "session_state",
     "step_retry",
+    "tool_control",
     "tool_invocation",
     "tool_output",
+    "tool_retry",
     "tool_state",
     "trigger",
     "trigger_command",
@@ -338,6 +476,10 @@ _MODULES = (
     "trigger_occurrence",
     "trigger_schedule",
     "turn_activity",
+    "turn_control",
+    "turn_input",
+    "turn_outcome",
+    "usage",
     "wake_draft",
 )
 

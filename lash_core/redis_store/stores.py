@@ -25,9 +25,8 @@ from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
 from lash_core.redis_store.session_blobs import RedisSessionBlobs
-from lash_core.redis_store.session_factory import RedisSessionStoreFactory as RedisSessions
+from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.session_notices import RedisSessionNotices
-from lash_core.redis_store.session_store import RedisSessionStoreFactory
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.runtime.attachment_roots import AttachmentRoots
 from lash_core.runtime.journaled_effects import JournaledEffectHost
@@ -57,7 +56,8 @@ class RedisStores:
         self.attachments = attachments or RedisAttachmentStore(context)
         self.attachment_manifest = RedisAttachmentManifest(context)
         self.session_store_factory = RedisSessionStoreFactory(context)
-        self.sessions = RedisSessions(context)
+        self.sessions = self.session_store_factory
+        self.ready_sessions = self.session_store_factory
         self.session_blobs = RedisSessionBlobs(context)
         self.session_notices = RedisSessionNotices(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)

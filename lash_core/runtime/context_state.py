@@ -26,7 +26,7 @@ from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, RuntimeT
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.process_env_store import ProcessExecutionEnvStore
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.session_store import RuntimePersistence, SessionStoreFactory
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,6 @@ async def _poke(context: ProcessEventContext, session_id: str) -> None:
     sessions = context.session_store_factory
     if context.queued_work_poke is None:
         return
-    if sessions is not None and await sessions.open_existing(session_id) is None:
+    if sessions is not None and await sessions.open_existing_store(session_id) is None:
         return
     await poke_queued_work(context.queued_work_poke, session_id)

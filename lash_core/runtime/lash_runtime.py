@@ -29,7 +29,6 @@ from lash_core.runtime.runtime_parking import ParkedSession
 from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.runtime.session_verbs import SessionVerbs
-from lash_core.runtime.small_session_store import as_persistence
 from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turns import logical_turn
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -118,7 +117,6 @@ class LashRuntime(SessionVerbs):
         """
         if env.plugin_host is None:
             raise SessionError("RuntimeEnvironment.plugin_host is required for from_environment", field="plugin_host")
-        store = as_persistence(store)
         if not state.session_id.strip():
             state.session_id = str(uuid.uuid4())
         plugins = env.plugin_host.build_session(state.session_id, state.plugin_snapshot, exclusive=exclusive)

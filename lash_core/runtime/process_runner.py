@@ -44,7 +44,7 @@ from lash_core.runtime.tools import ToolContext
 from lash_core.store.effect_host import ScopedEffects
 from lash_core.store.process_env_store import load_process_execution_env
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 
 ENGINE_MISSING = "process_engine_missing"
 TOOL_FAILED = "process_tool_failed"

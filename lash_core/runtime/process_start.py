@@ -13,7 +13,7 @@ from lash_core.model.scope import ProcessProvenance, SessionOriginator
 from lash_core.runtime.process_engine import ProcessEngineRegistry
 from lash_core.runtime.process_op_scope import ProcessOpScope
 from lash_core.store.process_env_store import ProcessExecutionEnvStore, load_process_execution_env
-from lash_core.store.session_store import SessionStoreFactory
+from lash_core.store.runtime_persistence import SessionStoreFactory
 
 
 @runtime_checkable
@@ -86,7 +86,7 @@ class ProcessStarts:
     async def _require_session(self, session_id: str) -> None:
         if session_id == self._session_id:
             return
-        if self._sessions is None or await self._sessions.open_existing(session_id) is None:
+        if self._sessions is None or await self._sessions.open_existing_store(session_id) is None:
             raise UnknownSessionError(session_id)
 
     async def _checked_by_engine(self, registration: ProcessRegistration) -> ProcessRegistration:

@@ -13,7 +13,6 @@ from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import ProcessWorkDriver, QueuedWorkDriver
-from lash_core.runtime.small_session_store import as_persistence
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
@@ -96,7 +95,7 @@ class EmbeddedRuntimeBuilder:
             SessionError: see ``LashRuntime.from_environment``; a store bound to another session.
             CorruptRecordError: the stored state cannot be decoded.
         """
-        store = as_persistence(self.store)
+        store = self.store
         if store is not None and self.session_id.strip() and store.session_id != self.session_id:
             mismatch = SessionBindingMismatchError(store.session_id, self.session_id)
             raise SessionError(mismatch.message, field="session_id", value=self.session_id)

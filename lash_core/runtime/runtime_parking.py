@@ -12,7 +12,6 @@ from lash_core.model.session_commit import FullGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.session_editing import commit_with_fresh_lease
-from lash_core.runtime.small_session_store import as_persistence
 from lash_core.runtime.state_export import has_something_to_commit
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -51,7 +50,7 @@ async def park(runtime: LashRuntime) -> ParkedSession:
 async def resume(cls: type[LashRuntime], parked: ParkedSession, env: RuntimeEnvironment) -> LashRuntime:
     """Build a parked session again. See ``LashRuntime.resume``."""
     try:
-        state = await load_for_residency(as_persistence(parked.store), env.residency)
+        state = await load_for_residency(parked.store, env.residency)
     except OutcomeUnknownError:
         raise
     except LashError as error:

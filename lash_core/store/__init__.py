@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from lash_core.store.process_registry import *
     from lash_core.store.process_run_waits import *
     from lash_core.store.promise_store import *
-    from lash_core.store.session_store import *
+    from lash_core.store.queued_work_store import *
+    from lash_core.store.ready_sessions import *
+    from lash_core.store.runtime_persistence import *
+    from lash_core.store.session_execution_lease import *
+    from lash_core.store.session_notices import *
     from lash_core.store.trigger_store import *
+    from lash_core.store.turn_input_store import *
+    from lash_core.store.turn_journal import *
 
 __all__ = [
     "ArtifactStore",
@@ -36,6 +42,7 @@ __all__ = [
     "AwaitEventDoor",
     "AwaitEventResolver",
     "BatchOutcome",
+    "CheckpointClaims",
     "ClientStores",
     "ContentRoots",
     "DeclaredKinds",
@@ -46,12 +53,11 @@ __all__ = [
     "FleetDirectory",
     "FleetFacts",
     "FleetRegistry",
-    "HeadRevisionConflictError",
     "JournalingEffectHost",
     "LeasedCompletion",
     "LeasedRelease",
     "NoticeKind",
-    "PersistedSession",
+    "OpenTurn",
     "ProcessExecutionEnvStore",
     "ProcessMaintenance",
     "ProcessNotice",
@@ -59,17 +65,20 @@ __all__ = [
     "ProcessRegistry",
     "ProcessRunWaits",
     "PromiseStore",
+    "QueuedWorkStore",
+    "ReadySession",
+    "ReadySessions",
     "RegisterOutcome",
     "RunLook",
     "RunScopedEffects",
-    "RuntimeCommit",
-    "RuntimeCommitResult",
     "RuntimeEffectController",
     "RuntimeEffectLocalExecutor",
     "RuntimePersistence",
     "ScopedEffects",
-    "SessionBindingError",
+    "SessionExecutionLeases",
+    "SessionNotices",
     "SessionStoreFactory",
+    "SessionSummary",
     "SigningSecrets",
     "StagedAttachment",
     "StartsProcess",
@@ -77,6 +86,10 @@ __all__ = [
     "TriggerFilter",
     "TriggerPage",
     "TriggerStore",
+    "TurnInputStore",
+    "TurnJournal",
+    "TurnRun",
+    "TurnScopedEffects",
     "WaitingDelivery",
 ]
 
@@ -96,7 +109,13 @@ _MODULES = (
     "process_registry",
     "process_run_waits",
     "promise_store",
-    "session_store",
+    "queued_work_store",
+    "ready_sessions",
+    "runtime_persistence",
+    "session_execution_lease",
+    "session_notices",
+    "turn_input_store",
+    "turn_journal",
     "trigger_store",
 )
 

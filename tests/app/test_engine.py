@@ -345,5 +345,5 @@ async def test_nothing_is_built_for_a_plain_function(bench: Bench) -> None:
     """No session, no runtime: that is what keeps it light (decision 15)."""
     await bench.run("none")
 
-    assert await bench.session_store_factory.open_existing("process-env:p") is None
+    assert await bench.session_store_factory.open_existing_store("process-env:p") is None
     assert ToolState() == bench.plugin_host.build_session("s").tools.export_state()

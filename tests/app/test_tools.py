@@ -149,7 +149,7 @@ async def test_a_process_calls_tools_by_name(bench: Bench) -> None:
     assert "ToolCallError: tool `ends` failed: no: not yours" == failed.message
     assert isinstance(unknown, FailureOutput)
     assert "ToolUnavailableError: unknown tool `nobody`" == unknown.message
-    assert await bench.session_store_factory.open_existing("process-env:p") is not None
+    assert await bench.session_store_factory.open_existing_store("process-env:p") is not None
 
 
 def positional(ctx: ToolContext, query: str, /) -> None: ...

@@ -164,6 +164,6 @@ async def test_pruning_deletes_the_sessions_of_a_process() -> None:
 
         report = await registry.prune_terminal_processes(2**53)
 
-        found = [await sessions.open_existing(name) for name in ("process-env:p", "process-session-turn:p")]
+        found = [await sessions.open_existing_store(name) for name in ("process-env:p", "process-session-turn:p")]
         assert (1, 2, [None, None]) == (report.pruned_processes, report.pruned_events, found)
-        assert await sessions.open_existing("process-env:q") is not None
+        assert await sessions.open_existing_store("process-env:q") is not None

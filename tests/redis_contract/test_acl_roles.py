@@ -311,7 +311,7 @@ async def test_the_other_stores_are_the_workers_too(guarded: ValkeyServer, admin
         assert b"bytes" == await stores.attachments.get(attachment.attachment_id)
         assert None is not await stores.env_store.get(EMPTY_ENV_REF)
         session = await stores.session_store_factory.create_store(SessionStoreCreateRequest(session_id=unique("s")))
-        assert None is not await session.load_session()
+        assert None is not await session.load_session_meta()
         await stores.session_store_factory.delete_session(session.session_id)
         await stores.directory.publish_kinds(
             [KindManifest(kind="job", disposition=RecoveryDisposition.RERUNNABLE, signals={})]

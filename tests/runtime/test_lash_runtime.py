@@ -17,7 +17,7 @@ from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.plugins import PluginLifecycleEvent
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
-from lash_core.store.session_store import RuntimeCommit, RuntimePersistence
+from lash_core.store.runtime_persistence import RuntimePersistence
 from tests.runtime.test_plugins import Counter, Factory
 from tests.runtime.test_tool_registry import tool
 
@@ -39,7 +39,10 @@ async def test_a_parked_session_resumes_with_its_tools_and_plugins(stores: Store
     """Also on another host, which is another program."""
     store = await open_store(stores)
     runtime = await (
-        EmbeddedRuntimeBuilder().with_session_id("s").with_plugin_host(PluginHost([Factory("a")])).with_store(store)
+        EmbeddedRuntimeBuilder(policy=POLICY)
+        .with_session_id("s")
+        .with_plugin_host(PluginHost([Factory("a")]))
+        .with_store(store)
     ).build()
     runtime.tools.register(tool("t"))
     runtime.tools.register(tool("u"))
@@ -60,7 +63,7 @@ async def test_parking_twice_without_a_change_commits_once(stores: Stores) -> No
     """There is nothing to store the second time."""
     store = await open_store(stores)
     environment = RuntimeEnvironment(RuntimeHostConfig.in_memory(), PluginHost([Factory("a")]))
-    builder = EmbeddedRuntimeBuilder().with_plugin_host(PluginHost([Factory("a")])).with_session_id("s")
+    builder = EmbeddedRuntimeBuilder(policy=POLICY).with_plugin_host(PluginHost([Factory("a")])).with_session_id("s")
     parked = await (await builder.with_store(store).build()).park()
     first = await store.load_session()
     await (await LashRuntime.resume(parked, environment)).park()
@@ -73,12 +76,9 @@ async def test_parking_twice_without_a_change_commits_once(stores: Stores) -> No
 async def test_parking_over_somebody_elses_commit_is_a_conflict(stores: Stores) -> None:
     """Neither is lost silently."""
     store = await open_store(stores)
-    runtime = await EmbeddedRuntimeBuilder().with_session_id("s").with_store(store).build()
-    head = await store.load_session()
-    assert head is not None
-    await store.commit_runtime_state(
-        RuntimeCommit(session_id="s", expected_head_revision=head.head_revision, policy=SessionPolicy())
-    )
+    builder = EmbeddedRuntimeBuilder(policy=POLICY).with_session_id("s").with_store(store)
+    runtime = await builder.build()
+    await (await builder.with_plugin_host(PluginHost()).build()).park()
     runtime.tools.register(tool("t"))
 
     with pytest.raises(PluginSessionError, match="failed to persist runtime state"):
@@ -121,7 +121,9 @@ async def test_the_builder_fills_what_the_store_does_not_say() -> None:
     """A stored policy wins; an unconfigured one is filled."""
     stores = InMemoryStores()
     other = SessionPolicy(model=ModelSpec("n"), provider_id="other")
-    configured = await EmbeddedRuntimeBuilder(policy=other).with_store(await open_store(stores)).build()
+    store = await open_store(stores)
+    await (await EmbeddedRuntimeBuilder(policy=POLICY).with_store(store).build()).park()
+    configured = await EmbeddedRuntimeBuilder(policy=other).with_store(store).build()
     factory = stores.session_store_factory
     blank = await factory.create_store(SessionStoreCreateRequest("blank"))
     filled = await EmbeddedRuntimeBuilder(policy=other).with_store(blank).build()

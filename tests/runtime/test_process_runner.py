@@ -32,6 +32,7 @@ from lash_core.runtime.process_engine import EngineRun, ProcessEngine, RuntimeAl
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
 from lash_core.runtime.residency import Residency
+from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.store.effect_host import RuntimeEffectLocalExecutor
 from lash_core.store.process_env_store import persist_process_execution_env
@@ -127,7 +128,7 @@ async def test_an_engine_gets_its_run_and_no_runtime_is_built() -> None:
     built = parts(body)
 
     assert ProcessAwaitOutput.success(["p", {"n": 1}, "p"]) == await built.run(engine_work())
-    assert await built.session_store_factory.open_existing("process-env:p") is None
+    assert await built.session_store_factory.open_existing_store("process-env:p") is None
 
 
 async def test_an_unknown_kind_is_a_failure_that_names_it() -> None:
@@ -166,7 +167,6 @@ async def test_external_input_answers_its_metadata() -> None:
     assert ProcessAwaitOutput.success({"metadata": {"job": 7}}) == await parts().run(work)
 
 
-
 # -- whose runtime ----------------------------------------------------------------------------------------------
 
 
@@ -195,9 +195,9 @@ async def test_without_an_environment_the_originators_session_is_rebuilt() -> No
         return ProcessAwaitOutput.success([runtime.session_id, runtime.policy.model.id])
 
     built = parts(body)
-    await built.session_store_factory.create_store(
-        SessionStoreCreateRequest("s", policy=SessionPolicy(model=ModelSpec("stored")))
-    )
+    store = await built.session_store_factory.create_store(SessionStoreCreateRequest("s"))
+    policy = SessionPolicy(model=ModelSpec("stored"))
+    await (await EmbeddedRuntimeBuilder(policy=policy).with_store(store).build()).park()
 
     assert ProcessAwaitOutput.success(["s", "stored"]) == await built.run(engine_work(None, "s"))
 

@@ -66,11 +66,20 @@ class TierSessions:
     async def create_store(self, request: Any) -> Any:
         raise AssertionError("the boundary refuses before a session is opened")
 
-    async def open_existing(self, session_id: str) -> Any:
+    async def open_existing_store(self, session_id: str) -> Any:
         raise AssertionError("the boundary refuses before a session is opened")
 
     async def delete_session(self, session_id: str) -> None:
         raise AssertionError(session_id)
+
+    async def list_sessions(self, cursor: str | None = None, limit: int = 100) -> Any:
+        raise AssertionError("the boundary lists nothing")
+
+    async def live_attachment_refs(self, cutoff_ms: int) -> frozenset[str]:
+        raise AssertionError(cutoff_ms)
+
+    async def has_live_attachment_ref(self, digest: str) -> bool:
+        raise AssertionError(digest)
 
 
 class Echo:

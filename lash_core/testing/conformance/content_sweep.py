@@ -12,10 +12,11 @@ from lash_core.model.attachment import AttachmentOwner
 from lash_core.model.environment import EMPTY_ENV_REF
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.process_input import ProcessInput
-from lash_core.model.session import SessionPolicy, SessionStoreCreateRequest
+from lash_core.model.session import ModelSpec, SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.trigger import TriggerDefinition, TriggerOwnerScope, TriggerTarget
 from lash_core.model.trigger_command import RegisterTrigger
 from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.testing.conformance import content_sweep_races
 from lash_core.testing.conformance.content_cases import fresh_bytes
 from lash_core.testing.conformance.process_registry.arrange import completed, registration, unique
@@ -117,8 +118,9 @@ async def artifacts_of_a_stored_environment_stay(stores: SweepStores) -> None:
 async def what_the_head_of_a_live_session_names_stays(stores: SweepStores) -> None:
     """Until the session is deleted."""
     ref, session_id = await stores.artifacts.put_artifact(fresh_bytes()), unique("session")
-    policy = SessionPolicy(prompt={"layer": ref})
-    await stores.session_store_factory.create_store(SessionStoreCreateRequest(session_id, policy=policy))
+    policy = SessionPolicy(model=ModelSpec("model-1"), prompt={"layer": ref})
+    store = await stores.session_store_factory.create_store(SessionStoreCreateRequest(session_id, policy=policy))
+    await (await EmbeddedRuntimeBuilder(policy=policy).with_store(store).build()).park()
 
     await swept(stores)
     assert await is_there(stores, ref)
