@@ -1,0 +1,186 @@
+"""A turn whose owner dies at any write is redone by the next one: one history, each recorded effect once (DESIGN 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from lash_core.model.effect import EffectKind
+from lash_core.model.turn_outcome import AssembledTurn
+from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.testing.conformance.session_scene import SessionStores, enqueued
+from lash_core.testing.conformance.stores import can_advance
+from lash_core.testing.conformance.turns.arrange import Scene, adding, mortal_scene, texts_of, words
+from lash_core.testing.conformance.turns.crashes import Life, MortalStore, mortal_host, until_death
+
+Act = Callable[[LashRuntime], Awaitable[AssembledTurn | None]]
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What is left of a scene when everything is done."""
+
+    history: list[str]
+    revision: int
+    model_calls: int
+    tool_calls: int
+    queued: int
+
+
+async def a_foreground_turn_survives_its_owner_at_every_write(stores: SessionStores) -> None:
+    """The same turn id is asked for again, by another program."""
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.stream_turn(words("one and?"), turn_id="turn-1")
+
+    await _dies_everywhere(stores, act)
+
+
+async def a_drained_turn_survives_its_owner_at_every_write(stores: SessionStores) -> None:
+    """The input is in the queue; whoever drains it next goes on with the turn that was begun."""
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    await _dies_everywhere(stores, act, queued=("one and?",))
+
+
+async def a_turn_with_deliveries_survives_its_owner_at_every_write(stores: SessionStores) -> None:
+    """What came at a checkpoint comes at the same one again, and is answered once."""
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    await _dies_everywhere(stores, act, queued=("one and?",), arrives="and more?")
+
+
+async def a_foreground_turn_is_finished_by_whoever_comes_next(stores: SessionStores) -> None:
+    """Its caller is gone; a drain of the queue redoes it before it looks for anything else."""
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.stream_turn(words("one and?"), turn_id="turn-1")
+
+    async def again(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    whole = await _lived(stores, act)
+    commit = whole[1].index("commit_runtime_state")
+    numbers = range(whole[1].index("record_turn_effects"), commit + 1)
+    # Where the lease takes real time to end, one death says it.
+    for number in numbers if await can_advance(stores) else numbers[-1:]:
+        scene = await _scene(stores, (), None)
+        life = Life(number)
+        await _one_life(scene, life, act)
+        await scene.outlive_leases()
+        assert (await _one_life(scene, Life(), again)) is not None
+        assert whole[0].history == texts_of(await scene.history()), f"dead before write {number}"
+        assert 1 == len(scene.bench.calls) or number <= _second(whole[1], "record_turn_effects")
+
+
+async def a_turn_that_kills_its_owners_is_given_up(stores: SessionStores) -> None:
+    """Eight deaths in a row without a write: the turn is committed as stopped, its input is settled."""
+    if not await can_advance(stores):
+        return
+    scene = await _scene(stores, ("poison",), None)
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    for _ in range(8):
+        await _one_life(scene, Life("record_turn_effects"), act)
+        await scene.outlive_leases()
+    turn = await _one_life(scene, Life(), act)
+
+    assert turn is not None
+    assert ["turn_poisoned"] == [issue.code for issue in turn.errors], turn.errors
+    assert ["user: poison"] == texts_of(await scene.history())
+    assert () == await (await scene.store()).list_queued_work(scene.session_id)
+
+
+# -- steps ----------------------------------------------------------------------------------------------------
+
+
+async def _dies_everywhere(
+    stores: SessionStores, act: Act, *, queued: tuple[str, ...] = (), arrives: str | None = None
+) -> None:
+    whole, writes = await _lived(stores, act, queued, arrives)
+    numbers = range(len(writes)) if await can_advance(stores) else ()
+    for number in numbers:
+        for after in (False, True):
+            scene = await _scene(stores, queued, arrives)
+            at = f"dead {'after' if after else 'before'} write {number}, {writes[number]}"
+            await _one_life(scene, Life(number, after), act)
+            done, recorded = await _ending(scene), await _recorded(scene)
+            await scene.outlive_leases()
+            await _one_life(scene, Life(), act)
+            left = await _ending(scene)
+            assert whole.history == left.history, f"{at}: {left.history}"
+            assert (whole.revision, whole.queued) == (left.revision, left.queued), at
+            is_over = done.revision == whole.revision
+            for name in ("model_calls", "tool_calls"):
+                missing = 0 if is_over else getattr(whole, name) - recorded[name]
+                again = getattr(left, name) - getattr(done, name)
+                assert missing == again, f"{at}: {missing} {name} were not recorded, {again} were made"
+
+
+async def _lived(
+    stores: SessionStores, act: Act, queued: tuple[str, ...] = (), arrives: str | None = None
+) -> tuple[_Ending, list[str]]:
+    """How it ends without a death, and the writes on the way."""
+    scene, life = await _scene(stores, queued, arrives), Life()
+    turn = await _one_life(scene, life, act)
+    assert turn is not None
+    assert turn.final_text is not None, f"{turn.outcome} {turn.errors}"
+    return await _ending(scene), life.writes
+
+
+async def _scene(stores: SessionStores, queued: tuple[str, ...], arrives: str | None) -> Scene:
+    scene = await mortal_scene(stores, adding)
+    store = await scene.store()
+    for text in queued:
+        await enqueued(store, text)
+    if arrives is not None:
+        came: list[str] = []
+
+        async def arrive(_context: object, _args: object) -> None:
+            # Once in the whole story: a tool that runs again does not bring the same input twice.
+            if not came:
+                came.append(arrives)
+                await enqueued(store, arrives, source_key="arrival")
+
+        scene.bench.before = arrive
+    return scene
+
+
+async def _one_life(scene: Scene, life: Life, act: Act) -> AssembledTurn | None:
+    store = MortalStore(await scene.store(), life)
+    scene.effect_host = mortal_host(scene.stores, life)
+    runtime = await scene.runtime(store)  # type: ignore[arg-type]
+    try:
+        return await until_death(life, act(runtime))
+    finally:
+        runtime.close()
+
+
+async def _ending(scene: Scene) -> _Ending:
+    store = await scene.store()
+    return _Ending(
+        history=texts_of(await scene.history()),
+        revision=await scene.revision(),
+        model_calls=len(scene.provider.requests),
+        tool_calls=len(scene.bench.calls),
+        queued=len(await store.list_queued_work(scene.session_id)),
+    )
+
+
+async def _recorded(scene: Scene) -> dict[str, int]:
+    """How many model calls and tool attempts the open turn's journal has."""
+    store = await scene.store()
+    turn = await store.load_open_turn(scene.session_id)
+    entries = () if turn is None else await store.load_turn_effects(scene.session_id, turn.turn_id)
+    kinds = [entry.kind for entry in entries]
+    return {"model_calls": kinds.count(EffectKind.LLM_CALL), "tool_calls": kinds.count(EffectKind.TOOL_ATTEMPT)}
+
+
+def _second(writes: list[str], verb: str) -> int:
+    return [number for number, name in enumerate(writes) if name == verb][1]
