@@ -75,7 +75,7 @@ class RoundTrips:
             self.count += 1
             return await original(*args, **options)
 
-        self.connection.dispatch = counted  # type: ignore[method-assign]
+        self.connection.dispatch = counted
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -102,6 +102,12 @@ class NoticeHub:
         for ear in self._ears:
             ear.hear_due(process_id, due_at_ms)
 
+    def queued(self, session_id: str) -> None:
+        """Something changed about a session: maybe its work is due now."""
+        with self.lock:
+            for ear in self._ears:
+                ear.hear_queued(session_id)
+
     def holder(self, kind: NoticeKind, process_id: str, owner: LeaseOwnerIdentity) -> None:
         """Something happened to a row that ``owner`` holds."""
         for ear in self._ears:
@@ -167,6 +173,11 @@ class MemoryNotices:
         """Called by the hub under its lock."""
         if self._watches_partition:
             self._put(ProcessNotice(kind="due", process_id=process_id, partition=0, due_at_ms=due_at_ms))
+
+    def hear_queued(self, session_id: str) -> None:
+        """Called by the hub under its lock."""
+        if self._watches_partition:
+            self._put(ProcessNotice(kind="queued", session_id=session_id, partition=0))
 
     def hear_for(self, kind: NoticeKind, process_id: str, owner: LeaseOwnerIdentity) -> None:
         """Called by the hub under its lock."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from lash_core.memory_store.hub import Waiter
 
 
 class MemorySessionNotices:
-    """``SessionNotices``: the store calls ``tell`` with each commit, enqueue and cancel."""
+    """``SessionNotices``: the store calls ``tell`` with each commit, enqueue, cancel and release.
 
-    def __init__(self) -> None:
+    Args:
+        on_change: told of the same, for the workers of this program; None: there are none.
+    """
+
+    def __init__(self, on_change: Callable[[str], None] | None = None) -> None:
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._waiters: dict[str, set[Waiter]] = {}
 
@@ -38,6 +43,8 @@ class MemorySessionNotices:
             waiters = tuple(self._waiters.get(session_id, ()))
         for waiter in waiters:
             waiter.wake()
+        if self._on_change is not None:
+            self._on_change(session_id)
 
     async def close(self) -> None:
         """Nothing to give back. May be called twice."""

@@ -114,6 +114,7 @@ class SessionsState:
         """Drop a lease that nobody released, and count that."""
         if self._leases.pop(session_id, None) is not None:
             self.require(session_id).note_loss(self.clock.now_ms())
+            self.notices.tell(session_id)
 
     def lease_of(self, session_id: str) -> SessionExecutionLease | None:
         """The lease as it was given, maybe expired; None when it was released, or there never was one."""
@@ -131,6 +132,7 @@ class SessionsState:
         if lease is None or not lease.same_acquisition(completion):
             return False
         del self._leases[session_id]
+        self.notices.tell(session_id)
         return True
 
     def forget_lease(self, session_id: str) -> None:

@@ -43,13 +43,13 @@ class InMemoryStores:
         self.attachments = MemoryAttachmentStore(self.clock)
         self.attachment_manifest = MemoryAttachmentManifest(self.clock)
         self.triggers = MemoryTriggerStore(self.clock, payload_limits=limits)
-        self.session_notices = MemorySessionNotices()
         self.process_registry = MemoryProcessRegistry(
             self.clock,
             process_table,
             limits=limits,
             environments=self.env_store,
         )
+        self.session_notices = MemorySessionNotices(self.process_registry.state.notices.queued)
         self.session_store_factory = MemorySessionFactory(
             self.clock,
             registry=self.process_registry.state,

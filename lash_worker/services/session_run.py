@@ -116,9 +116,10 @@ class SessionRun:
             if lacking is not None:
                 await self._decline(lacking, runtime)
                 return
+            # It was read under this very lease, and so are all its turns: nobody else can have written in between.
+            runtime.turn_memory.generation = guard.generation
             for _ in range(TURNS_PER_CLAIM_MAX):
                 began = own_time_ms()
-                # Under one lease: nobody else can have written in between, so nothing is read again.
                 turn = await runtime.run_next_queued_turn(lease=guard)
                 if turn is None:
                     break

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from lash_core.memory_store.session_factory import MemorySessionFactory
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import AnyAwaitOutput, CancelledOutput, FailureOutput, Success
 from lash_core.model.disposition import RecoveryDisposition
@@ -48,8 +47,6 @@ class Bench:
     residency: Residency = Residency.KEEP_ALL
 
     def __post_init__(self) -> None:
-        if not hasattr(self.stores.session_store_factory, "list_sessions"):
-            self.stores.session_store_factory = MemorySessionFactory(self.stores.clock)
         self.runtime_host = RuntimeHostConfig.from_stores(self.stores)
         self.runtime_host.providers = ModelProviders([self.provider])
         self.session_store_factory = self.stores.session_store_factory

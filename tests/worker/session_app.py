@@ -1,11 +1,9 @@
-"""An app whose sessions are answered by a script, and stores that have them."""
+"""An app whose sessions are answered by a script."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lash_core.memory_store.session_factory import MemorySessionFactory
-from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.model_call import ModelRequest
 from lash_core.model.session import ModelLimits, ModelSpec, SessionPolicy
 from lash_core.testing.scripted_provider import ScriptedProvider, ScriptedReply, says
@@ -27,10 +25,3 @@ def session_app(script: Any = echo, *, provider_id: str = "scripted") -> App:
     provider = ScriptedProvider(script, provider_id=provider_id)
     app.sessions(policy=POLICY.model_copy(update={"provider_id": provider_id}), providers=[provider])
     return app
-
-
-def session_stores() -> InMemoryStores:
-    stores = InMemoryStores()
-    if not hasattr(stores.session_store_factory, "list_sessions"):
-        stores.session_store_factory = MemorySessionFactory(stores.clock, notices=stores.session_notices)
-    return stores

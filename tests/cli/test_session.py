@@ -1,0 +1,240 @@
+"""``lash session``: what the commands print and how they exit."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from lash_core.client import LashClient
+from lash_core.errors import UnknownSessionError
+from lash_core.errors.session import HeadRevisionConflictError, InputNotFoundError
+from lash_core.model.disposition import RecoveryDisposition
+from lash_core.model.process_handle import ProcessHandleDescriptor
+from lash_core.model.process_input import ProcessInput
+from lash_core.model.queued_work import TurnInputPayload
+from lash_core.model.registration import ProcessRegistration
+from lash_core.model.scope import SessionScope
+from lash_core.model.turn_outcome import StoppedOutcome, TurnOutcome
+from lash_core.testing.waiting import eventually
+from lash_worker.cli.exit_codes import exit_code
+from tests.cli.conftest import Ended, Lash
+from tests.client.session_turns import answer_queue
+
+
+async def answered(client: LashClient, text: str = "hello back", outcome: TurnOutcome | None = None) -> None:
+    """A worker's turn, as soon as something waits."""
+
+    async def waits() -> bool:
+        return bool(await client.session("chat").queue()) if await client.session("chat").exists() else False
+
+    await eventually(waits, within_ms=10_000)
+    store = await client.stores.session_store_factory.open_existing_store("chat")
+    assert store is not None
+    await answer_queue(store, text, outcome=outcome)
+
+
+def answer_meanwhile(lash: Lash, text: str = "hello back", outcome: TurnOutcome | None = None) -> threading.Thread:
+    """Answer the next input from another thread, while a command waits."""
+    thread = threading.Thread(target=lambda: lash.behind(lambda client: answered(client, text, outcome)))
+    thread.start()
+    return thread
+
+
+def test_send_queues_an_input(lash: Lash) -> None:
+    """The session is made by it; the same source key sends once."""
+    first = lash.ok("session", "send", "chat", "hello", "--source-key", "k", "--json").json
+    again = lash.ok("session", "send", "chat", "hello", "--source-key", "k", "--json").json
+
+    assert first == again
+    assert {"session_id", "batch_id", "enqueue_seq"} == set(first)
+    assert f"queued {first['batch_id']}\n" == lash.ok("session", "send", "chat", "hello", "--source-key", "k").out
+    assert 1 == len(lash.ok("session", "get", "chat", "--json").json["queue"])
+
+
+def test_send_waits_for_the_answer(lash: Lash) -> None:
+    """On standard output, for people and for programs."""
+    thread = answer_meanwhile(lash)
+    assert "hello back\n" == lash.ok("session", "send", "chat", "hello", "--wait").out
+    thread.join()
+    thread = answer_meanwhile(lash, "again")
+    turn = lash.ok("session", "send", "chat", "more", "--timeout", "20", "--json").json["turn"]
+    thread.join()
+
+    assert ("again", "finished") == (turn["text"], turn["outcome"]["type"])
+    assert turn["turn_id"].startswith("t_qwb:")
+
+
+def test_a_stopped_turn_is_exit_code_1(lash: Lash) -> None:
+    """Why stands on standard error."""
+    thread = answer_meanwhile(lash, "", StoppedOutcome("max_turns"))
+    ended = lash("session", "send", "chat", "hello", "--wait")
+    thread.join()
+
+    assert (1, "") == (ended.code, ended.out)
+    assert "lash: the turn was stopped: max_turns\n" == ended.err
+
+
+def test_no_answer_is_exit_code_7_and_says_why(lash: Lash) -> None:
+    """Nobody runs sessions here; the input stays queued."""
+    ended = lash("session", "send", "chat", "hello", "--timeout", "0.1", "--json")
+
+    assert (7, "timeout") == (ended.code, ended.error["code"])
+    assert "is queued; no worker that is up runs sessions" in ended.error["message"]
+    assert 1 == len(lash.ok("session", "get", "chat", "--json").json["queue"])
+
+
+def test_text_comes_from_standard_input(lash: Lash, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``-`` reads it; files go with it."""
+    (tmp_path / "in.txt").write_text("a long\ntext\n")
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG")
+    with (tmp_path / "in.txt").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        lash.ok("session", "send", "chat", "-", "--attach", str(picture))
+
+    [batch] = lash.ok("session", "get", "chat", "--json").json["queue"]
+    assert "a long\ntext\n" == batch["text"]
+
+    async def items(client: LashClient) -> list[str]:
+        [queued] = await client.session("chat").queue()
+        payload = queued.payloads[0]
+        assert isinstance(payload, TurnInputPayload)
+        return [json.dumps(item.to_json_value()) for item in payload.input.items]
+
+    text, attachment = lash.behind(items)
+    assert "a long" in text
+    assert "image/png" in attachment
+    assert "a.png" in attachment
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("send", "chat"),
+        ("send", "chat", "  "),
+        ("send", " chat", "hello"),
+        ("send", "chat", "hello", "--attach", "not-there.png"),
+        ("send", "chat", "hello", "--timeout", "-1"),
+        ("history", "chat", "--limit", "0"),
+    ],
+)
+def test_bad_input_is_exit_code_2(lash: Lash, args: tuple[str, ...]) -> None:
+    """Nothing is made for it."""
+    assert 2 == lash("session", *args).code
+    assert [] == lash.ok("session", "ls", "--json").json["items"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("get",), ("history",), ("park",), ("cancel-input", "qwb:1"), ("delete", "--yes")],
+    ids=lambda args: args[0],
+)
+def test_an_unknown_session_is_exit_code_3(lash: Lash, args: tuple[str, ...]) -> None:
+    """Every verb names it."""
+    verb, *rest = args
+    ended = lash("session", verb, "nobody", *rest, "--json")
+
+    assert (3, "unknown_session") == (ended.code, ended.error["code"])
+
+
+def test_history_prints_messages(lash: Lash) -> None:
+    """Oldest first; one a line for programs."""
+    lash.ok("session", "send", "chat", "hello")
+    lash.behind(answered)
+
+    lines = lash.ok("session", "history", "chat", "--json").lines
+    assert [("user", "hello"), ("assistant", "hello back")] == [
+        (line["role"], line["parts"][0]["text"]) for line in lines
+    ]
+    assert "user\nhello\nassistant\nhello back\n" == lash.ok("session", "history", "chat").out
+    assert "assistant\nhello back\n" == lash.ok("session", "history", "chat", "--limit", "1").out
+
+
+def test_get_and_ls_show_a_session(lash: Lash) -> None:
+    """Head, queue, lease, usage."""
+    lash.ok("session", "send", "chat", "hello")
+    before = lash.ok("session", "get", "chat", "--json").json
+    assert (0, None, None) == (before["head_revision"], before["policy"], before["lease"])
+    assert "nothing was committed yet" in lash.ok("session", "get", "chat").out
+    lash.behind(answered)
+    lash.ok("session", "send", "chat", "and then?")
+
+    shown = lash.ok("session", "get", "chat", "--json").json
+    assert (1, "tiny", 2) == (shown["head_revision"], shown["model"], shown["messages"])
+    assert ["and then?"] == [batch["text"] for batch in shown["queue"]]
+    assert "and then?" in lash.ok("session", "get", "chat").out
+    [item] = lash.ok("session", "ls", "--json").json["items"]
+    assert ("chat", 1, 1, None) == (item["id"], item["head_revision"], item["queued"], item["held_by"])
+    assert "chat" in lash.ok("session", "ls").out
+
+
+def test_pages(lash: Lash) -> None:
+    """The cursor goes on where a page ended."""
+    for name in ("a", "b", "c"):
+        lash.ok("session", "send", name, "hello")
+    found: list[str] = []
+    page = lash.ok("session", "ls", "--limit", "2", "--json").json
+    found += [item["id"] for item in page["items"]]
+    while page["next_cursor"] is not None:
+        page = lash.ok("session", "ls", "--limit", "2", "--cursor", page["next_cursor"], "--json").json
+        found += [item["id"] for item in page["items"]]
+
+    assert ["a", "b", "c"] == sorted(found)
+
+
+def test_cancel_input(lash: Lash) -> None:
+    """0 taken back, 3 not there, 4 too late."""
+    batch_id = lash.ok("session", "send", "chat", "hello", "--json").json["batch_id"]
+    assert "cancelled" == lash.ok("session", "cancel-input", "chat", batch_id, "--json").json["outcome"]
+
+    gone = lash("session", "cancel-input", "chat", batch_id, "--json")
+    assert (3, "not_found") == (gone.code, gone.json["outcome"])
+    late = lash.ok("session", "send", "chat", "hello", "--json").json["batch_id"]
+    lash.behind(answered)
+    ended = lash("session", "cancel-input", "chat", late)
+    assert 4 == ended.code
+    assert "it has been answered" in ended.out
+
+
+def test_park_waits_for_the_queue(lash: Lash) -> None:
+    """Exit code 7 while something waits."""
+    lash.ok("session", "send", "chat", "hello")
+    assert 7 == lash("session", "park", "chat", "--timeout", "0").code
+    lash.behind(answered)
+
+    assert {"id": "chat", "status": "parked", "head_revision": 1} == lash.ok("session", "park", "chat", "--json").json
+    assert "chat is parked at revision 1\n" == lash.ok("session", "park", "chat").out
+
+
+def test_delete_names_what_goes_on(lash: Lash) -> None:
+    """Processes outlive the session that started them."""
+    lash.ok("session", "send", "chat", "hello")
+
+    async def grant(client: LashClient) -> None:
+        registry = client.stores.process_registry
+        await registry.register_process(
+            ProcessRegistration(
+                id="export", input=ProcessInput.external(), disposition=RecoveryDisposition.EXTERNALLY_OWNED
+            )
+        )
+        await registry.grant_handle(SessionScope(session_id="chat"), "export", ProcessHandleDescriptor())
+
+    lash.behind(grant)
+    ended: Ended = lash.ok("session", "delete", "chat", "--yes", "--json")
+    assert ("deleted", ["export"], []) == (
+        ended.json["status"],
+        ended.json["orphaned_process_ids"],
+        ended.json["preserved_process_ids"],
+    )
+    assert [] == lash.ok("session", "ls", "--json").json["items"]
+    assert "running" == lash.ok("process", "get", "export", "--json").json["status"]
+
+
+def test_every_error_of_sessions_has_its_exit_code() -> None:
+    """Not found and conflict are told apart."""
+    assert 3 == exit_code(UnknownSessionError("s"))
+    assert 3 == exit_code(InputNotFoundError("s", "b"))
+    assert 4 == exit_code(HeadRevisionConflictError("s", 1, 2))

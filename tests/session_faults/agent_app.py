@@ -1,0 +1,112 @@
+"""The agent that the workers of these tests run: a model and tools that leave a line outside for each call.
+
+The folder is in ``AGENT_FOLDER``. A user's text says what happens, one word a step: ``tool:NAME`` asks for the tool
+``work`` with that name, ``think:NAME`` lets the model itself take until the file ``NAME.go`` is there; anything else is
+answered. A tool's work with a name that begins with ``slow`` ends when ``NAME.go`` is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from lash_core.model.event_type import WAKE_TYPE
+from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultPart
+from lash_core.model.model_call import ModelRequest, ModelResponse, ModelStreamEvent, ModelTextDelta
+from lash_core.model.session import ModelLimits, ModelSpec, SessionPolicy
+from lash_core.model.usage import TokenUsage
+from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.tools import ToolContext
+from lash_worker.app import App
+
+LOOK_SECONDS = 0.02
+POLICY = SessionPolicy(
+    model=ModelSpec("scripted", limits=ModelLimits(context_window_tokens=8_000)), provider_id="scripted"
+)
+
+
+def folder() -> Path:
+    return Path(os.environ["AGENT_FOLDER"])
+
+
+def note(name: str) -> None:
+    """A line outside: who did it."""
+    with (folder() / f"{name}.calls").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def calls(at: Path, name: str) -> list[int]:
+    """The pids that did it, in order."""
+    file = at / f"{name}.calls"
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+async def until_told(name: str) -> None:
+    """Wait for the file that a test makes."""
+    while not (folder() / f"{name}.go").exists():
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+class ScriptedAgent:
+    """A model provider that does what the newest user text says, step by step."""
+
+    provider_id = "scripted"
+
+    def check_model(self, model: ModelSpec) -> str | None:
+        """Any model will do."""
+        del model
+        return None
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStreamEvent]:
+        """The next step of the newest text."""
+        asked, done = _newest_text(request.messages)
+        steps = asked.split()
+        step = steps[done] if done < len(steps) else "answer"
+        name = step.partition(":")[2] or "answer"
+        note(f"model-{len(request.messages)}")
+        if step.startswith("think:"):
+            await until_told(name)
+        usage = TokenUsage(input=10, output=5)
+        if step.startswith("tool:"):
+            call = ToolCallPart(f"call-{len(request.messages)}", "work", {"name": name})
+            yield ModelResponse(parts=(call,), usage=usage, finish_reason="tool_calls", model="scripted")
+            return
+        text = f"done: {asked}"
+        yield ModelTextDelta(text)
+        yield ModelResponse(parts=(TextPart(text),), usage=usage, model="scripted")
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _newest_text(messages: tuple[Message, ...]) -> tuple[str, int]:
+    """The newest text of a user, and how many tool results came after it."""
+    done = 0
+    for message in reversed(messages):
+        done += sum(isinstance(part, ToolResultPart) for part in message.parts)
+        if message.role == "user" and message.text:
+            return message.text, done
+    return "", done
+
+
+app = App("agents", version="1")
+app.sessions(policy=POLICY, providers=lambda: [ScriptedAgent()])
+
+
+@app.tool("work")
+async def work(ctx: ToolContext, name: str) -> str:
+    """Do something outside."""
+    del ctx
+    note(f"tool-{name}")
+    if name.startswith("slow"):
+        await until_told(name)
+    return f"{name} is done"
+
+
+@app.process("tell", disposition="rerunnable", event_types=[WAKE_TYPE])
+async def tell(ctx: ProcessContext, params: dict[str, str]) -> str:
+    """Wake the session that the process was started for."""
+    await ctx.emit("process.wake", {"text": params["text"]}, key="told")
+    return "told"
