@@ -63,18 +63,12 @@ async def a_foreground_turn_is_finished_by_whoever_comes_next(stores: SessionSto
     async def again(runtime: LashRuntime) -> AssembledTurn | None:
         return await runtime.run_next_queued_turn()
 
-    whole = await _lived(stores, act)
-    commit = whole[1].index("commit_runtime_state")
-    numbers = range(whole[1].index("record_turn_effects"), commit + 1)
+    whole, writes = await _lived(stores, act)
+    numbers = range(writes.index("record_turn_effects"), writes.index("commit_runtime_state") + 1)
     # Where the lease takes real time to end, one death says it.
     for number in numbers if await can_advance(stores) else numbers[-1:]:
         scene = await _scene(stores, (), None)
-        life = Life(number)
-        await _one_life(scene, life, act)
-        await scene.outlive_leases()
-        assert (await _one_life(scene, Life(), again)) is not None
-        assert whole[0].history == texts_of(await scene.history()), f"dead before write {number}"
-        assert 1 == len(scene.bench.calls) or number <= _second(whole[1], "record_turn_effects")
+        await _redone(scene, whole, Life(number), act, again)
 
 
 async def a_turn_that_kills_its_owners_is_given_up(stores: SessionStores) -> None:
@@ -108,19 +102,24 @@ async def _dies_everywhere(
     for number in numbers:
         for after in (False, True):
             scene = await _scene(stores, queued, arrives)
-            at = f"dead {'after' if after else 'before'} write {number}, {writes[number]}"
-            await _one_life(scene, Life(number, after), act)
-            done, recorded = await _ending(scene), await _recorded(scene)
-            await scene.outlive_leases()
-            await _one_life(scene, Life(), act)
-            left = await _ending(scene)
-            assert whole.history == left.history, f"{at}: {left.history}"
-            assert (whole.revision, whole.queued) == (left.revision, left.queued), at
-            is_over = done.revision == whole.revision
-            for name in ("model_calls", "tool_calls"):
-                missing = 0 if is_over else getattr(whole, name) - recorded[name]
-                again = getattr(left, name) - getattr(done, name)
-                assert missing == again, f"{at}: {missing} {name} were not recorded, {again} were made"
+            await _redone(scene, whole, Life(number, after), act, act)
+
+
+async def _redone(scene: Scene, whole: _Ending, life: Life, act: Act, again: Act) -> None:
+    """One death and what comes after it: the same end, and of what was recorded nothing is done again."""
+    await _one_life(scene, life, act)
+    at = f"dead {'after' if life.after else 'before'} write {life.dies_at} of {life.writes}"
+    done, recorded = await _ending(scene), await _recorded(scene)
+    await scene.outlive_leases()
+    await _one_life(scene, Life(), again)
+    left = await _ending(scene)
+    assert whole.history == left.history, f"{at}: {left.history}"
+    assert (whole.revision, whole.queued) == (left.revision, left.queued), at
+    is_over = done.revision == whole.revision
+    for name in ("model_calls", "tool_calls"):
+        missing = 0 if is_over else getattr(whole, name) - recorded[name]
+        made = getattr(left, name) - getattr(done, name)
+        assert missing == made, f"{at}: {missing} {name} were not recorded, {made} were made"
 
 
 async def _lived(
@@ -180,7 +179,3 @@ async def _recorded(scene: Scene) -> dict[str, int]:
     entries = () if turn is None else await store.load_turn_effects(scene.session_id, turn.turn_id)
     kinds = [entry.kind for entry in entries]
     return {"model_calls": kinds.count(EffectKind.LLM_CALL), "tool_calls": kinds.count(EffectKind.TOOL_ATTEMPT)}
-
-
-def _second(writes: list[str], verb: str) -> int:
-    return [number for number, name in enumerate(writes) if name == verb][1]
