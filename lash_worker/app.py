@@ -31,7 +31,7 @@ from lash_worker.app_declaration import Declaration
 from lash_worker.app_engine import AppEngine, AppPools
 from lash_worker.app_sessions import ProvidersOf, SessionsDeclaration, declared_sessions
 from lash_worker.app_signature import ProcessSignature
-from lash_worker.app_tools import AppTool
+from lash_worker.app_tools import AppTool, ToolOptions
 from lash_worker.app_trigger import DeclaredTrigger, declared_trigger
 from lash_worker.isolation.declared import Isolation, RqSignature, checked_isolation
 from lash_worker.isolation.engine import IsolatedEngine
@@ -161,22 +161,23 @@ class App:
             retry_policy=retry,
         )
 
-    def tool(self, name: str, *, description: str | None = None) -> Callable[[_F], _F]:
+    def tool(self, name: str, *, description: str | None = None, **options: Unpack[ToolOptions]) -> Callable[[_F], _F]:
         """Declare a tool of sessions and of ``tool_call`` processes: ``fn(ctx, name: type, …)``.
 
         Args:
             name: unique in a worker.
             description: what models read; the first paragraph of the docstring by default.
+            options: see ``ToolOptions``.
 
         Raises:
-            SettingsError: a name that is not legal, or declared twice; a function with another signature.
+            SettingsError: a name or option that is not legal, a name declared twice; a function of another signature.
         """
         checked_name(name, "tool name")
         if name in self._tools:
             raise SettingsError(f"tool `{name}` is declared twice in app `{self.name}`", field="tool", value=name)
 
         def declare(function: _F) -> _F:
-            self._tools[name] = AppTool(name, function, description)
+            self._tools[name] = AppTool(name, function, description, options)
             return function
 
         return declare

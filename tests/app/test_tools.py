@@ -14,6 +14,8 @@ from lash_core.model.environment import EMPTY_ENV_REF
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.process_input import PreparedToolCall, ProcessInput
 from lash_core.model.registration import ProcessRegistration
+from lash_core.model.tool_control import FinishControl
+from lash_core.model.tool_output import ToolSuccess
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.process_context import ProcessContext
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
@@ -161,3 +163,54 @@ def test_arguments_must_have_names(function: Any) -> None:
     """They are the properties of an object."""
     with pytest.raises(SettingsError, match="must be one that is given by name"):
         App("a").tool("t")(function)
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+def declared(function: Any, **options: Any) -> Any:
+    """The tool of a fresh app."""
+    fresh = App("options")
+    fresh.tool("t", **options)(function)
+    with Bench(fresh) as bench:
+        session = bench.plugin_host.build_session("s")
+        return session.tools.resolve("t")
+
+
+async def test_options_of_a_tool_are_in_its_manifest() -> None:
+    async def t(ctx: ToolContext, source: Any) -> Any:
+        return source
+
+    manifest = declared(t, retry=3, timeout_ms=500, serial=True, keep_refs_in="source").manifest
+    assert (3, 500, "serial", "source") == (
+        manifest.retry.attempts_max,
+        manifest.timeout_ms,
+        manifest.scheduling.value,
+        manifest.argument_projection.field,
+    )
+
+
+async def test_a_failure_is_safe_to_retry_after_declared_exceptions_only() -> None:
+    async def t(ctx: ToolContext, kind: str) -> Any:
+        raise {"busy": ConnectionError, "bug": LookupError}[kind](kind)
+
+    tool = declared(t, retry=2, retry_on=(ConnectionError, TimeoutError))
+    busy, bug = [await tool.call(ToolContext("s", "c"), {"kind": kind}) for kind in ("busy", "bug")]
+    assert (True, False) == (busy.is_safe_to_retry, bug.is_safe_to_retry)
+
+
+async def test_a_tool_may_answer_a_whole_output() -> None:
+    output = ToolSuccess("v", control=FinishControl("v").to_json_value())
+
+    async def t(ctx: ToolContext) -> ToolSuccess:
+        return output
+
+    assert output == await declared(t).call(ToolContext("s", "c"), {})
+
+
+@pytest.mark.parametrize("options", [{"retry": 0}, {"retry": 11}, {"timeout_ms": 0}, {"retries": 3}])
+def test_options_that_are_not_legal_are_named(options: dict[str, Any]) -> None:
+    async def t(ctx: ToolContext) -> None: ...
+
+    with pytest.raises(SettingsError, match="tool `t`"):
+        App("options").tool("t", **options)(t)
