@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lash_core.errors import CorruptRecordError, InvalidArgumentError, LimitExceededError
+from lash_core.errors import CorruptRecordError, InvalidArgumentError, LimitExceededError, UnknownSessionError
 from lash_core.errors.session import (
     HeadRevisionConflictError,
     InvalidRecordSchemaVersionError,
@@ -212,6 +212,30 @@ async def test_a_refused_commit_changes_no_byte(
         await session.commit_runtime_state(refused)
 
     assert before == await _dump(stores)
+
+
+async def test_a_session_without_its_meta_is_not_there(stores: RedisStores, session: RedisRuntimePersistence) -> None:
+    """A lease that outlived it writes nothing: no half of a session comes into being."""
+    lease = await leased(session)
+    key = stores.context.keyspace.of_session(session.session_id).session_head(session.session_id)
+    await stores.context.connection.execute(key, "DEL", key)
+
+    with pytest.raises(UnknownSessionError):
+        await committed(session, lease, graph=appending("a"))
+
+    assert not await stores.context.connection.execute(key, "EXISTS", key)
+
+
+async def test_a_commit_notes_its_turn_for_the_sweep(stores: RedisStores, session: RedisRuntimePersistence) -> None:
+    """What later turns intend and never commit is judged by the last turn that did."""
+    lease = await leased(session)
+    await stores.attachment_manifest.record_intent(session.session_id, f"attachment:sha256:{'1' * 64}")
+
+    await session.commit_runtime_state(commit_of(session, lease).stamped("t"))
+
+    page = await stores.attachment_manifest.sessions_page(None, 10)
+    turns = [found.last_turn.turn_id for found in page.sessions if found.last_turn is not None]
+    assert ["t"] == turns
 
 
 async def test_a_full_queue_refuses_the_outbox(
