@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,19 @@ from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.effect import EffectKind
 from lash_core.model.effect_record import EffectWrite
 from lash_core.model.owner import LeaseOwnerIdentity
-from lash_core.model.queued_work import ClaimBoundary, HostEventPayload, QueuedWorkBatch, QueuedWorkDraft
+from lash_core.model.queue_selection import QueueRow, select_leading_group
+from lash_core.model.queued_work import (
+    ClaimBoundary,
+    DeliveryPolicy,
+    HostEventPayload,
+    MergeKey,
+    QueuedWorkBatch,
+    QueuedWorkDraft,
+    SlotPolicy,
+)
 from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.model.session_lease import SessionExecutionLeaseFence, SessionLeaseAcquired
-from lash_core.model.turn_input import PendingTurnInputDraft, TurnInput
+from lash_core.model.turn_input import PendingTurnInputDraft, TurnInput, TurnInputClaimRef
 from lash_core.redis_store import queued_work
 from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
 from lash_core.redis_store.session_factory import RedisSessionStoreFactory
@@ -168,3 +178,36 @@ async def test_a_store_that_lost_writes_of_a_turn_takes_no_more_of_it(
 def write(key: str) -> EffectWrite:
     """An effect that is done."""
     return EffectWrite(key, EffectKind.TOOL_ATTEMPT, "completed", "0" * 32, outcome_json='"done"')
+
+
+@pytest.mark.parametrize("due_share", [0.05, 0.6])
+async def test_a_long_queue_is_chosen_from_as_the_model_says(
+    session: RedisRuntimePersistence, fence: SessionExecutionLeaseFence, stores: RedisStores, due_share: float
+) -> None:
+    """The script finds few due rows by their times and many in the queue's order; both are the rules of the model."""
+    seed = int(due_share * 100)
+    dice = random.Random(seed)
+    now_ms = await stores.process_registry.server_time_ms()
+    rows: list[QueueRow] = []
+    for _ in range(160):
+        draft = QueuedWorkDraft(
+            session_id="s",
+            payloads=(HostEventPayload("event"),),
+            delivery_policy=dice.choice(list(DeliveryPolicy)),
+            slot_policy=dice.choices(list(SlotPolicy), [9, 1])[0],
+            merge_key=dice.choice([MergeKey(), MergeKey.of_group("g")]),
+            available_at_ms=0 if dice.random() < due_share else now_ms + 600_000,
+        )
+        rows.append(QueueRow(await session.enqueue_queued_work(draft)))
+    for _ in range(12):
+        boundary = dice.choice(list(ClaimBoundary))
+        wanted = select_leading_group(rows, fence.fencing_token, now_ms, boundary, 64)
+        claim = await session.claim_ready_queued_work(fence, boundary)
+
+        found = [] if claim is None else [batch.batch_id for batch in claim.batches]
+        assert [row.batch.batch_id for row in wanted] == found, f"seed {seed}"
+        if claim is not None:
+            mark = TurnInputClaimRef(
+                claim_id=claim.claim_id, lease_token="", session_lease_generation=fence.fencing_token
+            )
+            rows = [QueueRow(row.batch, mark) if row.batch.batch_id in found else row for row in rows]

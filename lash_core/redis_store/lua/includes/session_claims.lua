@@ -7,15 +7,31 @@
 -- repeated_rows(keys, number): rows that a claim of this number has.
 -- claim_token(keys, kind, seq, number, lease_token, generation), next_claim(keys): shared with the lane of inputs.
 local CLAIM_PAGE = 100
+-- Where most rows are for later, the due ones are few: they are found by their times and put into the queue's order.
+local function due_ids(keys)
+  local total = redis.call('ZCARD', keys.order)
+  if total <= CLAIM_PAGE or redis.call('ZCOUNT', keys.due, '-inf', F(now_ms)) * 4 > total then return nil end
+  local found, ids = {}, {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', keys.due, '-inf', F(now_ms))) do
+    if string.sub(member, 1, 1) == 'q' then found[#found + 1] = string.sub(member, 2) end
+  end
+  if #found == 0 then return ids end
+  local seqs = redis.call('ZMSCORE', keys.order, unpack(found))
+  local order = {}
+  for i, id in ipairs(found) do order[i] = { tonumber(seqs[i] or '0'), id } end
+  table.sort(order, function(one, other) return one[1] < other[1] end)
+  for i, pair in ipairs(order) do ids[i] = pair[2] end
+  return ids
+end
 local function each_row(keys, visit)
-  local at = 0
+  local few, at = due_ids(keys), 0
   while true do
-    local ids = redis.call('ZRANGE', keys.order, at, at + CLAIM_PAGE - 1)
+    local ids = few or redis.call('ZRANGE', keys.order, at, at + CLAIM_PAGE - 1)
     for _, id in ipairs(ids) do
       local row = row_of(keys, id)
       if row and visit(row) then return end
     end
-    if #ids < CLAIM_PAGE then return end
+    if few or #ids < CLAIM_PAGE then return end
     at = at + CLAIM_PAGE
   end
 end
