@@ -33,18 +33,23 @@ _WRITES = (
 )
 _SCRIPTS = "+eval +evalsha +script|load +script|exists"
 _NAMED_READS = (
-    "+get +exists +hget +hmget +hgetall +hexists +hlen +lrange +llen +lindex +lpos +zscore +zmscore +zrangebyscore "
-    "+zrangebylex +zcard"
+    "+get +exists +hget +hmget +hgetall +hexists +hlen +hstrlen +lrange +llen +lindex +lpos +zscore +zmscore "
+    "+zrange +zrangebyscore +zrangebylex +zcard +sismember"
 )
 _NAMED_WRITES = "+set +hset +hdel +hincrby +rpush +rpop +ltrim +zadd +zrem +xadd +xdel"
 
 _ENQUEUER_WRITES = (
-    *("p:*", "c:*", "e:*", "a:*", "g:*", "sg:*", "sk:*", "sq:*", "w:*", "sw:*", "wo:*"),
+    *("p:*", "c:*", "e:*", "a:*", "g:*", "sg:*", "sk:*", "w:*", "sw:*", "wo:*"),
+    # Sessions: made, given work and inputs, which may be taken back while nobody works on them.
+    *("ses", "sh:*", "sq:*", "sqo:*", "sqd:*", "sr:*", "srz:*", "si:*", "sio:*", "srd"),
     *("rdy:*", "meta", "chg", "n", "out", "ctl", "jx"),
     # Occurrences of triggers and what they reserve; the triggers themselves it can only read.
     *("occ", "set", "dlv", "res", "fail"),
 )
-_ENQUEUER_READS = ("own", "lse", "ow", "sh:*", "sub", "src", "due")
+_ENQUEUER_READS = (
+    *("own", "lse", "ow", "sub", "src", "due"),
+    *("sn:*", "so:*", "st:*", "su:*", "sb:*", "ss:*", "slo", "sle", "sld"),
+)
 
 WARNING = (
     "Redis checks keys and commands, not verbs: who has an enqueuer's password can forge a row with plain commands,\n"
@@ -56,7 +61,8 @@ _MEANING: dict[Role, str] = {
     "observer": "reads everything of the namespace but the signing secret; runs no script, writes nothing",
     "worker": "everything that workers, reapers and clients of the namespace do; no other namespace, no administration",
     "enqueuer": "registers, cancels, signals, emits occurrences of triggers, resolves await-event tokens (for that it\n"
-    "# reads the signing secret), reads the rows that it can name; cannot claim, list or delete",
+    "# reads the signing secret), gives sessions work, reads the rows and sessions that it can name; cannot claim,\n"
+    "# commit, list or delete",
 }
 
 
@@ -79,7 +85,8 @@ def acl_rules(role: Role, namespace: str = "lash") -> str:
             rules = [_CONNECTION, _CLUSTER, _READS, _WRITES, _SCRIPTS, publish, f"resetkeys ~{own}* {secret}", channels]
         case "enqueuer":
             keys = [f"~{own}{name}" for name in _ENQUEUER_WRITES] + [f"%R~{own}{name}" for name in _ENQUEUER_READS]
-            keys += [f"%R~{{{namespace}:dir}}:*", f"%R~sec:{{{namespace}:dir}}"]
+            # Content is named by its digest: whoever reads a session finds its large blobs.
+            keys += [f"%R~{{{namespace}:dir}}:*", f"%R~{{{namespace}:env:*}}:*", f"%R~sec:{{{namespace}:dir}}"]
             named = f"{_NAMED_READS} {_NAMED_WRITES} +script|load +script|exists +ssubscribe +sunsubscribe +spublish"
             selector = f"(+eval +evalsha ~{own}*)"
             rules = [_CONNECTION, _CLUSTER, named, "resetkeys " + " ".join(keys), channels, selector]

@@ -23,12 +23,16 @@ from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.reports import ChangeCursor
 from lash_core.model.scope import SessionScope
 from lash_core.model.session import SessionStoreCreateRequest
+from lash_core.model.session_commit import CheckpointDraft
+from lash_core.model.turn_input import TurnInputCancelTarget
 from lash_core.redis_store.acl import ROLES, WARNING, Role, acl_line, acl_rules, acl_text
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.redis_errors import refusal
 from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
 from lash_core.store.process_batches import LeasedCompletion
+from lash_core.store.runtime_persistence import RuntimePersistence
+from lash_core.testing.conformance.session_scene import appending, committed, enqueued, leased, loaded, opened, put_in
 from lash_core.testing.servers import DebianRedis, ValkeyServer
 from tests.redis_contract.rows import owner, registration, unique
 from tests.redis_contract.run_effects import run_effects
@@ -253,6 +257,47 @@ async def test_an_enqueuer_cannot_claim_list_or_delete(guarded: ValkeyServer, ad
         assert await refused(stores, "SET", "{other:0}:p:x", "y")
 
     assert None is await admin.process_registry.get_process_lease(record.id)
+
+
+async def test_an_enqueuer_gives_sessions_work(guarded: ValkeyServer, admin: RedisStores) -> None:
+    """It makes them, enqueues, takes back and reads what came of it; it neither claims nor commits nor deletes."""
+    large = CheckpointDraft(execution_state={"text": "x" * 20_000})
+    async with connect(guarded, "enqueuer") as stores:
+        session = await opened(stores)
+        name = session.session_id
+        batch = await enqueued(session, source_key="k")
+        assert batch == await enqueued(session, source_key="k")
+        assert batch == await session.cancel_queued_work_batch(name, batch.batch_id)
+        row = await put_in(session)
+        await session.cancel_pending_turn_inputs(name, [TurnInputCancelTarget(input_id=row.input_id)])
+        assert () == await session.list_pending_queued_work(name)
+        worked = await stores_of(admin, name)
+        await committed(worked, graph=appending("a"), checkpoint=large)
+        assert "a" == (await loaded(session)).leaf_node_id
+        assert None is await session.find_turn_stamp(name, "t")
+        assert [] == await denials(admin)
+
+        with pytest.raises(StoreAuthError):
+            await leased(session)
+        lease = await leased(worked)
+        for verb in (
+            lambda: committed(session, lease, graph=appending("b")),
+            lambda: session.renew_session_execution_lease(lease.fence, 30_000),
+            lambda: session.tombstone_nodes(["a"]),
+            session.vacuum,
+            lambda: stores.session_store_factory.delete_session(name),
+        ):
+            with pytest.raises(StoreAuthError):
+                await verb()
+    assert "a" == (await loaded(worked)).leaf_node_id
+    assert lease == await worked.get_session_execution_lease(name)
+
+
+async def stores_of(stores: RedisStores, session_id: str) -> RuntimePersistence:
+    """The store of a session that exists."""
+    store = await stores.session_store_factory.open_existing_store(session_id)
+    assert store is not None
+    return store
 
 
 async def test_an_enqueuer_can_forge_a_row_with_plain_commands(guarded: ValkeyServer, admin: RedisStores) -> None:
