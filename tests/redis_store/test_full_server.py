@@ -9,6 +9,10 @@ import pytest
 from lash_core.errors import StoreFullError
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.lease import ReleaseReason
+from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.queued_work import ClaimBoundary, HostEventPayload, QueuedWorkDraft
+from lash_core.model.session import SessionStoreCreateRequest
+from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.stores import RedisStores
 from lash_core.store.process_batches import BatchOutcome, LeasedRelease
 from lash_core.testing.servers import ValkeyServer
@@ -74,3 +78,24 @@ async def test_running_work_is_given_back_and_cancelled(stores: RedisStores) -> 
     record = await registry.get_process(process_id)
     assert record is not None
     assert "cancelled" == record.status.state
+
+
+async def test_sessions_are_claimed_given_back_and_emptied(stores: RedisStores) -> None:
+    """New work is refused; claims, renewals, cancels and releases go through."""
+    factory = RedisSessionStoreFactory(stores.context)
+    session = await factory.create_store(SessionStoreCreateRequest(session_id="s"))
+    draft = QueuedWorkDraft(session_id="s", payloads=(HostEventPayload("event"),), source_key="k")
+    batch = await session.enqueue_queued_work(draft)
+    await fill(stores)
+
+    with pytest.raises(StoreFullError):
+        await session.enqueue_queued_work(draft.model_copy(update={"source_key": "late"}))
+    (ready,) = await factory.claim_ready_sessions(LeaseOwnerIdentity.opaque("w", "i"), 1, TTL_MS)
+    lease = ready.lease
+    await session.renew_session_execution_lease(lease.fence, TTL_MS)
+    claim = await session.claim_ready_queued_work(lease.fence, ClaimBoundary.IDLE)
+    assert claim is not None
+    assert (batch.batch_id,) == await session.abandon_queued_work_claim(claim)
+    assert batch == await session.cancel_queued_work_batch("s", batch.batch_id)
+    assert await session.release_session_execution_lease(lease.completion)
+    assert () == await session.list_queued_work("s")
