@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lash_core.errors import CorruptRecordError, InvalidArgumentError
+from lash_core.errors import CorruptRecordError, InvalidArgumentError, StoreAuthError
 from lash_core.errors.session import UnsupportedReadScopeError
 from lash_core.model.session_commit import (
     NODES_PAGE_MAX,
@@ -15,6 +15,7 @@ from lash_core.model.session_commit import (
     PersistedSessionConfig,
     PersistedSessionRead,
     SessionCheckpoint,
+    SessionHead,
     SessionHeadMeta,
     SessionReadScope,
 )
@@ -25,6 +26,7 @@ from lash_core.redis_store.row_reader import as_mapping
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.session_blobs import read_blobs
 from lash_core.redis_store.session_commit_codec import decode_usage, parse_node
+from lash_core.redis_store.session_plain_reads import read_session_plainly
 from lash_core.store.session_commit_records import FrameRecords, decode_node
 from lash_core.store.session_records import decode_record, hydrated
 
@@ -55,6 +57,8 @@ class SessionReads(LeasedSession):
     async def load_session(self, scope: SessionReadScope = FullGraph()) -> PersistedSessionRead | None:  # noqa: B008 - immutable
         """The session as stored, or None before the first commit. One round trip for each 500 nodes.
 
+        An observer, who may not run scripts, reads it by plain commands.
+
         Nodes that are committed meanwhile are not in it; nodes that are tombstoned meanwhile may be missing.
 
         Raises:
@@ -66,7 +70,10 @@ class SessionReads(LeasedSession):
         word = _scope_word(scope)
         names = (*self._graph_keys, self._keys.session_usage(self._session_id), self._blobs_key)
         call = Call("read_session", (self._head_key, *names), (word, NODES_PAGE_MAX, PAGE_BYTES_MAX))
-        reply: list[Any] = (await self._context.scripts.run([call]))[0]
+        try:
+            reply: list[Any] = (await self._context.scripts.run([call]))[0]
+        except StoreAuthError:
+            reply = await read_session_plainly(self._context, self._session_id, word)
         match reply[0]:
             case "absent":
                 return None
@@ -95,6 +102,21 @@ class SessionReads(LeasedSession):
             checkpoint_ref=head.head.checkpoint_ref,
             token_ledger=decode_usage(head.usage, key=self._keys.session_usage(self._session_id)),
         )
+
+    async def load_session_head(self) -> SessionHead | None:
+        """What the session stands on; None before the first commit. One read of one key.
+
+        Raises:
+            MissingRecordSchemaVersionError, InvalidRecordSchemaVersionError, UnsupportedRecordSchemaVersionError,
+            CorruptRecordError.
+        """
+        key = self._head_key
+        found = await self._context.connection.read([Command(key, ("HMGET", key, "r", "head", "lf"))])
+        revision, head, leaf = found[0]
+        if head is None:
+            return None
+        meta = decode_record(SessionHeadMeta, head, subject=f"the head of session `{self._session_id}`", key=key)
+        return SessionHead(head_revision=int(revision), leaf_node_id=leaf, checkpoint_ref=meta.checkpoint_ref)
 
     async def load_node(self, node_id: str) -> SessionNodeRecord | None:
         """One node; None when it is unknown or tombstoned.

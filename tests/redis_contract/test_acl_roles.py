@@ -23,8 +23,10 @@ from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.reports import ChangeCursor
 from lash_core.model.scope import SessionScope
 from lash_core.model.session import SessionStoreCreateRequest
-from lash_core.model.session_commit import CheckpointDraft
+from lash_core.model.session_commit import ActivePath, CheckpointDraft, FullGraph
+from lash_core.model.tool_state import ToolState
 from lash_core.model.turn_input import TurnInputCancelTarget
+from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.redis_store.acl import ROLES, WARNING, Role, acl_line, acl_rules, acl_text
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.redis_errors import refusal
@@ -291,6 +293,33 @@ async def test_an_enqueuer_gives_sessions_work(guarded: ValkeyServer, admin: Red
                 await verb()
     assert "a" == (await loaded(worked)).leaf_node_id
     assert lease == await worked.get_session_execution_lease(name)
+
+
+@pytest.mark.parametrize("scope", [FullGraph(), ActivePath(), ActivePath(leaf_node_id="b")])
+async def test_an_observer_reads_sessions(
+    guarded: ValkeyServer, admin: RedisStores, scope: FullGraph | ActivePath
+) -> None:
+    """Without scripts, and the same as everybody else: whole, by path, with hidden nodes, blobs and ledger."""
+    worked = await opened(admin)
+    name = worked.session_id
+    async with connect(guarded, "observer") as stores:
+        session = await stores_of(stores, name)
+        assert None is await session.load_session(scope)
+        large = CheckpointDraft(execution_state={"text": "x" * 20_000}, tool_state=ToolState(generation=2))
+        usage = (TokenLedgerEntry("turn", "m", TokenUsage(input=1)),)
+        await committed(worked, graph=appending("a", "b", "c"), checkpoint=large, usage_deltas=usage)
+        await committed(worked, graph=appending("d", after="b"), checkpoint=large)
+        await worked.tombstone_nodes(["a"])
+        await enqueued(worked)
+
+        assert await worked.load_session(scope) == await session.load_session(scope)
+        assert await worked.load_session_meta() == await session.load_session_meta()
+        assert 1 == len(await session.list_queued_work(name))
+        assert name in [row.session_id for row in (await stores.session_store_factory.list_sessions(None, 1_000))[0]]
+        with pytest.raises(InvalidArgumentError, match="unknown-leaf"):
+            await session.load_session(ActivePath(leaf_node_id="unknown-leaf"))
+        await worked.tombstone_nodes(["b", "d"])
+        assert await worked.load_session(scope) == await session.load_session(scope)
 
 
 async def stores_of(stores: RedisStores, session_id: str) -> RuntimePersistence:
