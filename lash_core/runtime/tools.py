@@ -16,6 +16,7 @@ from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.tool_state import ToolManifest
 from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.tool_children import start_kind
 
 if TYPE_CHECKING:
     # These use contexts, which use tools.
@@ -46,6 +47,7 @@ class ToolContext:
         prepared_payload: what the tool's own preparation left for the call, or None.
         triggers: emits occurrences, where the runtime has triggers.
         turn: the turn that the tool is called in; None in a process.
+        captured_history: in a process: what its session's history was when the process was started.
     """
 
     session_id: str
@@ -56,6 +58,7 @@ class ToolContext:
     prepared_payload: JsonValue = None
     triggers: EmitsOccurrences | None = None
     turn: ToolTurn | None = None
+    captured_history: ChronologicalProjection = field(default_factory=ChronologicalProjection)
 
     @property
     def cancelled(self) -> bool:
@@ -74,8 +77,11 @@ class ToolContext:
 
     @property
     def history(self) -> ChronologicalProjection:
-        """What happened in the session before the turn, in order; empty in a process."""
-        return ChronologicalProjection() if self.turn is None else self.turn.execution.chronological_projection
+        """What happened in the session before the turn's first model call, in order.
+
+        In a process: its newest part as it was captured with the start.
+        """
+        return self.captured_history if self.turn is None else self.turn.execution.chronological_projection
 
     @property
     def execution(self) -> RuntimeExecutionContext:
@@ -90,6 +96,21 @@ class ToolContext:
             NotAvailableError: the tool runs in a process.
         """
         return self._in_turn("attachments").execution.attachment_store
+
+    async def start_process(
+        self, kind: str, params: JsonValue = None, *, process_id: str | None = None, label: str | None = None
+    ) -> str:
+        """Start a process for the session and answer its id: work that outlives the turn. Its wakes come back here.
+
+        The same call starts it once, however often it is attempted; two of one kind need ids of their own.
+
+        Raises:
+            UnknownKindError: nobody declares the kind. InvalidArgumentError: params that do not fit it, a bad id.
+            RuntimeFailure: the start was refused. NotAvailableError: the tool runs in a process. Store errors.
+        """
+        turn = self._in_turn("child processes")
+        call = f"{turn.turn_id}:{self.call_id}"
+        return await start_kind(turn.execution, call, kind, params, process_id=process_id, label=label)
 
     async def progress(self, value: JsonValue) -> None:
         """Stream how far the call is, under its id; nobody has to listen, and in a process nobody does.

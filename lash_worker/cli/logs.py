@@ -12,6 +12,9 @@ LogFormat = Literal["text", "json"]
 
 LOG_FORMATS: tuple[LogFormat, ...] = ("text", "json")
 
+_TALKATIVE = ("httpx", "httpx2", "openai")
+"""Loggers of model clients: a line for each request says nothing that a metric does not."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes that every record has; the others are the fields that a caller gave with ``extra=``."""
 
@@ -50,6 +53,8 @@ def start_logging(form: LogFormat, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from lash_core.client_enqueue import KindResolver
+from lash_core.client_trigger_starts import TriggerStarts
 from lash_core.memory_store.content_stores import MemoryProcessEnvStore
 from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.environment import ProcessExecutionEnvSpec
@@ -16,9 +18,11 @@ from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.process_start import ProcessStarts
 from lash_core.runtime.registry_process_service import RegistryProcessService
 from lash_core.runtime.tool_dispatch import ToolDispatchContext
+from lash_core.runtime.trigger_router import TriggerRouter
 from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext
 from lash_core.runtime.turns.tool_dispatcher import TurnToolDispatcher
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
+from lash_core.store.trigger_store import TriggerStore
 
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
@@ -37,7 +41,10 @@ def context_of_turn(turn: TurnAtWork) -> RuntimeExecutionContext:
     given = turn.given.input
     context = given.turn_context if given is not None else None
     extension = given.protocol_extension if given is not None else None
-    dispatch = ToolDispatchContext.of_tools(scope.effects, runtime.tools, processes=_processes(runtime))
+    kinds = KindResolver(runtime.host.core.directory, runtime.plugins.host)
+    dispatch = ToolDispatchContext.of_tools(
+        scope.effects, runtime.tools, processes=_processes(runtime), trigger_router=_triggers(runtime, kinds)
+    )
     made = TurnExecutionContext(
         runtime.session_id,
         replace(dispatch, agent_frame_id=scope.agent_frame_id),
@@ -51,6 +58,7 @@ def context_of_turn(turn: TurnAtWork) -> RuntimeExecutionContext:
         turn_phase_probe=scope.probe,
     )
     made.history = _LazyHistory(SessionReadView.from_persisted_state(turn.draft))
+    made.kinds = kinds
     return made
 
 
@@ -59,9 +67,11 @@ class TurnExecutionContext(RuntimeExecutionContext):
 
     Attributes:
         history: the session as it was when the machine began; shared by copies.
+        kinds: finds the manifests of processes that tools start.
     """
 
     history: _LazyHistory | None = None
+    kinds: KindResolver | None = None
 
     @property
     @override
@@ -95,3 +105,12 @@ def _processes(runtime: LashRuntime) -> RegistryProcessService | None:
         host_profile_id=runtime.host.core.profile.host_profile_id,
     )
     return RegistryProcessService(registry, starts)
+
+
+def _triggers(runtime: LashRuntime, kinds: KindResolver) -> TriggerRouter | None:
+    """What tools emit occurrences through; None where the host has no triggers or no processes to start."""
+    registry = runtime.host.process_registry
+    store = runtime.host.trigger_store or runtime.host.core.durability.trigger_store
+    if registry is None or not isinstance(store, TriggerStore):
+        return None
+    return TriggerRouter(store, registry, TriggerStarts(kinds))
