@@ -15,6 +15,7 @@ from lash_core.model.session_commit import (
     PersistedSessionConfig,
     PersistedSessionRead,
     SessionCheckpoint,
+    SessionHead,
     SessionReadScope,
     VacuumReport,
 )
@@ -35,6 +36,19 @@ class SessionReadOperations(SessionPart):
             if session is None or session.head is None:
                 return None
             return self._read(session, session.head, scope)
+
+    async def load_session_head(self) -> SessionHead | None:
+        """What the session stands on; None before the first commit."""
+        with self._state.lock:
+            session = self._found()
+            if session is None or session.head is None:
+                return None
+            head = session.head
+            return SessionHead(
+                head_revision=session.revision,
+                leaf_node_id=head.leaf_node_id,
+                checkpoint_ref=head.checkpoint_ref,
+            )
 
     async def load_node(self, node_id: str) -> SessionNodeRecord | None:
         """One node; None when it is unknown or tombstoned."""

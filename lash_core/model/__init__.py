@@ -304,6 +304,7 @@ __all__ = [
     "SessionExecutionLease",
     "SessionExecutionLeaseFence",
     "SessionGraph",
+    "SessionHead",
     "SessionHeadMeta",
     "SessionLeaseAcquired",
     "SessionLeaseBusy",

@@ -100,6 +100,14 @@ class SessionHeadMeta(Model):
     checkpoint_ref: str | None = None
 
 
+class SessionHead(Model):
+    """What tells two stored states of a session apart: revision, leaf as it was committed, checkpoint."""
+
+    head_revision: int
+    leaf_node_id: str | None = None
+    checkpoint_ref: str | None = None
+
+
 class GraphUnchanged(Model):
     """No new nodes; the leaf may have moved."""
 

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 async def refresh(runtime: RuntimeCore) -> bool:
     """See ``RuntimeCore.refresh``."""
-    stored = None if runtime.store is None else await load_for_residency(runtime.store, runtime.residency)
-    if stored is None:
+    if runtime.store is None:
         return False
-    ours = runtime.state
-    if (ours.head_revision, ours.session_graph.leaf_node_id, ours.checkpoint_ref) == (
-        stored.head_revision,
-        stored.session_graph.leaf_node_id,
-        stored.checkpoint_ref,
+    head, ours = await runtime.store.load_session_head(), runtime.state
+    if head is None or (ours.head_revision, ours.session_graph.leaf_node_id, ours.checkpoint_ref) == (
+        head.head_revision,
+        head.leaf_node_id,
+        head.checkpoint_ref,
     ):
+        return False
+    stored = await load_for_residency(runtime.store, runtime.residency)
+    if stored is None:
         return False
     # Plugins and tools that nobody else changed stay as they are here: what they have not stored yet is not lost.
     if stored.tool_state_ref == ours.tool_state_ref:

@@ -13,6 +13,7 @@ from lash_core.model.session_commit import (
     PersistedSessionRead,
     RuntimeCommit,
     RuntimeCommitResult,
+    SessionHead,
     SessionReadScope,
     VacuumReport,
 )
@@ -68,6 +69,13 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
             UnsupportedReadScopeError: the store cannot read this scope; there is no fallback.
             InvalidArgumentError: an explicit leaf that does not exist (it names it); a tombstoned one is an empty path.
             MissingRecordSchemaVersionError, InvalidRecordSchemaVersionError, UnsupportedRecordSchemaVersionError.
+        """
+        ...
+
+    async def load_session_head(self) -> SessionHead | None:
+        """What the session stands on, without its nodes; None when nothing was committed yet. One small read.
+
+        The leaf is the committed one, also when it is tombstoned.
         """
         ...
 

@@ -111,7 +111,6 @@ async def _run_machine(turn: TurnAtWork, cancellation: TurnCancellation, start: 
     await cancellation.begin()
     if issue is not None:
         return stopped("provider_error", issue)
-    runtime.tools.refresh_catalog()
     loop = MachineLoop(
         turn,
         _model_caller(turn, provider),

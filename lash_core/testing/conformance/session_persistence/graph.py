@@ -35,7 +35,20 @@ async def nothing_is_loaded_before_the_first_commit(stores: SessionStores) -> No
 
     assert await store.load_session() is None
     assert await store.load_session(ActivePath()) is None
+    assert await store.load_session_head() is None
     assert await store.load_node("a") is None
+
+
+async def the_head_says_whether_a_session_changed(stores: SessionStores) -> None:
+    """Without its nodes: revision, leaf and checkpoint, as a whole read has them."""
+    store = await opened(stores)
+    for number in (1, 2):
+        await committed(store, graph=appending(f"n{number}", after=None if number == 1 else "n1"))
+        head, read = await store.load_session_head(), await loaded(store)
+
+        assert head is not None
+        assert (number, f"n{number}") == (head.head_revision, head.leaf_node_id)
+        assert (head.head_revision, head.checkpoint_ref) == (read.head_revision, read.checkpoint_ref)
 
 
 async def nodes_come_back_as_they_were(stores: SessionStores) -> None:
