@@ -8,8 +8,10 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
 from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
+from lash_core.testing.conformance.session_scene import opened
 from lash_core.testing.servers import ValkeyServer
 
 OpenStores = Callable[[], AbstractAsyncContextManager[RedisStores]]
@@ -34,3 +36,11 @@ async def stores(open_stores: OpenStores) -> AsyncGenerator[RedisStores]:
     """Stores of a namespace of this test's own."""
     async with open_stores() as stores:
         yield stores
+
+
+@pytest.fixture
+async def session(stores: RedisStores) -> RedisRuntimePersistence:
+    """A session with nothing committed."""
+    store = await opened(stores)
+    assert isinstance(store, RedisRuntimePersistence)
+    return store
