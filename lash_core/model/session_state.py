@@ -139,7 +139,12 @@ class RuntimeSessionState:
         return self.protocol_turn_options
 
     def frame_read_model(self, frame_id: str) -> SessionReadModel:
-        """The nodes of one frame; untagged ones belong to a frame without predecessor."""
+        """The nodes of one frame; untagged ones belong to a frame without predecessor.
+
+        Costs nothing for the only frame of a session, else the length of the active path.
+        """
+        if [record.frame_id for record in self.agent_frames] == [frame_id]:
+            return self.session_graph.read_model()
         frame = next((one for one in self.agent_frames if one.frame_id == frame_id), None)
         takes_untagged = frame is None or frame.previous_frame_id is None
         return SessionReadModel.of_nodes(
