@@ -9,6 +9,10 @@ from pydantic import Field, ValidationError
 from lash_core.errors import PluginSessionError
 from lash_core.model.base import Model
 from lash_core.model.canonical_json import canonical_json_bytes, sha256_hex
+from lash_core.model.chronological_projection import ChronologicalProjection
+
+HISTORY_OPTION = "lash.history"
+"""Among the plugin options, where releases that know nothing of it pass it over."""
 
 
 class ProcessExecutionEnvSpec(Model):
@@ -16,6 +20,19 @@ class ProcessExecutionEnvSpec(Model):
 
     plugin_options: dict[str, Any] = Field(default_factory=dict, kw_only=False)
     policy: dict[str, Any] = Field(default_factory=dict, kw_only=False)
+
+    def with_history(self, history: ChronologicalProjection) -> ProcessExecutionEnvSpec:
+        """A copy with the newest part of a session's history; without any it is the same environment as before."""
+        newest = history.newest()
+        if newest.is_empty:
+            return self
+        entries = [entry.to_plain_value() for entry in newest.entries]
+        return self.model_copy(update={"plugin_options": {**self.plugin_options, HISTORY_OPTION: entries}})
+
+    @property
+    def history(self) -> ChronologicalProjection:
+        """The history that was captured. Raises: ValidationError: what is stored is none."""
+        return ChronologicalProjection.model_validate({"entries": self.plugin_options.get(HISTORY_OPTION, ())})
 
     @property
     def env_ref(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.await_output import ToolFailureClass
 from lash_core.model.base import JsonValue
+from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.effect import (
     WRONG_OUTCOME,
@@ -14,6 +15,7 @@ from lash_core.model.effect import (
     RuntimeEffectOutcome,
     RuntimeScope,
 )
+from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.process_command import ProcessStartOptions
 from lash_core.model.process_handle import process_handle_json
@@ -44,7 +46,16 @@ class ChildStarts(ContextState):
         if self._registration is not None and self._registration.env_ref is not None:
             return self._registration.env_ref
         with self._at_work():
-            return await persist_process_execution_env(self._process_env_store, self._execution_env_spec)
+            return await persist_process_execution_env(self._process_env_store, self._captured_spec())
+
+    @property
+    def chronological_projection(self) -> ChronologicalProjection:
+        """The session's history when the run began."""
+        return self._history.get()
+
+    def _captured_spec(self) -> ProcessExecutionEnvSpec:
+        spec = self._execution_env_spec
+        return spec.with_history(self.chronological_projection) if self._hands_history_on else spec
 
     async def attach_captured_process_execution_env(self, registration: ProcessRegistration) -> ProcessRegistration:
         """The registration with an environment, if its input needs one and it has none. Raises: as the capture."""

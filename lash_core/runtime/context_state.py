@@ -128,6 +128,7 @@ class ContextState:
         self._turn_event_sender = turn_event_sender
         self._turn_phase_probe = turn_phase_probe
         self._started = StartedProcesses()
+        self._hands_history_on = False
 
     # -- copies -----------------------------------------------------------------------------------------
 
@@ -171,6 +172,10 @@ class ContextState:
     def with_turn_phase_probe(self, turn_phase_probe: RuntimeTurnPhaseProbe | None) -> Self:
         """A copy whose named phases are told to this probe."""
         return self._with(_turn_phase_probe=turn_phase_probe)
+
+    def with_history_for_children(self) -> Self:
+        """A copy whose children are started with the newest part of its history."""
+        return self._with(_hands_history_on=True)
 
     # -- reads ------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ async def execution_context_of_run(run: EngineRun) -> RuntimeExecutionContext:
         ),
         durability.process_env_store,
         durability.attachment_store if run.open_attachments is None else run.open_attachments(),
+        run.history,
         execution_env_spec=ProcessExecutionEnvSpec(policy=runtime.policy.to_json_value()),
         process_registration=registration,
         cancellation_token=run.cancellation,

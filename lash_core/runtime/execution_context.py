@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.turn_activity import TurnEvent
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.context_children import ChildStarts
@@ -54,11 +53,6 @@ class RuntimeExecutionContext(ChildStarts, HandleOperations, ProcessWaits, ToolL
         """Triggers, or None where they are not configured."""
         router = self._dispatch.trigger_router
         return None if router is None else router.store
-
-    @property
-    def chronological_projection(self) -> ChronologicalProjection:
-        """The session's history when the run began."""
-        return self._history.get()
 
     @property
     def turn_context(self) -> TurnContext:

@@ -9,6 +9,7 @@ from lash_core.client_enqueue import KindResolver
 from lash_core.errors import PluginSessionError
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.base import JsonValue
+from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import ProcessSegmentHandover
 from lash_core.runtime.attachments import SessionAttachments
@@ -74,6 +75,7 @@ class EngineRun:
         handover: what the segment before left behind, or None.
         find_kinds: answers what finds the manifests of children's kinds; None where nothing does.
         open_attachments: answers the process's attachments; None where the host has none.
+        history: of the session that started the process, as it was captured; known once the runtime is built.
     """
 
     __slots__ = (
@@ -82,6 +84,7 @@ class EngineRun:
         "effects",
         "find_kinds",
         "handover",
+        "history",
         "open_attachments",
         "registration",
         "registry",
@@ -106,6 +109,7 @@ class EngineRun:
         self.handover: ProcessSegmentHandover | None = None
         self.find_kinds: Callable[[], KindResolver] | None = None
         self.open_attachments: Callable[[], SessionAttachments] | None = None
+        self.history = ChronologicalProjection()
 
     @property
     def process_id(self) -> str:

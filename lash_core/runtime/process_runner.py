@@ -13,6 +13,7 @@ from lash_core.errors import (
     PluginSessionError,
 )
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
+from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.effect import (
     EffectKind,
     EffectSubject,
@@ -22,7 +23,7 @@ from lash_core.model.effect import (
     RuntimeInvocation,
     RuntimeScope,
 )
-from lash_core.model.environment import process_env_session_id
+from lash_core.model.environment import ProcessExecutionEnvSpec, process_env_session_id
 from lash_core.model.event import Replay
 from lash_core.model.process_input import EngineInput, ExternalInput, PreparedToolCall, SessionTurnInput, ToolCallInput
 from lash_core.model.registration import ProcessRegistration
@@ -119,7 +120,7 @@ class ProcessRunner:
             LeaseLostError, StoreBehindError, StoreUnreachableError, OutcomeUnknownError, StoreRefusedError: for the
                 worker to handle.
         """
-        builder = RuntimeBuilder(lambda: self._build_runtime(registration))
+        builder = RuntimeBuilder(lambda: self._build_runtime(registration, run))
         run = EngineRun(
             registration,
             self._parts.process_registry,
@@ -159,7 +160,7 @@ class ProcessRunner:
         except Exception as error:  # noqa: BLE001 - decision 37: an engine's exception is its process's outcome
             return ProcessAwaitOutput.failure("execution", PROCESS_FAILED, f"{type(error).__name__}: {error}")
 
-    async def _build_runtime(self, registration: ProcessRegistration) -> LashRuntime:
+    async def _build_runtime(self, registration: ProcessRegistration, run: EngineRun) -> LashRuntime:
         """Decision 1: the captured environment in a session of its own, else the originator's session."""
         parts = self._parts
         if registration.env_ref is not None:
@@ -173,6 +174,7 @@ class ProcessRunner:
             spec = await load_process_execution_env(env_store, registration.env_ref)
             session_id = process_env_session_id(registration.id)
             policy = _captured_policy(spec.policy, registration.env_ref) or parts.session_policy
+            run.history = _captured_history(spec, registration.env_ref)
         else:
             session_id = registration.provenance.owner_scope.session_id
             policy = parts.session_policy
@@ -225,6 +227,15 @@ def _captured_policy(policy: dict[str, object], env_ref: str) -> SessionPolicy |
         ) from error
 
 
+def _captured_history(spec: ProcessExecutionEnvSpec, env_ref: str) -> ChronologicalProjection:
+    try:
+        return spec.history
+    except ValidationError as error:
+        raise PluginSessionError(
+            f"failed to decode process execution env `{env_ref}`: history: {error.errors()[0]['msg']}"
+        ) from error
+
+
 async def _run_tool_call(call: PreparedToolCall, run: EngineRun) -> AnyAwaitOutput:
     """One tool attempt through the effect boundary. What fails outside the tool ends as ``process_tool_failed``."""
     runtime = await run.runtime_builder.build()
@@ -234,6 +245,7 @@ async def _run_tool_call(call: PreparedToolCall, run: EngineRun) -> AnyAwaitOutp
         process_id=run.process_id,
         cancellation=run.cancellation,
         prepared_payload=call.prepared_payload,
+        captured_history=run.history,
     )
 
     async def attempt(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:

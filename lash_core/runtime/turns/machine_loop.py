@@ -33,6 +33,7 @@ from lash_core.protocols.turn_machine import (
     ToolResults,
     TurnMachine,
 )
+from lash_core.runtime.tool_registry_errors import ToolRegistryError
 from lash_core.runtime.turns.checkpoints import TurnCheckpoints
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
 
@@ -120,7 +121,10 @@ class MachineLoop:
             case ExecCode():
                 text = "this runtime runs no code of a protocol"
                 return CodeResult(issue=TurnIssue(kind="runtime", code="exec_code_unsupported", message=text))
-            case SyncEnvironment() | CancelLlm() | Finish():
+            case SyncEnvironment():
+                self._refresh_tools()
+                return Done()
+            case CancelLlm() | Finish():
                 return Done()
 
     async def _call_model(self, effect: LlmCall) -> LlmResult:
@@ -140,6 +144,13 @@ class MachineLoop:
         result, record = answer
         turn.log.llm_calls.append(record)
         return result
+
+    def _refresh_tools(self) -> None:
+        """What sources offer by now, an MCP server say; two tools of one name leave the catalog as it was."""
+        try:
+            self._turn.runtime.tools.refresh_catalog()
+        except ToolRegistryError as error:
+            _log.warning("turn %s: the tools could not be listed again: %s", self._turn.turn_id, error)
 
     def _prompt_ref(self, effect: LlmCall) -> dict[str, JsonValue]:
         """Names the prompt: where the history stood, and a digest of what the turn added. A redo makes the same one."""

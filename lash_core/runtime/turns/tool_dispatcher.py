@@ -252,7 +252,9 @@ class TurnToolDispatcher:
         turn = ToolTurn(
             turn_id=self._scope.turn_id,
             tool_name=call.tool_name,
-            execution=self._context.with_parent_invocation(envelope.invocation).with_cancellation_token(token),
+            execution=self._context.with_parent_invocation(envelope.invocation)
+            .with_cancellation_token(token)
+            .with_history_for_children(),
             read_view=self._read_view,
             report=report,
             call_tools=call_tools,
