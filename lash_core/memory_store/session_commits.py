@@ -100,8 +100,8 @@ class CommitOperations(SessionPart):
                         field="completed_turn_input_claims",
                         value=input_id,
                     )
-        settled = sum(len(completion.batch_ids) for completion in commit.completed_queue_claims)
-        check_queue_room(self._session_id, len(session.rows) - settled, len(commit.enqueued_queue_batches))
+        settled = {batch_id for completion in commit.completed_queue_claims for batch_id in completion.batch_ids}
+        check_queue_room(self._session_id, len(session.rows) - len(settled), len(commit.enqueued_queue_batches))
 
     # -- writes ----------------------------------------------------------------------------------------
 
@@ -169,9 +169,9 @@ class CommitOperations(SessionPart):
 
 def _settle(session: StoredSession, commit: RuntimeCommit) -> None:
     """Claims that the commit completes, and inputs that its turn leaves behind."""
-    for completion in commit.completed_queue_claims:
-        for batch_id in dict.fromkeys(completion.batch_ids):
-            settle_batch(session, batch_id)
+    settled = (batch_id for completion in commit.completed_queue_claims for batch_id in completion.batch_ids)
+    for batch_id in dict.fromkeys(settled):
+        settle_batch(session, batch_id)
     for completion in commit.completed_turn_input_claims:
         for input_id in completion.input_ids:
             stored = session.inputs[input_id]

@@ -161,10 +161,11 @@ class MemorySessionFactory:
         if partitions is not None and 0 not in partitions:
             return ()
         with state.lock:
-            for session_id in state.sessions:
-                if state.live_lease(session_id) is None:
-                    state.end_lost_lease(session_id)
             now_ms = state.clock.now_ms()
+            for session_id, due_ms in self._due():
+                if due_ms <= now_ms:
+                    state.end_lost_lease(session_id)
+            # A loss that was counted just now may hold a session back.
             ready = sorted((due_ms, session_id) for session_id, due_ms in self._due() if due_ms <= now_ms)
             claimed: list[ReadySession] = []
             for _, session_id in ready[:limit]:
