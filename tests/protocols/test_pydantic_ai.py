@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic_ai.usage import RequestUsage
 
 from lash_core.errors import SettingsError
 from lash_core.model.message import (
@@ -33,6 +34,7 @@ from lash_core.model.usage import TokenUsage
 from lash_core.protocols.providers import pydantic_ai as adapter
 from lash_core.protocols.providers.model_provider import ModelCallError, ModelProvider
 from lash_core.protocols.providers.pydantic_ai import PydanticAiProvider
+from lash_core.protocols.providers.pydantic_ai_messages import usage_of
 from lash_core.testing.model_replies import (
     CutStream,
     ErrorEvent,
@@ -368,3 +370,11 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str) 
     monkeypatch.setattr(adapter.importlib.util, "find_spec", find)
     with pytest.raises(SettingsError, match=r"pip install 'lash\[agents\]'"):
         PydanticAiProvider.openai_compatible("local", "http://127.0.0.1:1/v1")
+
+
+def test_usage_counters_do_not_overlap() -> None:
+    told = RequestUsage(
+        input_tokens=100, cache_read_tokens=60, cache_write_tokens=10, output_tokens=50, output_reasoning_tokens=20
+    )
+
+    assert TokenUsage(input=30, output=30, cache_read=60, cache_write=10, reasoning=20) == usage_of(told)
