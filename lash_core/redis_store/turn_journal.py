@@ -67,10 +67,11 @@ class SessionTurns(LeasedSession):
         check_id(turn.turn_id, field="turn_id", subject="turn id")
         facts = canonical_json({"v": SESSION_RECORD_VERSION, "facts": turn.facts}, field="facts")
         self._context.settings.limits.check_payload_size(byte_size(facts), field="facts")
-        former = ""
+        former, own = "", scope_hash(ExecutionScope.turn(self._session_id, turn.turn_id))
         for _ in range(OPEN_TRIES_MAX):
-            scope = scope_hash(ExecutionScope.turn(self._session_id, former or turn.turn_id))
-            keys = (*self._script_keys, self._keys.scope_journal(scope), self._keys.scopes)
+            scope = scope_hash(ExecutionScope.turn(self._session_id, former)) if former else own
+            journals = (self._keys.scope_journal(scope), self._keys.scopes, self._keys.scope_journal(own))
+            keys = (*self._script_keys, *journals)
             args = (*fence, turn.turn_id, facts, _lines(turn.batch_ids), former, scope if former else "")
             reply: list[Any] = (await self._context.scripts.run([Call("open_turn", keys, args)], durable=True))[0]
             match reply[0]:

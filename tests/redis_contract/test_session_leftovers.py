@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from lash_core.model.effect import EffectKind
+from lash_core.model.effect_record import EffectWrite
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.redis_store.runtime_persistence import RedisRuntimePersistence
 from lash_core.redis_store.session_deletion import session_state_keys
 from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.stores import RedisStores
+from lash_core.store.turn_journal import OpenTurn
 from lash_core.testing.conformance.session_scene import (
     appending,
     claimed,
@@ -79,3 +82,18 @@ async def test_a_listing_tells_revision_queue_and_owner(stores: RedisStores, ses
     await session.release_session_execution_lease(lease.completion)
     (row,) = (await factory.list_sessions())[0]
     assert row.lease_owner_id is None
+
+
+async def test_a_turn_begins_without_a_journal(stores: RedisStores, session: RedisRuntimePersistence) -> None:
+    """What a turn of the same id left, whose session was pruned with its process, is not replayed."""
+    name, lease = session.session_id, await leased(session)
+    write = EffectWrite("step", EffectKind.DURABLE_STEP, "completed", "a" * 32, outcome_json="1")
+    await session.open_turn(lease.fence, OpenTurn("t"))
+    await session.record_turn_effects(lease.fence, "t", [write])
+    assert 1 == len(await session.load_turn_effects(name, "t"))
+    key = stores.context.keyspace.of_session(name).session_head(name)
+    await stores.context.connection.execute(key, "HDEL", key, "ot", "ob", "tw")
+
+    await session.open_turn(lease.fence, OpenTurn("t"))
+
+    assert () == await session.load_turn_effects(name, "t")

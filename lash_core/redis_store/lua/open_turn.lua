@@ -1,7 +1,7 @@
 -- open_turn: note the beginning of a session's turn, or answer how the turn of this id was noted.
 --
 -- KEYS[1..] the session's, in the order of includes/session_keys.lua; then [15] journal (hash) of the turn that was open before,
---           [16] scopes (zset)
+--           [16] scopes (zset), [17] journal (hash) of the turn that begins
 -- ARGV[1] session_id   str
 -- ARGV[2] fence        str  of the session's lease, with the owner's digest
 -- ARGV[3] lease_token  str
@@ -11,6 +11,7 @@
 -- ARGV[7] former       str  the other turn that the caller saw open, or ''
 -- ARGV[8] former_scope str  hash of its scope, or ''
 -- RETURNS opened | again noted batch_ids deaths | changed turn_id | lost why
+-- INVARIANT a turn that begins has no journal: what a pruned process left of a turn of the same id is never replayed.
 -- INVARIANT at most one turn of a session is open, and a turn that is open stays as it was noted first.
 -- CLOCK Redis TIME.
 --- @include now
@@ -33,6 +34,7 @@ if open then
   redis.call('ZREM', KEYS[16], ARGV[8])
   redis.call('HDEL', keys.head, 'ob', 'tw')
 end
+redis.call('DEL', KEYS[17])
 redis.call('HSET', keys.head, 'ot', ARGV[4] .. '\n' .. ARGV[5])
 take_in(keys, ARGV[6])
 note_progress(keys, true)
