@@ -8,6 +8,7 @@ from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.record import ProcessRecord
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.stores import RedisStores
+from tests.conformance.session_invariants import OF_A_SESSION, session_faults
 
 _LETTERS = {"running": "r", "completed": "c", "failed": "f", "cancelled": "x", "abandoned": "a"}
 _OF_A_PROCESS = ("p", "c", "e", "j", "h", "wk", "g", "w", "a", "b")
@@ -19,10 +20,21 @@ async def broken_invariants(stores: RedisStores) -> list[str]:
     """Every broken promise of the layout, empty when all hold."""
     rows = await stores.process_registry.list_processes(ProcessFilter(status="any"))
     faults: list[str] = []
+    sessions: set[str] = set()
     for partition in stores.context.keyspace.partitions:
+        there = await _sessions(stores, partition)
+        faults += await session_faults(stores, partition, there)
+        sessions |= there
         mine = [row for row in rows if stores.context.keyspace.of_process(row.id) is partition]
         faults += await _partition_faults(stores, partition, mine)
-    return faults + await _key_faults(stores, {row.id for row in rows})
+    return faults + await _key_faults(stores, {row.id for row in rows}, sessions)
+
+
+async def _sessions(stores: RedisStores, keys: PartitionKeys) -> set[str]:
+    """Sessions of a partition that exist; others in the list only have references of attachments."""
+    run = stores.context.connection.execute
+    listed = await run(keys.sessions, "ZRANGE", keys.sessions, 0, -1)
+    return {one for one in listed if await run(keys.tag, "HEXISTS", keys.session_head(one), "meta")}
 
 
 async def _partition_faults(stores: RedisStores, keys: PartitionKeys, rows: list[ProcessRecord]) -> list[str]:
@@ -69,8 +81,8 @@ async def _row_faults(stores: RedisStores, keys: PartitionKeys, row: ProcessReco
     return faults
 
 
-async def _key_faults(stores: RedisStores, ids: set[str]) -> list[str]:
-    """Keys that expire, and keys of processes that have no row."""
+async def _key_faults(stores: RedisStores, ids: set[str], sessions: set[str]) -> list[str]:
+    """Keys that expire, and keys of processes and sessions that are not there."""
     run = stores.context.connection.execute
     anywhere = stores.context.keyspace.partitions[0].tag
     faults: list[str] = []
@@ -85,6 +97,8 @@ async def _key_faults(stores: RedisStores, ids: set[str]) -> list[str]:
                 faults.append(f"{key}: nobody will ever forget it")
             if family in _OF_A_PROCESS and name and name not in ids:
                 faults.append(f"{key}: its process has no row")
+            if family in OF_A_SESSION and name and name not in sessions:
+                faults.append(f"{key}: its session is gone")
             if int(await run(key, "PTTL", key)) != -1:
                 faults.append(f"{key}: expires")
         if int(cursor) == 0:

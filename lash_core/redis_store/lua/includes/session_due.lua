@@ -51,7 +51,9 @@ local function count_death(deaths_key, session_id)
   return deaths, wait
 end
 local function note_progress(keys, open)
+  local _, _, not_before = read_deaths(keys.deaths, keys.sid)
   write_deaths(keys.deaths, keys.sid, 0, 0, 0, open and '1' or '0')
+  if not_before > 0 then set_due(keys) end
 end
 local function hold_back(keys, until_ms)
   local deaths, losses, not_before, open = read_deaths(keys.deaths, keys.sid)
