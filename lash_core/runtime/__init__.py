@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from lash_core.runtime.runtime_parking import ParkedSession
     from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
     from lash_core.runtime.standard_protocol import StandardProtocolFactory
+    from lash_core.runtime.standard_tools import StandardToolsFactory
     from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
     from lash_core.runtime.tool_registry import ToolRegistry
     from lash_core.runtime.tool_registry_errors import (
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         UnknownToolSourceError,
     )
     from lash_core.runtime.tool_sources import StaticToolSource, ToolExecutionGrant, ToolSource
+    from lash_core.runtime.tool_turn import InnerToolAnswer, ToolTurn
     from lash_core.runtime.tools import Tool, ToolContext, ToolPrepared
     from lash_core.runtime.trigger_router import DeliveryReport, EmitReport, TickReport, TriggerRouter
     from lash_core.runtime.turn_context import (
@@ -116,6 +118,7 @@ __all__ = [
     "InlineEffectController",
     "InlineEffectHost",
     "InlineRuntimeEffectController",
+    "InnerToolAnswer",
     "JournaledEffectHost",
     "LashRuntime",
     "ParkedSession",
@@ -168,6 +171,7 @@ __all__ = [
     "SessionPlugin",
     "SessionScope",
     "StandardProtocolFactory",
+    "StandardToolsFactory",
     "StatelessProtocolSession",
     "StaticToolSource",
     "SweepReport",
@@ -183,6 +187,7 @@ __all__ = [
     "ToolRegistryError",
     "ToolSource",
     "ToolTriggerOutcomeBuffer",
+    "ToolTurn",
     "ToolUnavailableError",
     "ToolValidationError",
     "TriggerRouter",
@@ -264,6 +269,7 @@ _HOMES = {
     "lash_core.runtime.runtime_parking": ("ParkedSession",),
     "lash_core.runtime.runtime_services": ("PersistentRuntimeServices", "RuntimeServices"),
     "lash_core.runtime.standard_protocol": ("StandardProtocolFactory",),
+    "lash_core.runtime.standard_tools": ("StandardToolsFactory",),
     "lash_core.runtime.tool_dispatch": ("ToolCatalog", "ToolDispatchContext", "ToolTriggerOutcomeBuffer"),
     "lash_core.runtime.tool_registry": ("ToolRegistry",),
     "lash_core.runtime.tool_registry_errors": (
@@ -274,6 +280,7 @@ _HOMES = {
         "UnknownToolSourceError",
     ),
     "lash_core.runtime.tool_sources": ("StaticToolSource", "ToolExecutionGrant", "ToolSource"),
+    "lash_core.runtime.tool_turn": ("InnerToolAnswer", "ToolTurn"),
     "lash_core.runtime.tools": ("Tool", "ToolContext", "ToolPrepared"),
     "lash_core.runtime.trigger_router": ("DeliveryReport", "EmitReport", "TickReport", "TriggerRouter"),
     "lash_core.runtime.turn_context": (
