@@ -292,6 +292,7 @@ async def test_a_server_that_is_not_there_is_a_connection_failure() -> None:
     await provider.close()
 
     assert ("connection", True) == (caught.value.failure.kind, caught.value.failure.retryable)
+    assert "Connection error. (ConnectionRefusedError: " in caught.value.failure.message
 
 
 @pytest.mark.parametrize("fault", [NeverAnswers(), NeverAnswers(after_headers=True)], ids=str)

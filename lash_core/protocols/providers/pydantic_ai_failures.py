@@ -12,6 +12,9 @@ MESSAGE_CHARACTERS_MAX = 2_000
 BODY_CHARACTERS_MAX = 4_000
 """Of a provider's error body, kept as evidence."""
 
+CAUSES_MAX = 16
+"""Errors below an error that are looked at."""
+
 _HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
 _KINDS: tuple[tuple[type[Exception], ProviderFailureKind], ...] = (
     (pai.ModelRateLimitError, "rate_limit"),
@@ -83,7 +86,12 @@ def _message_of(error: Exception) -> str:
     if isinstance(error, pai.ModelHTTPError):
         return f"HTTP {error.status_code}: {_body_message(error.body) or 'no reason given'}"
     text = str(error)
-    return text if isinstance(error, pai.ModelAPIError) and text else f"{type(error).__name__}: {text}"
+    said = text if isinstance(error, pai.ModelAPIError) and text else f"{type(error).__name__}: {text}"
+    root: BaseException = error
+    for _ in range(CAUSES_MAX):
+        # The client says that there was no connection; what lies below says why.
+        root = root.__cause__ or root.__context__ or root
+    return said if str(root) in said else f"{said} ({type(root).__name__}: {root})"
 
 
 def _body_message(body: object) -> str:
