@@ -42,6 +42,8 @@ class TurnJournalOperations(SessionPart):
             session = self._leased(lease)
             if session.open_turn is None or session.open_turn.turn_id != turn.turn_id:
                 close_turn(self._state, self._session_id, session)
+                # A turn that begins has no journal: nothing of an earlier turn of the same id is replayed.
+                drop_turn_journal(self._state, self._session_id, turn.turn_id)
                 session.open_turn = noted
                 session.note_progress()
             return _as_open(session) or noted

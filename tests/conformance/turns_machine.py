@@ -108,6 +108,7 @@ class TurnsMachine(SessionsMachine):
     )
     def record(self, n: int, pick: int, turn: str, value: int, asked: str, taken: list[int]) -> None:
         """Effects, some of them recorded before."""
+        self.begin_turn(n, pick, turn, [])
         lease, batches = self.lease(n, pick), newest(self.batches, taken)
         writes = [completed("k", value, asked=asked), waiting("w", 5_000), completed(f"k{value}", value)]
 

@@ -61,6 +61,17 @@ async def another_turn_replaces_it(stores: SessionStores) -> None:
     assert () == await store.load_turn_effects(store.session_id, "t1")
 
 
+async def a_turn_that_begins_has_no_journal(stores: SessionStores) -> None:
+    """What somebody recorded under its id before it was opened is not replayed."""
+    store = await opened(stores)
+    lease = await leased(store)
+    await store.record_turn_effects(lease.fence, "t", [completed("k", 1)])
+
+    await store.open_turn(lease.fence, OpenTurn("t"))
+
+    assert () == await store.load_turn_effects(store.session_id, "t")
+
+
 async def its_commit_closes_it(stores: SessionStores) -> None:
     """And forgets what it recorded; a progress commit, and another turn's, do not."""
     store = await opened(stores)
