@@ -180,8 +180,8 @@ async def mortal_scene(stores: SessionStores, script: Script) -> Scene:
 
 def adding(request: Any) -> ScriptedReply:
     """Any number of redos: asks ``add`` once for the newest input, then says what it answered."""
-    last = request.messages[-1]
-    results = [part for part in last.parts if isinstance(part, ToolResultPart)]
+    newest = [message for message in request.messages if message.role != "system"][-1]
+    results = [part for part in newest.parts if isinstance(part, ToolResultPart)]
     if results:
         return says(f"it is {results[-1].output['value']}")
     return calls_tools(("add", {"a": 1, "b": len(request.messages)}))

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from lash_core.model.effect import EffectKind
+from lash_core.model.message import Message
 from lash_core.model.turn_outcome import AssembledTurn
+from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugin_hooks import BeforeTurn, PluginCheckpoint, PluginTurn
+from lash_core.runtime.plugins import SessionPlugin
 from lash_core.testing.conformance.session_scene import SessionStores, enqueued
 from lash_core.testing.conformance.stores import can_advance
 from lash_core.testing.conformance.turns.arrange import Scene, adding, mortal_scene, texts_of, words
@@ -69,6 +74,81 @@ async def a_foreground_turn_is_finished_by_whoever_comes_next(stores: SessionSto
     for number in numbers if await can_advance(stores) else numbers[-1:]:
         scene = await _scene(stores, (), None)
         await _redone(scene, whole, Life(number), act, again)
+
+
+async def what_comes_after_a_death_waits_for_the_end_of_the_replay(stores: SessionStores) -> None:
+    """A checkpoint that delivered nothing delivers nothing again, while recorded effects are left."""
+    scene = await _scene(stores, ("one and?",), None)
+    store = await scene.store()
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    await _one_life(scene, Life("commit_runtime_state"), act)
+    await enqueued(store, "late")
+    await scene.outlive_leases()
+    turn = await _one_life(scene, Life(), act)
+
+    assert turn is not None
+    assert () == turn.errors
+    asked = [text for text in texts_of(await scene.history()) if text.startswith("user: ") and "tool" not in text]
+    assert ["user: one and?", "user: late"] == asked
+    assert 4 == len(scene.provider.requests)
+
+
+class _Moody(SessionPlugin):
+    """Says something else each time it is asked, and at first nothing at all when it is shy."""
+
+    def __init__(self, asked: list[str], *, shy: bool) -> None:
+        self._asked = asked
+        self._shy = shy
+
+    async def before_turn(self, turn: PluginTurn) -> BeforeTurn | None:
+        self._asked.append(turn.turn_id)
+        if self._shy and len(self._asked) == 1:
+            return None
+        return BeforeTurn((Message.system(f"mood {len(self._asked)}"),))
+
+    async def checkpoint(self, checkpoint: PluginCheckpoint) -> tuple[Message, ...]:
+        return () if checkpoint.kind == "before_completion" else (Message.system(f"still {len(self._asked)}"),)
+
+
+async def a_redo_hears_from_plugins_what_it_heard_first(stores: SessionStores) -> None:
+    """Messages before the turn and at checkpoints are recorded; silence before the turn is kept as well."""
+    for shy in (False, True):
+        asked: list[str] = []
+        scene = await _scene(stores, ("one and?",), None)
+        scene.plugin = partial(_Moody, asked, shy=shy)
+
+        async def act(runtime: LashRuntime) -> AssembledTurn | None:
+            return await runtime.run_next_queued_turn()
+
+        await _one_life(scene, Life("commit_runtime_state"), act)
+        calls = len(scene.provider.requests)
+        await scene.outlive_leases()
+        turn = await _one_life(scene, Life(), act)
+
+        assert turn is not None
+        assert () == turn.errors
+        said = [text for text in texts_of(await scene.history()) if text.startswith("system")]
+        assert ([] if shy else ["system: mood 1"]) + ["system: still 1"] == said
+        assert calls == len(scene.provider.requests)
+
+
+async def a_host_that_records_nothing_appends_an_input_once(stores: SessionStores) -> None:
+    """Its progress was stored before the death: the redo finds the message in the history."""
+    scene = await _scene(stores, ("one and?",), None)
+    life = Life("claim_checkpoint_work")
+    scene.effect_host = InlineEffectHost()
+    runtime = await scene.runtime(MortalStore(await scene.store(), life))  # type: ignore[arg-type]
+    await until_death(life, runtime.run_next_queued_turn())
+    runtime.close()
+    assert 1 == await scene.revision()
+    await scene.outlive_leases()
+    await (await scene.runtime()).run_next_queued_turn()
+
+    assert 1 == texts_of(await scene.history()).count("user: one and?")
+    assert () == await (await scene.store()).list_queued_work(scene.session_id)
 
 
 async def a_turn_that_kills_its_owners_is_given_up(stores: SessionStores) -> None:

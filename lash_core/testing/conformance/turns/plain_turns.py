@@ -168,13 +168,18 @@ async def the_second_turn_reads_nothing_under_one_lease(stores: SessionStores) -
     try:
         await runtime.stream_turn(words("1"), lease=guard)
         loads: list[object] = []
-        load = store.load_session
+        load, head = store.load_session, store.load_session_head
 
         async def counted(*args: Any) -> Any:
             loads.append(args)
             return await load(*args)
 
+        async def counted_head() -> Any:
+            loads.append(())
+            return await head()
+
         store.load_session = counted  # type: ignore[method-assign]
+        store.load_session_head = counted_head
         assert "two" == finished(await runtime.stream_turn(words("2"), lease=guard))
         assert [] == loads
         assert not guard.is_lost
