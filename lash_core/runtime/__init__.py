@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from lash_core.runtime.attachment_roots import AttachmentRoots
     from lash_core.runtime.attachments import SessionAttachments
     from lash_core.runtime.cancellation import CancellationToken
+    from lash_core.runtime.child_starts import (
+        CreateSessionRequest,
+        CurrentSessionStart,
+        EmptyStart,
+        ExistingSessionStart,
+        SnapshotStart,
+    )
     from lash_core.runtime.content_sweep import (
         ContentSweep,
         SweepReport,
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
     from lash_core.runtime.journaled_effects import JournaledEffectHost
     from lash_core.runtime.lash_runtime import LashRuntime, RuntimeSessionState
     from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
+    from lash_core.runtime.managed_sessions import ManagedSessions
+    from lash_core.runtime.managed_turns import ManagedSession
     from lash_core.runtime.plugin_hooks import (
         BeforeTurn,
         Compaction,
@@ -65,6 +74,7 @@ if TYPE_CHECKING:
     from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
     from lash_core.runtime.runtime_environment import RuntimeEnvironment
     from lash_core.runtime.runtime_errors import DurableStoreFacet
+    from lash_core.runtime.runtime_handle import RuntimeHandle
     from lash_core.runtime.runtime_host import (
         EmbeddedRuntimeHost,
         ProcessRuntimeHost,
@@ -105,6 +115,8 @@ __all__ = [
     "ChildHandle",
     "Compaction",
     "ContentSweep",
+    "CreateSessionRequest",
+    "CurrentSessionStart",
     "DefaultProcessCancelAbility",
     "DeliveryReport",
     "DurableStoreFacet",
@@ -113,14 +125,18 @@ __all__ = [
     "EmbeddedRuntimeBuilder",
     "EmbeddedRuntimeHost",
     "EmitReport",
+    "EmptyStart",
     "EngineRun",
     "ExecutionScope",
+    "ExistingSessionStart",
     "InlineEffectController",
     "InlineEffectHost",
     "InlineRuntimeEffectController",
     "InnerToolAnswer",
     "JournaledEffectHost",
     "LashRuntime",
+    "ManagedSession",
+    "ManagedSessions",
     "ParkedSession",
     "PendingEvent",
     "PersistentRuntimeServices",
@@ -160,6 +176,7 @@ __all__ = [
     "RuntimeEffectLocalExecutor",
     "RuntimeEnvironment",
     "RuntimeExecutionContext",
+    "RuntimeHandle",
     "RuntimeHost",
     "RuntimeHostConfig",
     "RuntimeNamedPhase",
@@ -170,6 +187,7 @@ __all__ = [
     "SessionAttachments",
     "SessionPlugin",
     "SessionScope",
+    "SnapshotStart",
     "StandardProtocolFactory",
     "StandardToolsFactory",
     "StatelessProtocolSession",
@@ -205,6 +223,16 @@ _HOMES = {
     "lash_core.runtime.attachment_roots": ("AttachmentRoots",),
     "lash_core.runtime.attachments": ("SessionAttachments",),
     "lash_core.runtime.cancellation": ("CancellationToken",),
+    "lash_core.runtime.child_starts": (
+        "CreateSessionRequest",
+        "CurrentSessionStart",
+        "EmptyStart",
+        "ExistingSessionStart",
+        "SnapshotStart",
+    ),
+    "lash_core.runtime.managed_sessions": ("ManagedSessions",),
+    "lash_core.runtime.managed_turns": ("ManagedSession",),
+    "lash_core.runtime.runtime_handle": ("RuntimeHandle",),
     "lash_core.runtime.content_sweep": (
         "ContentSweep",
         "SweepReport",

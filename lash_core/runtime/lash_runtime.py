@@ -263,6 +263,21 @@ class LashRuntime(SessionVerbs):
         """Open a child session; see ``ManagedSessions.create_session``."""
         return await self.managed_sessions.create_session(request)
 
+    def start_turn(
+        self,
+        session_id: str,
+        turn_input: TurnInput,
+        *,
+        turn_id: str | None = None,
+        sender: TurnEventSender | None = None,
+    ) -> str:
+        """Start a turn of a child; see ``ManagedSession.start_turn``."""
+        return self.managed_sessions.get(session_id).start_turn(turn_input, turn_id=turn_id, sender=sender)
+
+    async def await_turn(self, session_id: str) -> AssembledTurn:
+        """Wait for the turn of a child that was started last; see ``ManagedSession.await_turn``."""
+        return await self.managed_sessions.get(session_id).await_turn()
+
     async def close_session(self, session_id: str) -> None:
         """Park a child; see ``ManagedSessions.close_session``."""
         await self.managed_sessions.close_session(session_id)
