@@ -60,9 +60,7 @@ class MemoryProcessRegistry(
         environments: RefreshedEnvironments | None = None,
         durability_tier: DurabilityTier = DurabilityTier.INLINE,
     ) -> None:
-        self._state = RegistryState(
-            clock or SystemClock(), limits or Limits(), process_table, environments
-        )
+        self._state = RegistryState(clock or SystemClock(), limits or Limits(), process_table, environments)
         self._durability_tier = durability_tier
 
     @property
