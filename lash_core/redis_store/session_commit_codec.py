@@ -119,10 +119,10 @@ def decode_stamp(session_id: str, text: str, *, key: str) -> StoredStamp:
     try:
         parts: list[str] = json.loads(parts_text)
         facts = CommitFacts.model_validate_json(parts[1])
-        revision = int(parts[0])
+        result = commit_result(session_id, int(parts[0]), facts, parts[2:], key=key)
     except (ValueError, IndexError, TypeError) as error:
         raise CorruptRecordError(f"{key} has an unreadable stamp: {error!r}", key=key) from error
-    return StoredStamp(turn_commit_hash, commit_result(session_id, revision, facts, parts[2:], key=key))
+    return StoredStamp(turn_commit_hash, result)
 
 
 def commit_result(
