@@ -35,6 +35,7 @@ from lash_core.protocols.providers import pydantic_ai as adapter
 from lash_core.protocols.providers.model_provider import ModelCallError, ModelProvider
 from lash_core.protocols.providers.pydantic_ai import PydanticAiProvider
 from lash_core.protocols.providers.pydantic_ai_messages import usage_of
+from lash_core.protocols.providers.tool_names import wire_name
 from lash_core.testing.model_replies import (
     CutStream,
     ErrorEvent,
@@ -127,6 +128,19 @@ async def test_tools_are_offered_and_asked_for(model: Model) -> None:
     assert {"q": {"type": "string"}} == offered["search"]["parameters"]["properties"]
     assert "object" == offered["any"]["parameters"]["type"]
     assert "auto" == model.asked["tool_choice"]
+
+
+async def test_a_tool_may_have_a_name_that_no_provider_takes(model: Model) -> None:
+    name = "shop/prices.v2"
+    model.reply = ModelReply(tools=(ToolAsk(wire_name(name), "{}", "c1"), ToolAsk("made_up", "{}", "c2")))
+    history = (
+        Message("assistant", (ToolCallPart("c0", name),)),
+        Message("user", (ToolResultPart("c0", name, {"type": "success", "value": 1}),)),
+    )
+    answer = await model.answer(tools=(ToolManifest("t1", name),), messages=history)
+
+    assert [name, "made_up"] == [part.tool_name for part in answer.parts if isinstance(part, ToolCallPart)]
+    assert name not in json.dumps(model.asked)
 
 
 async def test_the_conversation_arrives_in_order(model: Model) -> None:

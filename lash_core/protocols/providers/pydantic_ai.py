@@ -114,7 +114,8 @@ class PydanticAiProvider:
         """Why the effort is refused: it is in no list; None when it may work."""
         if model.variant is None:
             return None
-        known = model.capability.get("efforts", EFFORTS)
+        listed = model.capability.get("efforts")
+        known = listed if isinstance(listed, list | tuple) and listed else EFFORTS
         if model.variant in known:
             return None
         return f"model `{model.id}` has no effort `{model.variant}`; known: {', '.join(map(str, known))}"

@@ -23,6 +23,7 @@ from lash_core.model.message import (
 from lash_core.model.model_call import FinishReason, ModelRequest, ModelResponse
 from lash_core.model.tool_state import ToolManifest
 from lash_core.model.usage import TokenUsage
+from lash_core.protocols.providers.tool_names import wire_name
 from lash_core.protocols.providers.tool_pairing import paired
 
 _FINISH: dict[str, FinishReason] = {
@@ -72,7 +73,7 @@ def parameters_of(request: ModelRequest) -> ModelRequestParameters:
 def _tool(manifest: ToolManifest) -> ToolDefinition:
     schema = manifest.input_schema
     return ToolDefinition(
-        name=manifest.name,
+        name=wire_name(manifest.name),
         description=manifest.description,
         parameters_json_schema=schema if isinstance(schema, dict) else _ANY_OBJECT,
     )
@@ -105,7 +106,9 @@ def _tool_return(part: ToolResultPart) -> pai.ToolReturnPart:
             content, outcome = f"cancelled: {output.get('message', '')}", "interrupted"
         case _:
             content, outcome = output.get("value"), "success"
-    return pai.ToolReturnPart(tool_name=part.tool_name, content=content, tool_call_id=part.call_id, outcome=outcome)
+    return pai.ToolReturnPart(
+        tool_name=wire_name(part.tool_name), content=content, tool_call_id=part.call_id, outcome=outcome
+    )
 
 
 def _attachment(reference: JsonValue, bytes_of: dict[str, bytes]) -> str | pai.BinaryContent:
@@ -141,7 +144,7 @@ def _response_part(part: MessagePart) -> pai.ModelResponsePart | None:
         case ToolCallPart():
             args = part.args if isinstance(part.args, dict) else json.dumps(part.args)
             known = _opaque(part.provider_data, "id", "provider_details")
-            return pai.ToolCallPart(part.tool_name, args, part.call_id, **known)
+            return pai.ToolCallPart(wire_name(part.tool_name), args, part.call_id, **known)
         case _:
             return None
 
@@ -155,9 +158,10 @@ def _opaque(provider_data: JsonValue, *names: str) -> dict[str, Any]:
 # -- what is answered ------------------------------------------------------------------------------------
 
 
-def answer_of(response: pai.ModelResponse) -> ModelResponse:
+def answer_of(response: pai.ModelResponse, request: ModelRequest) -> ModelResponse:
     """The answer: text, reasoning and tool calls in order. Usage None when the provider told none."""
-    parts = tuple(part for part in (_part(found, response) for found in response.parts) if part is not None)
+    names = {wire_name(manifest.name): manifest.name for manifest in request.tools}
+    parts = tuple(part for part in (_part(found, response, names) for found in response.parts) if part is not None)
     usage = usage_of(response.usage)
     calls = any(isinstance(part, ToolCallPart) for part in parts)
     finish = _FINISH.get(response.finish_reason or "", "tool_calls" if calls else "stop")
@@ -184,7 +188,7 @@ def usage_of(usage: RequestUsage) -> TokenUsage:
     )
 
 
-def _part(part: pai.ModelResponsePart, response: pai.ModelResponse) -> MessagePart | None:
+def _part(part: pai.ModelResponsePart, response: pai.ModelResponse, names: dict[str, str]) -> MessagePart | None:
     match part:
         case pai.TextPart():
             return TextPart(part.content, provider_data=_facts(part, response)) if part.content else None
@@ -192,9 +196,8 @@ def _part(part: pai.ModelResponsePart, response: pai.ModelResponse) -> MessagePa
             facts = _facts(part, response)
             return ReasoningPart(part.content, provider_data=facts) if part.content or facts else None
         case pai.ToolCallPart():
-            return ToolCallPart(
-                part.tool_call_id, part.tool_name, _arguments(part), provider_data=_facts(part, response)
-            )
+            name = names.get(part.tool_name, part.tool_name)
+            return ToolCallPart(part.tool_call_id, name, _arguments(part), provider_data=_facts(part, response))
         case _:
             # Built-in tools of providers are not asked for, and generated files have no place in a history yet.
             return None

@@ -56,7 +56,7 @@ async def attempt(
         failure = _fault_of(whole)
         if failure is not None:
             raise ModelCallError(failure)  # noqa: TRY301 - beside what the library raises
-        yield answer_of(whole)
+        yield answer_of(whole, request)
     except ModelCallError:
         raise
     except Exception as error:
