@@ -49,7 +49,7 @@ class WakeDelivery:
         draft = process_wake_draft(session_id, delivery.process_id, delivery.sequence, delivery.to_json_value())
         keys = session_script_keys(self._context.keyspace.of_session(session_id), session_id)
         call = enqueue_call(session_id, keys, encode_draft(draft, nonce=secrets.token_hex(16)))
-        answer = (await self._context.scripts.run([call], durable=True))[0][0]
+        answer: str = (await self._context.scripts.run([call], durable=True))[0][0]
         return _DROPPED.get(answer, answer)
 
     async def _delivery(self, process_id: str, sequence: int, target: SessionScope) -> ProcessWakeDelivery | None:
