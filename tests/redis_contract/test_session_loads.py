@@ -128,6 +128,26 @@ async def test_a_large_blob_is_stored_once_for_all(stores: RedisStores, session:
     assert () == (await stores.session_blobs.list_stored()).items
 
 
+@pytest.mark.parametrize("padding", ["", LARGE])
+async def test_blobs_keep_what_they_name(stores: RedisStores, session: RedisRuntimePersistence, padding: str) -> None:
+    """An artifact in a session's state is kept as long as the state, wherever the state is."""
+    artifact = await stores.artifacts.put_artifact(b"kept")
+    state = {"artifact": artifact, "padding": padding}
+    lease = await leased(session, ttl_ms=3 * GRACE_MS)
+    await committed(session, lease, checkpoint=CheckpointDraft(execution_state=state))
+
+    await stores.advance_clock(GRACE_MS + 1)
+    await content_sweep_of(stores).run_pass()
+    assert b"kept" == await stores.artifacts.get_artifact(artifact)
+
+    await committed(session, lease, checkpoint=CheckpointDraft(execution_state={}))
+    await session.gc_unreachable()
+    for _ in range(2):
+        await stores.advance_clock(GRACE_MS + 1)
+        await content_sweep_of(stores).run_pass()
+    assert None is await stores.artifacts.get_artifact(artifact)
+
+
 async def test_a_blob_that_is_gone_is_an_error(stores: RedisStores, session: RedisRuntimePersistence) -> None:
     """Never a session that silently begins anew."""
     await committed(session, checkpoint=CheckpointDraft(execution_state={"text": LARGE}, tool_state=ToolState()))
