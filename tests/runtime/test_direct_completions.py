@@ -1,0 +1,64 @@
+"""Model calls beside a turn's own (docs/contracts/providers.md 4)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from lash_core.errors import RuntimeFailure
+from lash_core.model.message import TextPart
+from lash_core.model.usage import TokenUsage
+from lash_core.runtime.turns.model_caller import direct_completion
+from lash_core.testing.scripted_provider import (
+    ScriptedProvider,
+    fails,
+    hangs,
+    says,
+)
+from lash_core.testing.waiting import eventually
+from tests.runtime.model_turn import QUICK, REQUEST, Turn
+
+
+async def test_a_direct_completion_is_recorded_and_has_usage() -> None:
+    usage = TokenUsage(input=2, output=1)
+    provider = ScriptedProvider([fails("server"), says("title", usage=usage)])
+    turn = Turn(provider)
+    first = await direct_completion(turn.scope, provider, REQUEST, "title", QUICK)
+
+    assert "title" == "".join(part.text for part in first[0].parts if isinstance(part, TextPart))
+    assert usage == first[1]
+    assert first == await direct_completion(turn.scope, provider, REQUEST, "title", QUICK)
+    assert 2 == len(provider.requests)
+    assert [] == turn.seen
+
+
+async def test_a_direct_completion_that_asks_something_else_under_its_key_is_refused() -> None:
+    provider = ScriptedProvider([says("title")])
+    turn = Turn(provider)
+    await direct_completion(turn.scope, provider, REQUEST, "title")
+
+    with pytest.raises(RuntimeFailure, match="request_digest"):
+        await direct_completion(turn.scope, provider, REQUEST.model_copy(update={"instructions": "x"}), "title")
+
+
+async def test_a_direct_completion_that_fails_raises_its_issue() -> None:
+    provider = ScriptedProvider([fails("auth", "no key")])
+
+    with pytest.raises(RuntimeFailure, match="no key") as caught:
+        await direct_completion(Turn(provider).scope, provider, REQUEST, "k")
+    assert "direct_completion_failed" == caught.value.code
+    assert isinstance(caught.value.raw, dict)
+    assert "auth" == caught.value.raw["provider_failure_kind"]
+
+
+async def test_a_direct_completion_ends_with_its_turn() -> None:
+    provider = ScriptedProvider([hangs()])
+    turn = Turn(provider)
+    task = asyncio.create_task(direct_completion(turn.scope, provider, REQUEST, "k"))
+    await eventually(lambda: len(provider.requests) == 1)
+    turn.token.cancel("stop")
+
+    with pytest.raises(RuntimeFailure, match="stop") as caught:
+        await asyncio.wait_for(task, 1)
+    assert "direct_completion_cancelled" == caught.value.code
