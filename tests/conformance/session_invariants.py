@@ -39,6 +39,7 @@ async def session_faults(stores: RedisStores, keys: PartitionKeys, session_ids: 
                 faults.append(f"{session_id}: due at {ready[session_id]}, not between {first} and {latest}")
         faults += await _queue_faults(stores, keys, session_id, due)
         faults += await _input_faults(stores, keys, session_id, due)
+        faults += await _graph_faults(stores, keys, session_id)
     return faults
 
 
@@ -84,3 +85,28 @@ async def _scores(stores: RedisStores, key: str) -> dict[str, float]:
     flat: list[Any] = await stores.context.connection.execute(key, "ZRANGE", key, 0, -1, "WITHSCORES")
     pairs: list[Any] = flat if flat and isinstance(flat[0], list) else list(zip(flat[::2], flat[1::2], strict=True))
     return {str(member): float(score) for member, score in pairs}
+
+
+async def _graph_faults(stores: RedisStores, keys: PartitionKeys, session_id: str) -> list[str]:
+    run, head = stores.context.connection.execute, keys.session_head(session_id)
+    nodes = set(await run(keys.tag, "HKEYS", keys.session_nodes(session_id)))
+    order = await _scores(stores, keys.session_node_order(session_id))
+    hidden = set(await run(keys.tag, "SMEMBERS", keys.session_tombstones(session_id)))
+    blobs = set(await run(keys.tag, "HKEYS", keys.session_blobs(session_id)))
+    stamps: list[str] = await run(keys.tag, "HKEYS", keys.session_stamps(session_id))
+    turns: list[str] = await run(keys.tag, "LRANGE", keys.session_stamp_order(session_id), 0, -1)
+    text, revision, last, *refs = await run(keys.tag, "HMGET", head, "head", "r", "nn", "tr", "pr", "er")
+    faults: list[str] = []
+    if nodes != order.keys() or not hidden <= nodes:
+        faults.append(f"{session_id}: nodes, their order and the tombstones are of different nodes")
+    if len(set(order.values())) != len(order) or max(order.values(), default=0) > int(last or 0):
+        faults.append(f"{session_id}: append indexes come twice, or are over the last one")
+    if not {ref for ref in refs if ref} <= blobs:
+        faults.append(f"{session_id}: the checkpoint names blobs that are not stored")
+    if (text is None) != (revision is None):
+        faults.append(f"{session_id}: a head without revision, or the other way round")
+    stamped = sorted(field[1:] for field in stamps if field.startswith("#"))
+    results = {field[1:] for field in stamps if field.startswith("=")}
+    if stamped != sorted(turns) or not results <= set(turns):
+        faults.append(f"{session_id}: stamps, results and the order of turns are of different turns")
+    return faults
