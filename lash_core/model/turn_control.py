@@ -1,4 +1,4 @@
-"""Cancelling a turn from anywhere, and hearing of its end (contract 1.16, 3.4)."""
+"""Cancelling a turn from anywhere, and hearing of its end (``docs/contracts/sessions.md`` 1.16, 3.4)."""
 
 from __future__ import annotations
 

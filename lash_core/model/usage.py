@@ -1,4 +1,4 @@
-"""Token usage: counters, ledgers by source and model, reports (contract 1.15). Pure."""
+"""Token usage: counters, ledgers by source and model, reports (``docs/contracts/sessions.md`` 1.15). Pure."""
 
 from __future__ import annotations
 
