@@ -113,6 +113,10 @@ class SessionAttachments:
         """What the session refers to, by attachment id."""
         return await self._manifest.list_refs(self._session_id)
 
+    async def holds(self, attachment_id: str) -> bool:
+        """True when the session refers to it. Raises: InvalidArgumentError: not an address."""
+        return await self._manifest.holds_ref(self._session_id, attachment_id)
+
     async def _require(self, attachment_id: str) -> None:
         if not await self._manifest.holds_ref(self._session_id, attachment_id):
             raise AttachmentNotFoundError(attachment_id)

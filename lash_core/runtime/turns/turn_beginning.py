@@ -11,11 +11,13 @@ from lash_core.model.session_state import SessionReadView
 from lash_core.model.turn_activity import TurnEvent
 from lash_core.model.turn_outcome import StoppedOutcome, StopReason, TurnIssue
 from lash_core.protocols.turn_machine import Finish, TurnStart
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.turn_context import TurnContext
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
 from lash_core.runtime.turns.turn_commit import commit_progress
-from lash_core.runtime.turns.turn_messages import causes_of_batches
+from lash_core.runtime.turns.turn_messages import attachment_ids, causes_of_batches
+from lash_core.store.attachment_store import AttachmentNotFoundError
 
 
 async def begin_turn(turn: TurnAtWork) -> TurnStart | Finish:
@@ -36,7 +38,8 @@ async def begin_turn(turn: TurnAtWork) -> TurnStart | Finish:
     history = draft.frame_read_model(draft.current_agent_frame_id).messages
     try:
         messages = given.messages()
-    except InvalidArgumentError as error:
+        await _require_attachments(turn, messages)
+    except (InvalidArgumentError, AttachmentNotFoundError) as error:
         issue = TurnIssue(kind="input", code=error.code, message=error.message, retryable=False)
         return stopped("invalid_input", issue)
     if given.protocol_turn_options is not None:
@@ -62,6 +65,19 @@ async def begin_turn(turn: TurnAtWork) -> TurnStart | Finish:
         return stopped("plugin_abort", issue)
     await commit_progress(turn)
     return start
+
+
+async def _require_attachments(turn: TurnAtWork, messages: tuple[Message, ...]) -> None:
+    """A session reads what it refers to, and nothing else: knowing an address is not enough.
+
+    Raises:
+        AttachmentNotFoundError, InvalidArgumentError.
+    """
+    attachments = turn.runtime.attachments
+    if isinstance(attachments, SessionAttachments):
+        for attachment_id in attachment_ids(messages):
+            if not await attachments.holds(attachment_id):
+                raise AttachmentNotFoundError(attachment_id)
 
 
 async def _before_turn(turn: TurnAtWork, messages: tuple[Message, ...], view: SessionReadView) -> BeforeTurn:

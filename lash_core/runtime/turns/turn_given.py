@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.base import JsonValue
+from lash_core.model.ids import check_id
 from lash_core.model.message import Message
 from lash_core.model.queued_work import QueuedWorkBatch, QueuedWorkClaim
 from lash_core.model.turn_input import TurnInput, TurnInputClaim
@@ -60,13 +61,15 @@ class TurnGiven:
         """A caller's turn; without an id the input's trace id, else a fresh one.
 
         Raises:
-            RuntimeFailure: ``execution_scope_turn_id_mismatch``.
+            RuntimeFailure: ``execution_scope_turn_id_mismatch``. InvalidArgumentError: the id is not legal.
         """
         trace_id = given.trace_turn_id
         if turn_id is not None and trace_id is not None and turn_id != trace_id:
             raise RuntimeFailure(
                 TRACE_ID_MISMATCH, f"the input belongs to turn `{trace_id}`, it cannot run as turn `{turn_id}`"
             )
+        if turn_id or trace_id:
+            check_id(turn_id or trace_id or "", field="turn_id", subject="turn id")
         chosen = turn_id or trace_id or f"t_{uuid.uuid4().hex}"
         return cls(chosen, chosen, "input", input=given)
 

@@ -11,9 +11,11 @@ from typing_extensions import override
 from lash_core.client_enqueue import KindResolver
 from lash_core.client_trigger_starts import TriggerStarts
 from lash_core.memory_store.content_stores import MemoryProcessEnvStore
+from lash_core.model.attachment import AttachmentOwner
 from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.model.session_state import SessionReadView
+from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.process_start import ProcessStarts
 from lash_core.runtime.registry_process_service import RegistryProcessService
@@ -22,6 +24,7 @@ from lash_core.runtime.trigger_router import TriggerRouter
 from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext
 from lash_core.runtime.turns.tool_dispatcher import TurnToolDispatcher
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
+from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.trigger_store import TriggerStore
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ def context_of_turn(turn: TurnAtWork) -> RuntimeExecutionContext:
         runtime.session_id,
         replace(dispatch, agent_frame_id=scope.agent_frame_id),
         durability.process_env_store or MemoryProcessEnvStore(),
-        runtime.attachments or durability.attachment_store,
+        _attachments(turn),
         protocol_extension=extension if isinstance(extension, ProtocolTurnExtensionHandle) else None,
         turn_context=context if isinstance(context, TurnContext) else None,
         execution_env_spec=ProcessExecutionEnvSpec(policy=turn.draft.effective_policy().to_json_value()),
@@ -90,6 +93,14 @@ class _LazyHistory:
     def projection(self) -> ChronologicalProjection:
         """Made once."""
         return ChronologicalProjection.of_nodes(self._view.read_model.active_events)
+
+
+def _attachments(turn: TurnAtWork) -> AttachmentStore | SessionAttachments:
+    """What comes in during the turn is the turn's: its commit stamps the references."""
+    attachments = turn.runtime.attachments or turn.runtime.host.core.durability.attachment_store
+    if isinstance(attachments, SessionAttachments):
+        return attachments.with_owner(AttachmentOwner.turn(turn.turn_id))
+    return attachments
 
 
 def _processes(runtime: LashRuntime) -> RegistryProcessService | None:

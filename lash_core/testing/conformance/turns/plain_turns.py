@@ -80,25 +80,45 @@ async def a_turn_has_the_id_of_its_trace(stores: SessionStores) -> None:
 
 
 async def adjacent_texts_become_one(stores: SessionStores) -> None:
-    """An attachment between two texts keeps them apart."""
-    reference: Any = {"attachment_id": "attachment:sha256:" + "0" * 64, "media_type": "text/plain", "size_bytes": 1}
+    """An attachment between two texts keeps them apart, and the commit stamps its reference."""
     scene = scene_of(stores, [says("seen")])
+    runtime = await scene.runtime()
+    attachments: Any = runtime.attachments
+    reference = (await attachments.put(b"bytes", media_type="text/plain")).to_json_value()
     given = TurnInput((TextInput("a"), TextInput("b"), AttachmentInput(reference), TextInput("c")))
-    await (await scene.runtime()).stream_turn(given)
+    finished(await runtime.stream_turn(given))
     parts = (await scene.history())[0].parts
 
     assert [TextPart("a\nb"), TextPart("c")] == [part for part in parts if isinstance(part, TextPart)]
     assert [AttachmentPart(reference)] == [part for part in parts if isinstance(part, AttachmentPart)]
+    assert [True] == [intent.is_committed for intent in await attachments.refs()]
+
+
+async def what_a_tool_brings_in_is_the_turns(stores: SessionStores) -> None:
+    """Its reference is an intent of the turn, which the commit stamps."""
+    scene = scene_of(stores, [calls_tools(("add", {"a": 1, "b": 2})), says("done")])
+
+    async def put(context: Any, _args: object) -> None:
+        await context.attachments.put(b"from a tool")
+
+    scene.bench.before = put
+    runtime = await scene.runtime()
+    finished(await runtime.stream_turn(words("add"), turn_id="turn-1"))
+    attachments: Any = runtime.attachments
+
+    assert [("turn-1", True)] == [(intent.owner_id, intent.is_committed) for intent in await attachments.refs()]
 
 
 async def an_input_that_cannot_be_used_is_committed_as_stopped(stores: SessionStores) -> None:
-    """No model is called."""
-    scene = scene_of(stores, [says("never")])
-    given = TurnInput((AttachmentInput({"no": "reference"}),))
-    turn = stopped(await (await scene.runtime()).stream_turn(given), "invalid_input")
+    """No reference, or one of another session: no model is called."""
+    other: Any = (await scene_of(stores, []).runtime()).attachments
+    theirs = (await other.put(b"theirs")).to_json_value()
+    for reference, code in (({"no": "reference"}, "invalid_argument"), (theirs, "attachment_not_found")):
+        scene = scene_of(stores, [says("never")])
+        turn = await (await scene.runtime()).stream_turn(TurnInput((AttachmentInput(reference),)))
 
-    assert ["input"] == [issue.kind for issue in turn.errors]
-    assert (1, 0) == (await scene.revision(), len(scene.provider.requests))
+        assert [("input", code)] == [(issue.kind, issue.code) for issue in stopped(turn, "invalid_input").errors]
+        assert (1, 0) == (await scene.revision(), len(scene.provider.requests))
 
 
 async def an_input_of_nothing_is_an_empty_text(stores: SessionStores) -> None:
