@@ -1,4 +1,4 @@
-"""A turn's cancel gate and its published end: two promises of the turn's scope (``sessions.md`` 1.16, 3.4; docs/adr/0186).
+"""A turn's cancel gate and its published end: two promises of the turn's scope (``sessions.md`` 1.16, 3.4; ADR 0186).
 
 The gate is resolved once, by a cancel or by the turn's completion seal. The first writer wins, and every side goes by
 what stands afterwards: a cancel that was told ``requested`` is the turn's outcome, whatever the turn had done by then.
