@@ -196,6 +196,16 @@ async def test_only_failures_that_are_declared_safe_are_tried_again() -> None:
     assert {"tool:c:attempt:1", "tool:c:attempt:2", "tool:c:attempt:3"} <= set(turn.journal.effect_ids)
 
 
+@pytest.mark.parametrize("disposition", ["never", "exhausted"])
+async def test_a_failure_that_says_so_is_not_tried_again(disposition: Any) -> None:
+    async def fails(context: ToolContext, args: Any) -> Any:
+        return failure(retry=ToolRetryDisposition(disposition))
+
+    turn = Turn([tool("t", fails, retry=THREE)])
+    assert [failure(retry=ToolRetryDisposition(disposition))] == await turn.outputs(call("t"))
+    assert ["tool:c:attempt:1"] == turn.journal.effect_ids
+
+
 async def test_without_a_policy_a_safe_failure_is_not_tried_again() -> None:
     async def safe(context: ToolContext, args: Any) -> Any:
         return failure(retry=SAFE)

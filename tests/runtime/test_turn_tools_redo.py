@@ -80,6 +80,20 @@ async def test_a_redo_goes_on_with_the_next_attempt() -> None:
     assert ([1, 2, 2], (ToolSuccess("ok"),), 2) == (attempts, results.outputs, record.attempts)
 
 
+async def test_a_redo_does_not_wait_again() -> None:
+    async def fails_once(context: ToolContext, args: Any) -> Any:
+        return failure(retry=SAFE) if context.attempt == 1 else "ok"
+
+    tools = [tool("t", fails_once, retry=ToolRetryPolicy(3, 60_000, 60_000))]
+    first = Turn(tools)
+    round_ = asyncio.create_task(first.dispatch(call("t")))
+    await eventually(lambda: bool(first.journal.entries))
+    first.token.cancel("worker gone")
+    await round_
+    redo = Turn(tools, journal=first.journal)
+    assert [ToolSuccess("ok")] == await asyncio.wait_for(redo.outputs(call("t")), 5)
+
+
 async def test_another_policy_does_not_change_what_was_decided() -> None:
     async def fails(context: ToolContext, args: Any) -> Any:
         return failure(retry=SAFE)
