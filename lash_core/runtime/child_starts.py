@@ -20,6 +20,8 @@ from lash_core.runtime.tool_sources import ToolSource
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
 
+_NO_EXECUTION_STATE = {"execution_state_ref": None, "execution_state_snapshot": None}
+
 
 @dataclass(frozen=True, slots=True)
 class EmptyStart:
@@ -93,7 +95,7 @@ async def child_state(parent: LashRuntime, request: CreateSessionRequest, sessio
         case CurrentSessionStart():
             state = await _fork(parent, session_id)
         case SnapshotStart(state=given):
-            state = _unstored(given.copy(), session_id)
+            state = _copied(given, session_id)
         case ExistingSessionStart():
             raise SessionError("an existing session is opened as it is stored", field="start")
     _take_assignment(parent, request, state)
@@ -105,30 +107,38 @@ async def child_state(parent: LashRuntime, request: CreateSessionRequest, sessio
 
 async def _fork(parent: LashRuntime, session_id: str) -> RuntimeSessionState:
     source = parent.state
-    state = _unstored(source.copy(), session_id)
+    state = _copied(source, session_id)
     state.tool_state_snapshot = parent.tools.export_state()
     if source.execution_state_ref is not None and parent.store is not None:
         # The blob lives with the parent; the child keeps one of its own.
         read = await parent.store.load_session(ActivePath())
         state.execution_state_snapshot = None if read is None else read.checkpoint.execution_state
-    frame_id = initial_frame_id(session_id)
-    current = {node.node_id for node in source.frame_read_model(source.current_agent_frame_id).active_events}
-    nodes = [
-        node.model_copy(update={"agent_frame_id": frame_id}) if node.node_id in current else node
-        for node in source.session_graph.active_path_nodes()
-    ]
-    state.session_graph = SessionGraph(nodes, source.session_graph.leaf_node_id)
     return state
 
 
-def _unstored(state: RuntimeSessionState, session_id: str) -> RuntimeSessionState:
-    """A copy under another id: refs name blobs of where it came from, usage was spent there."""
+def _copied(source: RuntimeSessionState, session_id: str) -> RuntimeSessionState:
+    """The active path under another session id; refs name blobs of where it came from, usage was spent there.
+
+    What the model sees of the source is in the child's first frame; what earlier frames had stays theirs.
+    """
+    state = source.copy()
     state.session_id = session_id
-    state.agent_frames = []
-    state.current_agent_frame_id = ""
     state.tool_state_ref = state.plugin_snapshot_ref = state.execution_state_ref = state.checkpoint_ref = None
     state.tool_state_generation = state.plugin_snapshot_revision = state.head_revision = None
     state.token_usage, state.token_ledger = TokenUsage(), []
+    seen = {node.node_id for node in source.frame_read_model(source.current_agent_frame_id).active_events}
+    first = initial_frame_id(session_id)
+    nodes = [
+        node.model_copy(update={"agent_frame_id": first}) if node.node_id in seen else node
+        for node in source.session_graph.active_path_nodes()
+    ]
+    state.session_graph = SessionGraph(nodes, nodes[-1].node_id if nodes else None)
+    others = {node.agent_frame_id for node in nodes} - {first}
+    state.agent_frames = [
+        frame.model_copy(update={"session_id": session_id, "status": "superseded", **_NO_EXECUTION_STATE})
+        for frame in source.agent_frames
+        if frame.frame_id in others
+    ]
     return state
 
 
@@ -137,6 +147,7 @@ def _take_assignment(parent: LashRuntime, request: CreateSessionRequest, state: 
     state.policy = policy.model_copy(update={"session_id": None})
     state.current_agent_frame_id = initial_frame_id(state.session_id)
     state.agent_frames = [
+        *state.agent_frames,
         AgentFrameRecord(
             frame_id=state.current_agent_frame_id,
             session_id=state.session_id,
@@ -151,5 +162,5 @@ def _take_assignment(parent: LashRuntime, request: CreateSessionRequest, state: 
                 usage_source=request.usage_source,
             ),
             protocol_turn_options=state.protocol_turn_options,
-        )
+        ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lash_core.errors.session import SessionError, UnknownManagedSessionError
 from lash_core.model.agent_frame import ToolAccess
 from lash_core.model.message import AttachmentPart, Message
+from lash_core.model.queued_work import SessionCommandPayload
 from lash_core.model.session import ChildRelation
 from lash_core.model.session_node import ConversationEvent, EventPayload
 from lash_core.model.session_state import RuntimeSessionState
@@ -16,6 +17,7 @@ from lash_core.runtime.child_starts import (
     SnapshotStart,
 )
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.tool_registry_errors import ToolUnavailableError
 from lash_core.runtime.tool_sources import StaticToolSource
 from lash_core.testing.conformance.lifecycle.arrange import (
@@ -91,6 +93,22 @@ async def a_fork_begins_with_the_parents_path_and_goes_on_by_itself(stores: Sess
     assert [message.text for message in child.runtime.state.frame_read_model(frame_id).messages] == texts_of(
         child.runtime
     )
+
+
+async def a_fork_sees_what_the_parents_frame_had(stores: SessionStores) -> None:
+    """Earlier frames are history for it as well: kept, and not shown to the model."""
+    _, parent = await _parent(stores, "a")
+    await parent.submit_session_command(SessionCommandPayload(command="reset_session"), "k")
+    await parent.drain_next_session_command()
+    await parent.append_session_nodes(said("b"))
+    snapshot = parent.state.copy()
+    for start in (CurrentSessionStart(), SnapshotStart(snapshot)):
+        child = await parent.create_session(CreateSessionRequest(start=start))
+        rebuilt = await Scene(stores, session_id=child.session_id).runtime(plugin_host=PluginHost([]))
+        for state in (child.runtime.state, rebuilt.state):
+            shown = state.frame_read_model(state.current_agent_frame_id).messages
+            assert [message.text for message in shown] == ["b"]
+        assert texts_of(rebuilt) == ["a", "b"]
 
 
 async def plugins_of_a_child_begin_fresh_or_with_the_parents_state(stores: SessionStores) -> None:

@@ -62,6 +62,7 @@ async def a_stale_branch_is_refused(stores: SessionStores) -> None:
 
     assert isinstance(caught[0], StaleBranchError)
     assert (caught[0].current_leaf, texts_of(runtime), await scene.messages()) == ("a", ["a"], ["a"])
+    assert await (await scene.store()).get_session_execution_lease(scene.session_id) is None
 
 
 async def an_append_that_is_refused_leaves_nothing(stores: SessionStores) -> None:
