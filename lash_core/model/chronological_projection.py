@@ -18,7 +18,7 @@ class ChronologicalEntry(Model):
     """One entry; ``index`` is its place in the history, from 0.
 
     Its payload is ``{"type": "message", "message": …, "at_ms": …}`` or ``{"type": "protocol_event", "body": …, "at_ms":
-    …}``; ``at_ms`` is the clock of whoever appended it, for people.
+    …}``; ``at_ms`` is the clock of whoever appended it, for people. Children are started with entries without times.
     """
 
     index: int = Field(ge=0, kw_only=False)
@@ -41,6 +41,12 @@ class ChronologicalProjection(Model):
         payloads = (_payload(node) for node in nodes)
         shown = (payload for payload in payloads if payload is not None)
         return cls(tuple(ChronologicalEntry(index, payload) for index, payload in enumerate(shown)))
+
+    def timeless(self) -> ChronologicalProjection:
+        """The same entries without their times."""
+        return ChronologicalProjection(
+            tuple(entry.model_copy(update={"payload": _without_time(entry.payload)}) for entry in self.entries)
+        )
 
     def newest(self, bytes_max: int = CAPTURED_BYTES_MAX) -> ChronologicalProjection:
         """The newest entries that fit; each keeps its place, so a first index above 0 says how many are missing."""
@@ -85,6 +91,10 @@ def _payload(node: SessionNodeRecord) -> JsonValue:
             return None
         return {"type": "message", "message": event.message.to_json_value(), "at_ms": node.timestamp_ms}
     return {"type": "protocol_event", "body": event.body, "at_ms": node.timestamp_ms}
+
+
+def _without_time(payload: JsonValue) -> JsonValue:
+    return {name: value for name, value in payload.items() if name != "at_ms"} if isinstance(payload, dict) else payload
 
 
 def _parts(payload: JsonValue) -> Iterable[dict[str, JsonValue]]:

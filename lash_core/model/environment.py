@@ -22,8 +22,12 @@ class ProcessExecutionEnvSpec(Model):
     policy: dict[str, Any] = Field(default_factory=dict, kw_only=False)
 
     def with_history(self, history: ChronologicalProjection) -> ProcessExecutionEnvSpec:
-        """A copy with the newest part of a session's history; without any it is the same environment as before."""
-        newest = history.newest()
+        """A copy with the newest part of a session's history; without any it is the same environment as before.
+
+        Times are left out: the messages of a turn that is redone are appended anew, and the child that it starts must
+        be the same one.
+        """
+        newest = history.timeless().newest()
         if newest.is_empty:
             return self
         entries = [entry.to_plain_value() for entry in newest.entries]

@@ -2,7 +2,8 @@
 
 The folder is in ``AGENT_FOLDER``. A user's text says what happens, one word a step: ``tool:NAME`` asks for the tool
 ``work`` with that name, ``think:NAME`` lets the model itself take until the file ``NAME.go`` is there; anything else is
-answered. A tool's work with a name that begins with ``slow`` ends when ``NAME.go`` is there.
+answered. A tool's work with a name that begins with ``slow`` ends when ``NAME.go`` is there; one with a name that ends
+with ``order`` starts a process that wakes the session.
 """
 
 from __future__ import annotations
@@ -97,8 +98,9 @@ app.sessions(policy=POLICY, providers=lambda: [ScriptedAgent()])
 
 @app.tool("work")
 async def work(ctx: ToolContext, name: str) -> str:
-    """Do something outside."""
-    del ctx
+    """Do something outside; with a name that ends with ``order`` a process is started first."""
+    if name.endswith("order"):
+        await ctx.start_process("tell", {"text": f"{name} is delivered"}, label=name)
     note(f"tool-{name}")
     if name.startswith("slow"):
         await until_told(name)

@@ -66,6 +66,22 @@ async def test_a_model_call_that_was_not_recorded_is_made_again(fleet: Agents) -
     assert 4 == len(await fleet.told())
 
 
+async def test_a_process_that_a_turn_started_is_started_once(fleet: Agents) -> None:
+    """The tool is called again by the peer, and starts the same process; its wake reaches the turn at a checkpoint."""
+    victim = await fleet.add("victim")
+    sent = await fleet.session().send("tool:slow-order")
+    await fleet.until_called("tool-slow-order")
+    await fleet.add("peer")
+    victim.kill()
+    await fleet.until_called("tool-slow-order", 2)
+    fleet.go("slow-order")
+
+    await fleet.answer(sent)
+    await eventually(lambda: _has(fleet, "slow-order is delivered"), within_ms=15_000)
+    assert 1 == await fleet.lash.count(kind="tell")
+    assert 1 == sum(line.startswith("user: Background process wake") for line in await fleet.told())
+
+
 async def test_inputs_of_a_killed_workers_turn_are_not_lost(fleet: Agents) -> None:
     """What came while it ran is answered too, once."""
     victim = await fleet.add("victim")
