@@ -17,7 +17,7 @@ from lash_core.model.ids import check_replay_key
 from lash_core.model.session_commit import TurnStampRecord
 from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.store.session_bounds import check_turn_journal_room
-from lash_core.store.turn_journal import TURN_STAMPS_MAX, OpenTurn
+from lash_core.store.turn_journal import TURN_RESULTS_MAX, TURN_STAMPS_MAX, OpenTurn
 
 
 class TurnJournalOperations(SessionPart):
@@ -87,6 +87,14 @@ class TurnJournalOperations(SessionPart):
             journal = self._state.scopes.journals.get(ExecutionScope.turn(session_id, turn_id), {})
             return tuple(replace(entry.record) for entry in journal.values())
 
+    async def list_stamped_turns(self, session_id: str, offset: int, limit: int) -> tuple[str, ...]:
+        """Ids of the turns that have a stamp, newest first."""
+        self._check_bound(session_id)
+        with self._state.lock:
+            session = self._found()
+            turns = [] if session is None else list(reversed(session.stamps))
+            return tuple(turns[offset : offset + limit])
+
     async def find_turn_stamp(self, session_id: str, turn_id: str) -> TurnStampRecord | None:
         """What a turn committed, or None."""
         self._check_bound(session_id)
@@ -127,6 +135,10 @@ def drop_turn_journal(state: SessionsState, session_id: str, turn_id: str) -> No
 def keep_stamp(session: StoredSession, stamp: TurnStampRecord) -> None:
     """Keep a turn's stamp, the newest of them."""
     session.stamps[stamp.turn_id] = stamp
+    faded = len(session.stamps) - TURN_RESULTS_MAX - 1
+    if faded >= 0:
+        oldest = list(session.stamps)[faded]
+        session.stamps[oldest] = session.stamps[oldest].model_copy(update={"turn_result": None})
     while len(session.stamps) > TURN_STAMPS_MAX:
         del session.stamps[next(iter(session.stamps))]
 

@@ -34,10 +34,7 @@ from lash_core.store.content_address import digest_of
 from lash_core.store.queued_work_store import QUEUED_BATCHES_MAX, SOURCE_KEY_RECEIPT_BYTES_MAX, SOURCE_KEY_RECEIPTS_MAX
 from lash_core.store.session_commit_records import PreparedCommit, check_commit_size, prepare_commit
 from lash_core.store.session_records import BLOB_NAMES, refs_of
-from lash_core.store.turn_journal import TURN_STAMPS_MAX
-
-TURN_RESULTS_MAX = 64
-"""Turns whose own result is kept beside their stamp: who redoes a turn does it right after its commit."""
+from lash_core.store.turn_journal import TURN_RESULTS_MAX, TURN_STAMPS_MAX
 
 SESSION_BLOBS_MAX = 64
 """A commit that finds more blobs of its session removes the unused ones; three are in use as a rule."""

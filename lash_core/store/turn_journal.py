@@ -18,6 +18,8 @@ from lash_core.model.session_lease import SessionExecutionLeaseFence
 
 TURN_STAMPS_MAX = 1_000
 """Newest stamps that a session keeps: who redoes an older turn than that is too late to be told apart."""
+TURN_RESULTS_MAX = 128
+"""Newest stamps that have the turn's own result: who redoes a turn does it right after its commit."""
 
 
 class OpenTurn(Model):
@@ -73,6 +75,13 @@ class TurnJournal(Protocol):
         """All entries of a turn."""
         ...
 
+    async def list_stamped_turns(self, session_id: str, offset: int, limit: int) -> tuple[str, ...]:
+        """Ids of the turns that have a stamp, newest first, from ``offset`` on: at most ``limit`` of them."""
+        ...
+
     async def find_turn_stamp(self, session_id: str, turn_id: str) -> TurnStampRecord | None:
-        """What a turn committed, or None: it was not committed, or that is too long ago."""
+        """What a turn committed, or None: it was not committed, or that is too long ago.
+
+        The turn's own result is None for all but the newest ``TURN_RESULTS_MAX`` stamps.
+        """
         ...

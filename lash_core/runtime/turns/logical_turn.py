@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lash_core.errors import LashError
+from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch
 from lash_core.model.session_lease import SessionExecutionLease
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PHYSICAL_TURNS_MAX = 16
 """Of one logical turn: agents that hand over to each other in circles end."""
 SWITCH_LIMIT = "agent_frame_switch_limit"
+TURN_RESULT_FORGOTTEN = "turn_result_forgotten"
+"""The turn was committed so long ago that its result is not kept."""
 
 
 async def stream_turn(
@@ -248,10 +250,19 @@ async def _committed(
     """What a turn of this id committed: its stamps are followed to the end of the logical turn.
 
     A turn whose owner died between two frames is gone on with.
+
+    Raises:
+        RuntimeFailure: ``turn_result_forgotten``.
     """
     stamp = await store.find_turn_stamp(store.session_id, given.turn_id)
     ordinal = 0
     while stamp is not None:
+        if stamp.turn_result is None:
+            raise RuntimeFailure(
+                TURN_RESULT_FORGOTTEN,
+                f"turn `{stamp.turn_id}` was committed with revision {stamp.result.head_revision}, so long ago "
+                "that its result is not kept; the session's history has its messages",
+            )
         turn = AssembledTurn.model_validate(stamp.turn_result)
         turn = turn.model_copy(update={"session_revision": stamp.result.head_revision})
         if not isinstance(turn.outcome, AgentFrameSwitchOutcome):

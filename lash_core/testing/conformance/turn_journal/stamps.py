@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lash_core.errors.session import RuntimeTurnCommitConflictError, SessionBindingMismatchError
+from lash_core.store.turn_journal import TURN_RESULTS_MAX
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import (
     SessionStores,
@@ -16,6 +17,20 @@ from lash_core.testing.conformance.session_scene import (
     taken_over,
 )
 from lash_core.testing.conformance.stores import elapse, short_ttl_ms
+
+
+async def stamped_turns_are_listed_from_the_newest(stores: SessionStores) -> None:
+    """A window of them, as far as there are any."""
+    store = await opened(stores)
+    for number in range(5):
+        await committed(store, turn_commit=commit_of(store, None).stamped(f"t{number}").turn_commit)
+
+    for offset, limit, expected in (
+        (0, 2, ("t4", "t3")),
+        (3, 10, ("t1", "t0")),
+        (5, 10, ()),
+    ):
+        assert expected == await store.list_stamped_turns(store.session_id, offset, limit)
 
 
 async def a_stamp_keeps_the_results(stores: SessionStores) -> None:
@@ -53,6 +68,19 @@ async def a_repeat_answers_the_first_result(stores: SessionStores) -> None:
 
     assert first == again == without
     assert 2 == (await loaded(store)).head_revision
+
+
+async def old_stamps_lose_the_turns_result(stores: SessionStores) -> None:
+    """The newest ``TURN_RESULTS_MAX`` have it; an older turn still is known, with the commit's result."""
+    store = await opened(stores)
+    lease = await leased(store)
+    for number in range(TURN_RESULTS_MAX + 2):
+        await store.commit_runtime_state(commit_of(store, lease, turn_result={"n": number}).stamped(f"t{number}"))
+
+    kept = [await store.find_turn_stamp(store.session_id, f"t{number}") for number in (1, 2, TURN_RESULTS_MAX + 1)]
+
+    results = [(stamp.result.head_revision, stamp.turn_result) for stamp in kept if stamp is not None]
+    assert [(2, None), (3, {"n": 2}), (TURN_RESULTS_MAX + 2, {"n": TURN_RESULTS_MAX + 1})] == results
 
 
 async def another_content_is_a_conflict(stores: SessionStores) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.message import AttachmentPart, Message, TextPart
+from lash_core.model.session_commit import TurnStampRecord
 from lash_core.model.turn_input import AttachmentInput, TextInput, TurnInput
 from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
@@ -64,6 +65,27 @@ async def a_repeat_under_one_id_answers_the_first(stores: SessionStores) -> None
 
     assert first.outcome == again.outcome
     assert (1, 1) == (again.session_revision, len(scene.provider.requests))
+
+
+async def a_repeat_that_comes_too_late_is_told(stores: SessionStores) -> None:
+    """The turn is not run again, though its result is not kept any more."""
+    scene = scene_of(stores, [says("hello")])
+    store = await scene.store()
+    await (await scene.runtime(store)).stream_turn(words("hi"), turn_id="turn-1")
+    stamp = await store.find_turn_stamp(store.session_id, "turn-1")
+    assert stamp is not None
+    forgetful: Any = store
+
+    async def faded(*_: str) -> TurnStampRecord:
+        return stamp.model_copy(update={"turn_result": None})
+
+    forgetful.find_turn_stamp = faded
+    late = await scene.runtime(store)
+
+    with refused(RuntimeFailure) as caught:
+        await late.stream_turn(words("hi"), turn_id="turn-1")
+
+    assert ("turn_result_forgotten", 1) == (caught.error.code, len(scene.provider.requests))
 
 
 async def a_turn_has_the_id_of_its_trace(stores: SessionStores) -> None:
