@@ -111,6 +111,9 @@ def test_the_cases_that_the_mutations_name_exist() -> None:
     names = {name for suite in SUITES for name, _ in suite.cases()}
     assert set() == _cited("0100-what-was-broken-to-test-the-suites-of-effects.md") - names
 
+    names = {name for suite in SESSION_SUITES for name, _ in suite.cases()}
+    assert set() == _cited("0173-what-was-broken-to-test-the-suites-of-sessions.md") - names
+
 
 def _cited(record: str) -> set[str]:
     text = (ROOT / "docs" / "adr" / record).read_text()

@@ -125,9 +125,10 @@ async def groups_join_by_their_name(stores: SessionStores) -> None:
 
 
 async def an_exclusive_head_comes_alone(stores: SessionStores) -> None:
-    """Also before another exclusive row."""
+    """Also before another exclusive row, and before one that joins."""
     store = await opened(stores)
     rows = [await enqueued(store, f"{n}", slot_policy=SlotPolicy.EXCLUSIVE) for n in range(2)]
+    rows.append(await enqueued(store, "joins"))
     lease = await leased(store)
 
     claims = [await claimed(store, lease) for _ in rows]

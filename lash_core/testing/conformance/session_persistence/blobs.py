@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.model.plugin_snapshot import PluginSessionSnapshot
 from lash_core.model.session_commit import CheckpointDraft, CommitManifest
 from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
 from lash_core.store.runtime_persistence import SESSION_BLOB_INLINE_MAX
+from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import SessionStores, committed, loaded, opened
 
 TOOLS = ToolState(generation=3, tools={"t1": ToolEntry(manifest=ToolManifest("t1", "one"), member=False)})
@@ -47,6 +49,19 @@ async def a_ref_keeps_what_is_stored(stores: SessionStores) -> None:
     assert CommitManifest(tool_state_ref=first.tool_state_ref, tool_state_generation=3) == second
     checkpoint = (await loaded(store)).checkpoint
     assert (TOOLS, 3, None) == (checkpoint.tool_state, checkpoint.tool_state_generation, checkpoint.execution_state)
+
+
+async def an_unknown_ref_is_refused(stores: SessionStores) -> None:
+    """A head never names what is not stored: neither what was never there nor what another session has."""
+    store, other = await opened(stores), await opened(stores)
+    theirs = (await committed(other, checkpoint=CheckpointDraft(execution_state={"n": 1}))).manifest.execution_state_ref
+    assert theirs is not None
+
+    for ref in (theirs, theirs[:-2] + ("00" if theirs[-2:] != "00" else "11")):
+        with refused(InvalidArgumentError):
+            await committed(store, checkpoint=CheckpointDraft(execution_state_ref=ref))
+
+    assert await store.load_session() is None
 
 
 async def equal_snapshots_have_one_ref(stores: SessionStores) -> None:
