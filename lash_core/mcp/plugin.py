@@ -82,8 +82,12 @@ class McpToolsPlugin(SessionPlugin):
 
     async def before_turn(self, turn: PluginTurn) -> BeforeTurn | None:
         """Wait for the first try to connect: a turn right after the start of a program has all tools."""
-        await asyncio.gather(*(source.ready() for source in self._sources))
+        await self.tools_ready()
         return None
+
+    async def tools_ready(self) -> None:
+        """Wait for the first try to connect."""
+        await asyncio.gather(*(source.ready() for source in self._sources))
 
 
 class McpToolSource:

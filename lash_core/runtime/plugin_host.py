@@ -128,6 +128,21 @@ class PluginSession:
         """Let go of the snapshot that was restored: it may be large."""
         self._restored = None
 
+    async def tools_ready(self) -> None:
+        """Wait until all sources can list their tools, and list them again; failures are logged."""
+
+        async def wait(plugin_id: str, plugin: SessionPlugin) -> None:
+            try:
+                await plugin.tools_ready()
+            except Exception:  # noqa: BLE001 - a plugin is the user's code
+                _log.exception("the tools of plugin %s are not ready", plugin_id)
+
+        await asyncio.gather(*(wait(plugin_id, plugin) for plugin_id, plugin in self.plugins.items()))
+        try:
+            self.tools.refresh_sources()
+        except ToolRegistryError as error:
+            _log.warning("the tools of session %s could not be listed again: %s", self.session_id, error)
+
     async def emit(self, event: PluginLifecycleEvent, **facts: Any) -> None:
         """Tell every plugin, all at once; failures are logged."""
 

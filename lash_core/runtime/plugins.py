@@ -73,6 +73,12 @@ class SessionPlugin:
         """Further sources of tools, with ids of their own: an MCP server, say."""
         return ()
 
+    async def tools_ready(self) -> None:
+        """Wait until its sources can list their tools, for a bounded time; a failure is logged and changes nothing.
+
+        Asked when a process calls a tool that is not there; turns ask by ``before_turn``.
+        """
+
     def session_ready(self, session: PluginSession) -> None:
         """All plugins of the session are built and their tools registered; states are restored after this."""
 

@@ -25,6 +25,7 @@ from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_host import RuntimeHost
 from lash_core.runtime.runtime_services import RuntimeServices
 from lash_core.runtime.tool_registry import ToolRegistry
+from lash_core.runtime.tool_registry_errors import ToolUnavailableError
 from lash_core.runtime.tools import ToolContext
 from lash_core.runtime.turn_context import RuntimeTurnPhaseProbe
 from lash_core.runtime.turns.turn_memory import TurnMemory
@@ -171,5 +172,14 @@ class RuntimeCore:
     # -- tools -----------------------------------------------------------------------------------------
 
     async def call_tool(self, name: str, args: JsonValue, context: ToolContext) -> AnyToolOutput:
-        """Call one member tool. Raises: ToolUnavailableError, and what the tool's code raises outside its answer."""
-        return await self.tools.resolve(name).call(context, args)
+        """Call one member tool, also one whose source has yet to list it.
+
+        Raises:
+            ToolUnavailableError: and what the tool's code raises outside its answer.
+        """
+        try:
+            tool = self.tools.resolve(name)
+        except ToolUnavailableError:
+            await self.plugins.tools_ready()
+            tool = self.tools.resolve(name)
+        return await tool.call(context, args)

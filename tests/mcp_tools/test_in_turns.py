@@ -10,9 +10,12 @@ import pytest
 
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session import ModelSpec, SessionPolicy
+from lash_core.model.tool_output import ToolSuccess
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
+from lash_core.runtime.tool_registry_errors import ToolUnavailableError
+from lash_core.runtime.tools import ToolContext
 from lash_core.testing.conformance.session_scene import factory_of
 from lash_core.testing.conformance.turns.arrange import Scene, words
 from lash_core.testing.scripted_provider import ScriptedProvider, calls_tools, says
@@ -60,3 +63,18 @@ async def test_the_first_turn_has_the_tools_and_a_vanished_server_is_feedback() 
     assert "tool_unavailable" == turn.tool_calls[0].output["code"]
     assert "no registered source" in turn.tool_calls[0].output["message"]
     assert () == scene.provider.requests[2].tools
+
+
+async def test_a_process_that_calls_a_tool_waits_for_its_server() -> None:
+    policy = SessionPolicy(model=ModelSpec("model-1"), provider_id="scripted")
+    scene = McpScene(InMemoryStores(), "s", ScriptedProvider([]), policy=policy)
+    runtime = await scene.runtime()
+    try:
+        assert () == runtime.tools.catalog(), "the program is still starting"
+        output = await runtime.call_tool("probe_add", {"a": 1, "b": 2}, ToolContext("s", "c", process_id="p"))
+        assert ToolSuccess({"result": 3}) == output
+        with pytest.raises(ToolUnavailableError):
+            await runtime.call_tool("nobody", {}, ToolContext("s", "c", process_id="p"))
+    finally:
+        runtime.close()
+        runtime.plugins.host.close()
