@@ -8,7 +8,7 @@ from lash_core.model.session_commit import CheckpointDraft, CommitManifest
 from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
 from lash_core.store.runtime_persistence import SESSION_BLOB_INLINE_MAX
 from lash_core.testing.conformance.expectations import refused
-from lash_core.testing.conformance.session_scene import SessionStores, committed, loaded, opened
+from lash_core.testing.conformance.session_scene import SessionStores, committed, leased, loaded, opened
 
 TOOLS = ToolState(generation=3, tools={"t1": ToolEntry(manifest=ToolManifest("t1", "one"), member=False)})
 
@@ -56,10 +56,11 @@ async def an_unknown_ref_is_refused(stores: SessionStores) -> None:
     store, other = await opened(stores), await opened(stores)
     theirs = (await committed(other, checkpoint=CheckpointDraft(execution_state={"n": 1}))).manifest.execution_state_ref
     assert theirs is not None
+    lease = await leased(store)
 
     for ref in (theirs, theirs[:-2] + ("00" if theirs[-2:] != "00" else "11")):
         with refused(InvalidArgumentError):
-            await committed(store, checkpoint=CheckpointDraft(execution_state_ref=ref))
+            await committed(store, lease, checkpoint=CheckpointDraft(execution_state_ref=ref))
 
     assert await store.load_session() is None
 
