@@ -25,6 +25,7 @@ class EventOperations(RegistryPart):
             result = append(self._state, row, request, lease, self._state.clock.now_ms())
             if lease is not None and not result.replayed:
                 row.accept_fenced_write()
+            self._state.deliver_wake(row, result)
             self._state.tell_watchers(row)
             return _detached(result)
 
@@ -56,6 +57,8 @@ class EventOperations(RegistryPart):
             # The batch is one write of the run, however many events it has.
             if lease is not None and not all(result.replayed for result in results):
                 row.accept_fenced_write()
+            for result in results:
+                self._state.deliver_wake(row, result)
             self._state.tell_watchers(row)
             return tuple(_detached(result) for result in results)
 

@@ -7,15 +7,19 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from lash_core.clock import Clock
+from lash_core.errors import LimitExceededError
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.session_notices import MemorySessionNotices
 from lash_core.memory_store.session_persistence import MemoryRuntimePersistence
+from lash_core.memory_store.session_queue import enqueue_batch
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.memory_store.sessions_state import SessionsState
 from lash_core.memory_store.state import RegistryState
 from lash_core.model.disposition import DurabilityTier
+from lash_core.model.event import ProcessWakeDelivery
 from lash_core.model.ids import check_id, check_lease_ttl
 from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.queued_work import process_wake_draft
 from lash_core.model.session import SessionStoreCreateRequest, meta_of
 from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.store.attachment_liveness import has_live_attachment_ref, live_attachment_refs
@@ -120,6 +124,22 @@ class MemorySessionFactory:
             queued=len(session.rows),
             lease_owner_id=None if lease is None else lease.owner.owner_id,
         )
+
+    def deliver_wake(self, delivery: ProcessWakeDelivery) -> str | None:
+        """Queue a process's wake, once for its event; why it was dropped, or None. Takes the lock of the stores."""
+        state, session_id = self._state, delivery.target_session_id
+        draft = process_wake_draft(session_id, delivery.process_id, delivery.sequence, delivery.to_json_value())
+        with state.lock:
+            session = state.sessions.get(session_id)
+            if session is None:
+                return "absent"
+            try:
+                _, added = enqueue_batch(session, draft, state.clock.now_ms())
+            except LimitExceededError:
+                return "full"
+        if added:
+            state.notices.tell(session_id)
+        return None
 
     # -- what sessions refer to ------------------------------------------------------------------------
 

@@ -40,19 +40,9 @@ class QueuedWorkOperations(TurnInputOperations):
         """
         check_draft(draft, self._session_id, self._state.limits)
         with self._state.lock:
-            session = self._required()
-            known = known_batch(session, draft)
-            if known is not None:
-                return known
-            check_queue_room(self._session_id, len(session.rows))
-            nonce = secrets.token_hex(16)
-            batch = append_batch(
-                session,
-                draft,
-                batch_id_of(self._session_id, source_key=draft.source_key, nonce=nonce),
-                self._state.clock.now_ms(),
-            )
-        self._state.notices.tell(self._session_id)
+            batch, added = enqueue_batch(self._required(), draft, self._state.clock.now_ms())
+        if added:
+            self._state.notices.tell(self._session_id)
         return batch
 
     async def list_queued_work(self, session_id: str) -> tuple[QueuedWorkBatch, ...]:
@@ -170,6 +160,20 @@ def owns(row: QueueRow | None, claim_id: str, lease_token: str) -> bool:
 def known_batch(session: StoredSession, draft: QueuedWorkDraft) -> QueuedWorkBatch | None:
     """The first batch of a draft's source key, settled or not (decision 20)."""
     return None if draft.source_key is None else session.receipts.get(draft.source_key)
+
+
+def enqueue_batch(session: StoredSession, draft: QueuedWorkDraft, now_ms: int) -> tuple[QueuedWorkBatch, bool]:
+    """The first batch of the draft's source key, or a new one at the end of the queue; whether it is new.
+
+    Raises:
+        LimitExceededError: the queue is full.
+    """
+    known = known_batch(session, draft)
+    if known is not None:
+        return known, False
+    check_queue_room(draft.session_id, len(session.rows))
+    batch_id = batch_id_of(draft.session_id, source_key=draft.source_key, nonce=secrets.token_hex(16))
+    return append_batch(session, draft, batch_id, now_ms), True
 
 
 def append_batch(session: StoredSession, draft: QueuedWorkDraft, batch_id: str, now_ms: int) -> QueuedWorkBatch:

@@ -7,7 +7,7 @@ So every operation is one atomic unit, on one event loop as well as between thre
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from lash_core.memory_store.ready_queues import ReadyQueues
 from lash_core.memory_store.row import NEVER, DeathEvidence, Holding, Mark, Row, waits_for_something
 from lash_core.memory_store.scope_state import ScopeState
 from lash_core.model.audit import AuditEntry, AuditKind
+from lash_core.model.event import ProcessEventAppendResult, ProcessWakeDelivery
 from lash_core.model.facts import ProcessHandleGrant
 from lash_core.model.lease import ProcessLease
 from lash_core.model.limits import Limits
@@ -65,6 +66,8 @@ class RegistryState:
         self.notices = NoticeHub(self.lock, limits.notices_max)
         self.scopes = ScopeState()
         self.scope_changes = ChangeHub(self.lock)
+        self.on_wake: Callable[[ProcessWakeDelivery], str | None] | None = None
+        """Queues a wake for its session; answers why it could not. None: wakes are nobody's business here."""
         self._ready = ReadyQueues(self.rows)
         self._last_fence = 0
         self._last_change = 0
@@ -105,6 +108,16 @@ class RegistryState:
         if kind in ("decline", "park") and row.audit and row.audit[-1].kind == kind:
             evidence["count"] = row.audit.pop().evidence.get("count", 1) + 1
         row.audit.append(AuditEntry(kind=kind, at_ms=self.clock.now_ms(), evidence=evidence))
+
+    def deliver_wake(self, row: Row, result: ProcessEventAppendResult) -> None:
+        """Queue the wake of an event that was just appended; one that cannot be queued is noted (decision 33)."""
+        delivery = result.wake_delivery
+        if delivery is None or result.replayed or self.on_wake is None:
+            return
+        reason = self.on_wake(delivery)
+        if reason is not None:
+            session_id = delivery.target_session_id
+            self.note(row, "wake_dropped", reason=reason, sequence=delivery.sequence, session_id=session_id)
 
     # -- the ready queues ------------------------------------------------------------------------
 

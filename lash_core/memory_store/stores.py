@@ -60,6 +60,7 @@ class InMemoryStores:
         self.sessions = self.session_store_factory
         self.ready_sessions = self.session_store_factory
         self.process_registry.use_session_store_factory(self.session_store_factory)
+        self.process_registry.state.on_wake = self.session_store_factory.deliver_wake
         self.effect_journal = MemoryEffectJournal(self.process_registry)
         self.promises = MemoryPromiseStore(self.process_registry)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
