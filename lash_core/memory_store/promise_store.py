@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from lash_core.errors import LimitExceededError, RuntimeFailure
@@ -120,6 +120,13 @@ class MemoryPromiseStore:
             for scope in self._scopes_of(session_id):
                 del self._state.scopes.promises[scope]
             self._state.scope_changes.changed(_session_subject(session_id))
+
+    async def forget_promises(self, session_id: str, scopes: Sequence[ExecutionScope]) -> int:
+        """Delete what is left of scopes of one session that ended long ago; returns how many promises."""
+        with self._state.lock:
+            found = self._state.scopes.promises
+            gone = [found.pop(scope, {}) for scope in scopes if scope.session_id == session_id]
+            return sum(len(promises) for promises in gone)
 
     async def is_revoked(self, session_id: str) -> bool:
         """True once the session's promises were revoked."""

@@ -8,6 +8,7 @@ process that has no row, which its row never sees (docs/adr/0098).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -165,6 +166,14 @@ class RedisPromiseStore:
         """Delete a session's promises and refuse its keys for ever. Safe to repeat."""
         call = Call("revoke_session_promises", (self._session_hash(session_id),), ())
         await self._context.scripts.run([call], durable=True)
+
+    async def forget_promises(self, session_id: str, scopes: Sequence[ExecutionScope]) -> int:
+        """Delete what is left of scopes of one session that ended long ago; returns how many promises."""
+        prefixes = tuple(f"{scope_hash(scope)[:16]}:" for scope in scopes if scope.session_id == session_id)
+        if not prefixes:
+            return 0
+        call = Call("forget_promises", (self._session_hash(session_id),), prefixes)
+        return int((await self._context.scripts.run([call]))[0][1])
 
     async def is_revoked(self, session_id: str) -> bool:
         """True once the session's promises were revoked."""

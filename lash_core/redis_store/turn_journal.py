@@ -132,6 +132,14 @@ class SessionTurns(LeasedSession):
         texts.pop(_BYTES_FIELD, None)
         return tuple(decode_entry(field, text, key=key).record for field, text in texts.items())
 
+    async def list_stamped_turns(self, session_id: str, offset: int, limit: int) -> tuple[str, ...]:
+        """Ids of the turns that have a stamp, newest first."""
+        self._check_bound(session_id)
+        key = self._keys.session_stamp_order(session_id)
+        span = ("LRANGE", key, -(offset + limit), -(offset + 1))
+        (turns,) = await self._context.connection.read([Command(key, span)])
+        return tuple(reversed(turns))
+
     async def find_turn_stamp(self, session_id: str, turn_id: str) -> TurnStampRecord | None:
         """What a turn committed, or None: it was not committed, or that is too long ago.
 

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lash_core.model.await_event import (
@@ -112,6 +112,15 @@ class InlineAwaitEvents:
     async def cancel_scope(self, scope: ExecutionScope) -> int:
         """End the pending waits of one scope as cancelled; returns how many."""
         return self._cancel(lambda key: key.scope == scope and not key.wait.is_turn_control)
+
+    async def forget_scopes(self, session_id: str, scopes: Sequence[ExecutionScope]) -> int:
+        """Delete what is left of scopes of one session that ended long ago; returns how many promises."""
+        wanted = {scope for scope in scopes if scope.session_id == session_id}
+        with self._lock:
+            gone = [key_id for key_id, promise in self._promises.items() if promise.key.scope in wanted]
+            for key_id in gone:
+                del self._promises[key_id]
+        return len(gone)
 
     async def revoke_session(self, session_id: str) -> None:
         """Delete a session's promises and refuse its keys from now on. Safe to repeat."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import (
@@ -112,6 +113,10 @@ class StoredAwaitEvents:
         """End the pending waits of one scope as cancelled. Raises: RuntimeFailure: no secret."""
         self._secrets(AWAIT_EVENT_CANCEL_UNSUPPORTED)
         return await self._promises.cancel_promises(scope)
+
+    async def forget_scopes(self, session_id: str, scopes: Sequence[ExecutionScope]) -> int:
+        """Delete what is left of scopes of one session that ended long ago; returns how many promises."""
+        return await self._promises.forget_promises(session_id, scopes)
 
     async def revoke_session(self, session_id: str) -> None:
         """Delete a session's promises and refuse its keys for ever. Raises: RuntimeFailure: no secret."""

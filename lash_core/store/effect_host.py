@@ -114,6 +114,10 @@ class AwaitEventResolver(Protocol):
         """End the pending waits of one scope as cancelled: the way for processes, which have no session."""
         ...
 
+    async def forget_scopes(self, session_id: str, scopes: Sequence[ExecutionScope]) -> int:
+        """Delete what is left of scopes of one session that ended long ago; returns how many promises."""
+        ...
+
     async def revoke_session(self, session_id: str) -> None:
         """Delete a session's promises, wake their waiters with the error, refuse its keys from now on."""
         ...

@@ -7,6 +7,7 @@ A promise of a process that is terminal and was not resolved reads as cancelled 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -71,6 +72,13 @@ class PromiseStore(Protocol):
 
     async def revoke_session_promises(self, session_id: str) -> None:
         """Delete a session's promises and refuse its keys for ever. Safe to repeat."""
+        ...
+
+    async def forget_promises(self, session_id: str, scopes: Sequence[ExecutionScope]) -> int:
+        """Delete what is left of scopes of one session that ended long ago; returns how many promises. Safe to repeat.
+
+        The caller knows that nobody asks for them any more: a forgotten promise could be resolved once more.
+        """
         ...
 
     async def is_revoked(self, session_id: str) -> bool:

@@ -24,6 +24,7 @@ from lash_core.runtime.session_lease_guard import LEASE_LOST, SessionLeaseLostEr
 from lash_core.runtime.turns.cancel_gate import GATE_REVOKED, GATE_UNAVAILABLE, TurnCancelGate
 from lash_core.runtime.turns.machine_loop import MachineLoop
 from lash_core.runtime.turns.model_caller import ModelCaller
+from lash_core.runtime.turns.old_turns import forget_old_turns
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
 from lash_core.runtime.turns.turn_beginning import begin_turn, stopped
 from lash_core.runtime.turns.turn_cancellation import TurnCancellation
@@ -70,6 +71,7 @@ async def run_physical_turn(turn: TurnAtWork) -> CommittedTurn:
         forget()
         await cancellation.close()
     await gate.publish(_terminal(committed))
+    await forget_old_turns(turn.runtime)
     await turn.runtime.plugins.emit(
         PluginLifecycleEvent.TURN_PERSISTED,
         turn=committed.turn,

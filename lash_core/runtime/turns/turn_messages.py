@@ -155,11 +155,13 @@ def _parts_of(items: Iterable[TurnInputItem]) -> tuple[MessagePart, ...]:
     parts: list[MessagePart] = []
     for item in items:
         match item:
+            case TextInput(text=""):
+                continue
             case TextInput(text=text):
                 last = parts[-1] if parts else None
                 if isinstance(last, TextPart):
-                    parts[-1] = TextPart(f"{last.text}\n{text}" if last.text else text)
-                elif text:
+                    parts[-1] = TextPart(f"{last.text}\n{text}")
+                else:
                     parts.append(TextPart(text))
             case AttachmentInput(reference=reference):
                 parts.append(AttachmentPart(_checked(reference)))

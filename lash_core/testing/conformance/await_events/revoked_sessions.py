@@ -13,6 +13,22 @@ from lash_core.testing.conformance.stores import EffectStores
 UNKNOWN = "await_event_unknown_or_revoked"
 
 
+async def old_scopes_are_forgotten(stores: EffectStores) -> None:
+    """``forget_promises``: those scopes of that session, with their control promises; nothing else of it."""
+    session = unique("session")
+    old, older, kept = (ExecutionScope.turn(session, f"t{number}") for number in range(3))
+    for scope in (old, older, kept):
+        await stores.promises.resolve_promise(gate_of(scope), OK)
+        await stores.promises.resolve_promise(key_of(scope), OK)
+    other = ExecutionScope.turn(unique("session"), "t0")
+    await stores.promises.resolve_promise(gate_of(other), OK)
+
+    assert 4 == await stores.promises.forget_promises(session, [old, older, other])
+    assert 0 == await stores.promises.forget_promises(session, [old, older])
+    for scope, expected in ((old, None), (older, None), (kept, OK), (other, OK)):
+        assert expected == await stores.promises.peek_promise(gate_of(scope))
+
+
 async def a_revoked_session_takes_no_promise_any_more(stores: EffectStores) -> None:
     """Resolving is answered, peeking and waiting are errors: in every scope, for promises that were and were not."""
     session = unique("session")
