@@ -40,16 +40,13 @@ class LashRuntime(SessionVerbs):
     """One session in memory. Build it with ``from_environment``, ``resume`` or ``EmbeddedRuntimeBuilder``.
 
     Not safe for concurrent turns: one writer a session, also within a program.
-
-    Attributes:
-        managed_sessions: its open children.
     """
 
     def __init__(
         self, state: RuntimeSessionState, policy: SessionPolicy, host: RuntimeHost, services: RuntimeServices
     ) -> None:
         super().__init__(state, policy, host, services)
-        self.managed_sessions = ManagedSessions(self)
+        self._managed_sessions: ManagedSessions | None = None
 
     # -- construction (contract 2.7) -------------------------------------------------------------------
 
@@ -149,7 +146,9 @@ class LashRuntime(SessionVerbs):
 
     def close(self) -> None:
         """Drop the runtime and its children without storing anything. May be called twice."""
-        self.managed_sessions.drop_all()
+        managed, self._managed_sessions = self._managed_sessions, None
+        if managed is not None:
+            managed.drop_all()
         self.unregister_plugin_session()
 
     # -- park and resume (contract 2.8) ----------------------------------------------------------------
@@ -259,6 +258,13 @@ class LashRuntime(SessionVerbs):
 
     # -- children (contract 2.11) ----------------------------------------------------------------------
 
+    @property
+    def managed_sessions(self) -> ManagedSessions:
+        """Its open children; made when it is first asked for, so that a runtime without any leaves memory at once."""
+        if self._managed_sessions is None:
+            self._managed_sessions = ManagedSessions(self)
+        return self._managed_sessions
+
     async def create_session(self, request: CreateSessionRequest) -> ManagedSession:
         """Open a child session; see ``ManagedSessions.create_session``."""
         return await self.managed_sessions.create_session(request)
@@ -288,4 +294,5 @@ class LashRuntime(SessionVerbs):
 
     async def close_managed_sessions(self) -> None:
         """Park all children that run no turn."""
-        await self.managed_sessions.close_all()
+        if self._managed_sessions is not None:
+            await self._managed_sessions.close_all()

@@ -61,6 +61,10 @@ class RuntimeBuilder:
         self.runtime = await build()
         return self.runtime
 
+    def forget(self) -> None:
+        """Build nothing any more, and let go of what was built; safe to repeat."""
+        self._build = self.runtime = None
+
 
 class EngineRun:
     """One run of an engine.

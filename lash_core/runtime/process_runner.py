@@ -147,6 +147,8 @@ class ProcessRunner:
         finally:
             if builder.runtime is not None:
                 builder.runtime.close()
+            # The builder refers to the run, which has the builder: an ended run leaves memory at once.
+            builder.forget()
 
     async def _run_engine(self, kind: str, run: EngineRun) -> AnyAwaitOutput:
         engine = self._parts.plugin_host.process_engines.get(kind)
