@@ -4,8 +4,8 @@ from __future__ import annotations
 
 try:
     import mcp as _library
-except ImportError as error:  # pragma: no cover - the tests install the extra
-    raise ImportError("tools of MCP servers need the extra: pip install 'lash[mcp]'") from error
+except ModuleNotFoundError as error:  # pragma: no cover - the tests install the extra
+    raise ModuleNotFoundError("tools of MCP servers need the extra: pip install 'lash[mcp]'") from error
 
 from lash_core.mcp.plugin import McpToolsFactory
 from lash_core.mcp.server_config import McpHttpServer, McpServer, McpStdioServer, McpTimings
