@@ -30,7 +30,6 @@ class SessionContext:
         ready: finds sessions with work.
         timings: of session leases.
         metrics: where sessions are counted.
-        poison_deaths_max: deaths in a row without a write that stop a turn for good; 0 = never.
     """
 
     config: DurableProcessWorkerConfig
@@ -42,11 +41,6 @@ class SessionContext:
     def factory(self) -> SessionStoreFactory:
         """Opens the stores of sessions."""
         return self.config.session_store_factory
-
-    @property
-    def poison_deaths_max(self) -> int:
-        """Deaths in a row without a write that stop a turn for good; 0 = never."""
-        return self.config.settings.poison_deaths_max
 
     async def build(self, store: RuntimePersistence, owner: LeaseOwnerIdentity) -> LashRuntime:
         """The runtime of a session, whose leases are ``owner``'s.
