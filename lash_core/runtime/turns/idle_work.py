@@ -11,7 +11,7 @@ from lash_core.model.queued_work import ClaimBoundary, QueuedWorkClaim
 from lash_core.model.turn_input import TurnInputClaim
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.runtime.turns.session_commands import COMMANDS_MAX, run_claimed_command
-from lash_core.runtime.turns.turn_checks import poison_issue
+from lash_core.runtime.turns.turn_checks import poison_issue, switch_limit_issue
 from lash_core.runtime.turns.turn_given import NotedTurn, TurnGiven
 from lash_core.runtime.turns.turn_messages import trace_id_of_batches
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX
@@ -150,7 +150,7 @@ def as_redo(given: TurnGiven, turn: OpenTurn) -> TurnGiven:
         ordinal=noted.ordinal,
         base_revision=noted.base_revision,
         is_redo=True,
-        refusal=poison_issue(noted.turn_id, noted.deaths) or given.refusal,
+        refusal=poison_issue(noted.turn_id, noted.deaths) or switch_limit_issue(noted.ordinal),
     )
 
 

@@ -14,6 +14,10 @@ from lash_core.runtime.runtime_errors import DurableStoreFacet, durable_store_re
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
 
+PHYSICAL_TURNS_MAX = 16
+"""Of one logical turn: agents that hand over to each other in circles end."""
+SWITCH_LIMIT = "agent_frame_switch_limit"
+
 POISON_DEATHS_MAX = 8
 """Deaths in a row without a write after which a turn is given up (DESIGN 4)."""
 
@@ -69,6 +73,14 @@ def poison_issue(turn_id: str, deaths: int) -> TurnIssue | None:
         return None
     text = f"turn `{turn_id}` was given up: {deaths} owners in a row died in it without a write"
     return TurnIssue(kind="runtime", code="turn_poisoned", message=text, retryable=False)
+
+
+def switch_limit_issue(ordinal: int) -> TurnIssue | None:
+    """The issue of a physical turn that is one too many of its logical turn, or None; ``ordinal`` is from 0."""
+    if ordinal < PHYSICAL_TURNS_MAX:
+        return None
+    text = f"logical turn exceeded the limit of {PHYSICAL_TURNS_MAX} agent frame switches"
+    return TurnIssue(kind="runtime", code=SWITCH_LIMIT, message=text)
 
 
 def instructions_of(policy: SessionPolicy, contributions: tuple[str, ...]) -> str:

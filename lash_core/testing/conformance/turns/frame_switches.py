@@ -63,6 +63,36 @@ async def seventeen_frames_are_too_many(stores: SessionStores) -> None:
     assert (17, None) == (await scene.revision(), await store.get_session_execution_lease(scene.session_id))
 
 
+async def a_death_in_the_turn_too_many_calls_nobody_either(stores: SessionStores) -> None:
+    """The redo knows its place in the logical turn."""
+    count = 0
+
+    def switching(_request: Any) -> ScriptedReply:
+        nonlocal count
+        count += 1
+        return _switch(f"frame-{count}")
+
+    scene, life = await mortal_scene(stores, switching), Life()
+    store: Any = MortalStore(await scene.store(), life)
+    scene.effect_host = mortal_host(stores, life)
+    runtime = await scene.runtime(store)
+    commit = store.commit_runtime_state
+
+    async def count_down(*args: Any) -> Any:
+        if count == 16 and life.writes.count("commit_runtime_state") == 16:
+            life.dies_at = len(life.writes)
+        return await commit(*args)
+
+    store.commit_runtime_state = count_down
+    assert await until_death(life, runtime.stream_turn(words("round"), turn_id="turn-1")) is None
+    runtime.close()
+    await scene.outlive_leases()
+    scene.effect_host = None
+    turn = stopped(await (await scene.runtime()).run_next_queued_turn(), "runtime_error")
+
+    assert (16, "agent_frame_switch_limit") == (len(scene.provider.requests), turn.errors[0].code)
+
+
 async def a_death_between_two_frames_is_harmless(stores: SessionStores) -> None:
     """The handoff is in the queue with the commit: whoever comes next goes on with it."""
     for by_id in (True, False):

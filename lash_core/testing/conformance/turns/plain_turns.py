@@ -12,7 +12,7 @@ from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.testing.conformance.expectations import refused
-from lash_core.testing.conformance.session_scene import SessionStores
+from lash_core.testing.conformance.session_scene import SessionStores, enqueued, leased
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, stopped, texts_of, words
 from lash_core.testing.scripted_provider import ScriptedProvider, calls_tools, fails, says
 
@@ -86,6 +86,16 @@ async def a_repeat_that_comes_too_late_is_told(stores: SessionStores) -> None:
         await late.stream_turn(words("hi"), turn_id="turn-1")
 
     assert ("turn_result_forgotten", 1) == (caught.error.code, len(scene.provider.requests))
+
+
+async def a_repeat_needs_no_free_session(stores: SessionStores) -> None:
+    """Somebody else writes the session: what was committed is answered all the same."""
+    scene = scene_of(stores, [says("hello")])
+    await (await scene.runtime()).stream_turn(words("hi"), turn_id="turn-1")
+    lease = await leased(await scene.store())
+
+    assert "hello" == finished(await (await scene.runtime()).stream_turn(words("hi"), turn_id="turn-1"))
+    assert await (await scene.store()).release_session_execution_lease(lease.completion)
 
 
 async def a_turn_has_the_id_of_its_trace(stores: SessionStores) -> None:
@@ -178,8 +188,12 @@ async def a_missing_provider_is_an_error_before_the_turn(stores: SessionStores) 
     scene.policy = scene.policy.model_copy(update={"provider_id": "elsewhere"})
     with refused(RuntimeFailure, "model_provider_unknown", "elsewhere"):
         await (await scene.runtime()).stream_turn(words("hi"))
-
     store = await scene.store()
+    await enqueued(store, "hi")
+    with refused(RuntimeFailure, "model_provider_unknown", "elsewhere"):
+        await (await scene.runtime()).run_next_queued_turn()
+
+    assert 1 == len(await store.list_pending_queued_work(scene.session_id))
     assert (0, None) == (await scene.revision(), await store.load_open_turn(scene.session_id))
     assert await store.get_session_execution_lease(scene.session_id) is None
 
