@@ -159,7 +159,9 @@ class LashRuntime(SessionVerbs):
         Nothing is committed when there is nothing to commit (decision 3 and 14). The runtime is done after it.
 
         Raises:
-            SessionError: there is no store; ``failed to persist runtime state``, with the reason: the runtime lives on.
+            SessionError: there is no store; a child runs a turn; ``failed to persist runtime state``, with the reason:
+                the runtime lives on.
+            RuntimeFailure: ``session_execution_busy``: a turn of this runtime runs.
             OutcomeUnknownError: the reply of the commit was lost.
         """
         return await runtime_parking.park(self)

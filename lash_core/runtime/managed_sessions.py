@@ -93,6 +93,15 @@ class ManagedSessions:
             await managed.runtime.park()
         del self._sessions[session_id]
 
+    def require_idle(self, what: str) -> None:
+        """Refuse while some child runs a turn.
+
+        Raises:
+            SessionError: it names the child.
+        """
+        for managed in self._sessions.values():
+            managed.require_idle(what)
+
     async def close_all(self) -> None:
         """Close every child without a running turn; what fails is logged: a child's last commit is in its store."""
         for session_id, managed in list(self._sessions.items()):

@@ -33,6 +33,8 @@ class ParkedSession:
 async def park(runtime: LashRuntime) -> ParkedSession:
     """Store what is not stored yet, and drop the session. See ``LashRuntime.park``."""
     store = require_store(runtime, "park()")
+    runtime.managed_sessions.require_idle("parked")
+    runtime.turn_memory.begin(runtime.session_id)
     try:
         if has_something_to_commit(runtime):
             await commit_with_fresh_lease(runtime, store)
@@ -42,6 +44,8 @@ async def park(runtime: LashRuntime) -> ParkedSession:
         raise SessionError(
             f"failed to persist runtime state: {error}", field="session_id", value=runtime.session_id
         ) from error
+    finally:
+        runtime.turn_memory.end()
     await runtime.close_managed_sessions()
     runtime.close()
     return ParkedSession(runtime.session_id, store, runtime.policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lash_core.errors import RuntimeFailure
 from lash_core.errors.session import SessionError
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.model.usage import TokenUsage
@@ -90,11 +91,40 @@ async def a_running_child_is_neither_closed_nor_given_another_turn(stores: Sessi
         await parent.close_session(child.session_id)
     async with refused(SessionError, "it runs a turn"):
         parent.activate_managed_session(child.session_id)
+    async with refused(SessionError, "it runs a turn"):
+        await parent.park()
     go_on.set()
     finished(await child.await_turn())
     await parent.close_session(child.session_id)
 
     assert parent.managed_sessions.session_ids == ()
+
+
+async def while_a_turn_runs_the_session_is_neither_edited_nor_parked(stores: SessionStores) -> None:
+    """The turn works on a copy: what is changed beside it would be lost, or make its commit fail."""
+    scene, reached, go_on = scene_of(stores, adding), asyncio.Event(), asyncio.Event()
+
+    async def hold(*_: object) -> None:
+        reached.set()
+        await go_on.wait()
+
+    scene.bench.before = hold
+    runtime = await scene.runtime()
+    running = asyncio.create_task(runtime.stream_turn(words("hi")))
+    async with asyncio.timeout(30):
+        await reached.wait()
+    async with refused(RuntimeFailure, "busy"):
+        await runtime.append_session_nodes([])
+    async with refused(RuntimeFailure, "busy"):
+        await runtime.update_session_config(max_turns=7)
+    async with refused(RuntimeFailure, "busy"):
+        await runtime.park()
+    go_on.set()
+    finished(await running)
+    assert await runtime.update_session_config(max_turns=7)
+    await runtime.park()
+
+    assert len(await scene.history()) == 4
 
 
 async def a_childs_turn_is_cancelled_by_its_parent(stores: SessionStores) -> None:
