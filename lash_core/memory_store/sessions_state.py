@@ -45,7 +45,7 @@ class SessionsState:
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.limits = registry.limits if registry else Limits()
-        self.process_table: ProcessTable | None = registry.process_table if registry else None
+        self._registry = registry
         self.lock = registry.lock if registry else threading.RLock()
         self.scopes = registry.scopes if registry else ScopeState()
         self.manifest = manifest
@@ -54,6 +54,11 @@ class SessionsState:
         self.sessions: dict[str, StoredSession] = {}
         self._leases: dict[str, SessionExecutionLease] = {}
         self._last_fence = 0
+
+    @property
+    def process_table(self) -> ProcessTable | None:
+        """The registry's, as it is now: a worker brings it after the stores were made."""
+        return self._registry.process_table if self._registry else None
 
     def require(self, session_id: str) -> StoredSession:
         """A session.

@@ -32,6 +32,7 @@ from lash_core.redis_store.session_upkeep import BLOB_REF_HEAD
 from lash_core.store.attachment_store import ATTACHMENT_FAMILY
 from lash_core.store.content_address import digest_of
 from lash_core.store.queued_work_store import QUEUED_BATCHES_MAX, SOURCE_KEY_RECEIPT_BYTES_MAX, SOURCE_KEY_RECEIPTS_MAX
+from lash_core.store.session_bounds import check_draft
 from lash_core.store.session_commit_records import PreparedCommit, check_commit_size, prepare_commit
 from lash_core.store.session_records import BLOB_NAMES, refs_of
 from lash_core.store.turn_journal import TURN_RESULTS_MAX, TURN_STAMPS_MAX
@@ -160,6 +161,8 @@ class SessionCommits(LeasedSession):
         return Call("commit_runtime_state", self._commit_keys(scope), tuple(args))
 
     def _outbox(self, commit: RuntimeCommit) -> list[DraftRow]:
+        for draft in commit.enqueued_queue_batches:
+            check_draft(draft, self._session_id, self._context.settings.limits)
         return [
             encode_draft(draft, nonce="" if draft.source_key else secrets.token_hex(8))
             for draft in commit.enqueued_queue_batches

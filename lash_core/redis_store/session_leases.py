@@ -48,7 +48,9 @@ class SessionLeases(LeasedSession):
             as ``try_claim_session_execution_lease``.
         """
         self._check_bound(observed.session_id)
-        proved = self._context.proofs.proves(observed.owner, owner)
+        # The proof is of whom the store names: what the caller observed may say anything of its liveness.
+        held = await self.get_session_execution_lease(session_id)
+        proved = held is not None and held.same_acquisition(observed) and self._context.proofs.proves(held.owner, owner)
         further = (session_fence_argument(observed), observed.lease_token, "1" if proved else "0")
         return await self._claim("reclaim_session_lease", session_id, owner, lease_ttl_ms, further)
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from lash_core.model.owner import LeaseOwnerIdentity, LocalProcessLiveness
 from lash_core.model.session_lease import SessionLeaseAcquired, SessionLeaseBusy
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.session_scene import TTL_MS, SessionStores, leased, opened, owner, taken_over
 from lash_core.testing.conformance.stores import elapse, short_ttl_ms
+
+_PLACE: dict[str, Any] = {"host_id": "h1", "boot_id": "b1", "pid_namespace": "n1", "process_start": 1}
+_DEAD_PID = 2**22 - 1
+
+
+class _Dead:
+    """Sees one process as gone."""
+
+    def is_dead(self, pid: int, process_start: int) -> bool:
+        """True for that one."""
+        return pid == _DEAD_PID
 
 
 async def what_is_not_live_is_claimed(stores: SessionStores) -> None:
@@ -37,6 +51,42 @@ async def a_holder_that_may_live_is_busy(stores: SessionStores) -> None:
 
         assert isinstance(outcome, SessionLeaseBusy)
         assert held == await store.get_session_execution_lease(store.session_id)
+
+
+async def a_dead_holder_is_taken_over_by_one(stores: SessionStores) -> None:
+    """Of many that see that it is dead one wins, also when they learned to see it after the stores were made."""
+    use_process_table = getattr(stores.process_registry, "use_process_table", None)
+    if use_process_table is None:
+        return
+    use_process_table(_Dead())
+    store, here = await opened(stores), LocalProcessLiveness(**_PLACE, pid=7)
+    held = await leased(store, owner().model_copy(update={"liveness": here.model_copy(update={"pid": _DEAD_PID})}))
+    claimants = [owner().model_copy(update={"liveness": here}) for _ in range(8)]
+
+    outcomes = await asyncio.gather(
+        *(store.reclaim_session_execution_lease(store.session_id, one, held.fence, TTL_MS) for one in claimants)
+    )
+
+    taken = [outcome.lease for outcome in outcomes if isinstance(outcome, SessionLeaseAcquired)]
+    assert 1 == len(taken)
+    assert taken[0].fencing_token > held.fencing_token
+
+
+async def a_proof_is_of_the_stored_owner(stores: SessionStores) -> None:
+    """An opaque owner is never provably dead, whatever the caller says that it observed."""
+    use_process_table = getattr(stores.process_registry, "use_process_table", None)
+    if use_process_table is None:
+        return
+    use_process_table(_Dead())
+    store, here = await opened(stores), LocalProcessLiveness(**_PLACE, pid=7)
+    held = await leased(store)
+    dead = held.owner.model_copy(update={"liveness": here.model_copy(update={"pid": _DEAD_PID})})
+    observed = held.fence.model_copy(update={"owner": dead})
+    claimant = owner().model_copy(update={"liveness": here})
+
+    outcome = await store.reclaim_session_execution_lease(store.session_id, claimant, observed, TTL_MS)
+
+    assert isinstance(outcome, SessionLeaseBusy)
 
 
 async def another_holder_than_observed_is_busy(stores: SessionStores) -> None:

@@ -98,6 +98,7 @@ async def unnamed_blobs_are_swept(stores: SessionStores) -> None:
 
     report = await store.gc_unreachable()
 
+    assert 1 == report.root_count, "one head is one root, however many blobs it names"
     assert report.deleted_blob_count >= 2
     assert report.retained_blob_count >= 2
     assert 0 == (await store.gc_unreachable()).deleted_blob_count
@@ -111,4 +112,4 @@ async def nothing_is_swept_where_nothing_is(stores: SessionStores) -> None:
 
     report = await store.gc_unreachable()
 
-    assert (0, 0) == (report.retained_blob_count, report.deleted_blob_count)
+    assert (0, 0, 0) == (report.root_count, report.retained_blob_count, report.deleted_blob_count)

@@ -13,9 +13,11 @@ from lash_core.errors.session import (
     SessionExecutionLeaseExpiredError,
     TurnInputClaimSupersededError,
 )
+from lash_core.model.limits import Limits
 from lash_core.model.session_commit import RuntimeCommit
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.store.runtime_persistence import SESSION_NODE_BYTES_MAX, RuntimePersistence
+from lash_core.store.session_bounds import SOURCE_KEY_BYTES_MAX
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.session_scene import (
@@ -196,6 +198,23 @@ async def a_node_over_the_limit_is_refused(stores: SessionStores) -> None:
         await committed(store, lease, graph=large.model_copy(update={"nodes": (node,), "leaf_node_id": "large"}))
 
     assert await store.load_session() is None
+
+
+async def an_outbox_over_the_limit_is_refused(stores: SessionStores) -> None:
+    """Work that appears with a commit has the limits of work that is enqueued; nothing is written."""
+    store = await opened(stores)
+    lease = await leased(store)
+    too_much = (
+        draft(store.session_id, "x" * Limits().payload_bytes_max),
+        draft(store.session_id, source_key="k" * (SOURCE_KEY_BYTES_MAX + 1)),
+    )
+
+    for batch in too_much:
+        with refused(LimitExceededError):
+            await committed(store, lease, enqueued_queue_batches=(draft(store.session_id), batch))
+
+    assert await store.load_session() is None
+    assert () == await store.list_queued_work(store.session_id)
 
 
 async def _everything(store: RuntimePersistence) -> list[Any]:
