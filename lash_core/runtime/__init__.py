@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     )
     from lash_core.runtime.runtime_parking import ParkedSession
     from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
+    from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
     from lash_core.runtime.standard_protocol import StandardProtocolFactory
     from lash_core.runtime.standard_tools import StandardToolsFactory
     from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
@@ -105,6 +106,8 @@ if TYPE_CHECKING:
         RuntimeTurnPhaseProbe,
         TurnContext,
     )
+    from lash_core.runtime.turns.cancel_gate import TurnCancelGate
+    from lash_core.runtime.turns.turn_commit import StoreCommitFailedError
     from lash_core.store.effect_host import EffectHost, RuntimeEffectController
 
 __all__ = [
@@ -185,6 +188,9 @@ __all__ = [
     "RuntimeTurnPhaseProbe",
     "ScopedEffectController",
     "SessionAttachments",
+    "SessionBusyError",
+    "SessionLeaseGuard",
+    "SessionLeaseLostError",
     "SessionPlugin",
     "SessionScope",
     "SnapshotStart",
@@ -192,6 +198,7 @@ __all__ = [
     "StandardToolsFactory",
     "StatelessProtocolSession",
     "StaticToolSource",
+    "StoreCommitFailedError",
     "SweepReport",
     "TickReport",
     "Tool",
@@ -210,6 +217,7 @@ __all__ = [
     "ToolValidationError",
     "TriggerRouter",
     "TurnAbort",
+    "TurnCancelGate",
     "TurnContext",
     "UnknownToolSourceError",
     "content_sweep_of",
@@ -218,6 +226,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "lash_core.runtime.session_lease_guard": ("SessionBusyError", "SessionLeaseGuard", "SessionLeaseLostError"),
+    "lash_core.runtime.turns.cancel_gate": ("TurnCancelGate",),
+    "lash_core.runtime.turns.turn_commit": ("StoreCommitFailedError",),
     "lash_core.model.execution_scope": ("EffectScope", "ExecutionScope"),
     "lash_core.model.scope": ("ProcessScope", "SessionScope"),
     "lash_core.runtime.attachment_roots": ("AttachmentRoots",),
