@@ -14,6 +14,7 @@ from lash_core.model.session_queue_ids import claim_token, input_claim_id, input
 from lash_core.model.turn_input import (
     ActiveTurnIngress,
     CheckpointKind,
+    NextTurnIngress,
     PendingTurnInput,
     PendingTurnInputDraft,
     TurnInputCancelOutcome,
@@ -53,14 +54,17 @@ class TurnInputOperations(SessionPart):
                     raise PendingTurnInputSourceKeyConflictError(self._session_id, key, known.row.input_id)
                 return known.row
             check_queue_room(self._session_id, len(session.inputs))
+            # Nobody would ever claim an input for a turn that is committed.
+            late = isinstance(draft.ingress, ActiveTurnIngress) and draft.ingress.turn_id in session.stamps
+            ingress = NextTurnIngress() if late else draft.ingress
             row = PendingTurnInput(
                 input_id=draft.input_id
                 or input_id_of(self._session_id, source_key=draft.source_key, nonce=secrets.token_hex(16)),
                 session_id=self._session_id,
                 enqueue_seq=session.next_seq(),
                 source_key=draft.source_key,
-                ingress=draft.ingress,
-                state=first_state(draft.ingress),
+                ingress=ingress,
+                state=first_state(ingress),
                 input=draft.input,
                 enqueued_at_ms=self._state.clock.now_ms(),
             )

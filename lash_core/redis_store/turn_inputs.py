@@ -21,6 +21,7 @@ from lash_core.model.turn_input import (
 )
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.leased_session import LeasedSession
+from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.turn_input_codec import (
     CHECKPOINT_LETTERS,
     decode_input,
@@ -40,7 +41,7 @@ class SessionInputs(LeasedSession):
     async def enqueue_pending_turn_input(self, draft: PendingTurnInputDraft) -> PendingTurnInput:
         """Put an input into the lane, or answer the row that its key or id stands for, terminal or not. Atomic.
 
-        Safe to repeat with a source key or an input id.
+        Safe to repeat with a source key or an input id. One for a turn that is committed already goes to the next turn.
 
         Raises:
             PendingTurnInputSourceKeyConflictError: it stands for another content or ingress.
@@ -54,7 +55,8 @@ class SessionInputs(LeasedSession):
         source = draft.source_key or ""
         args = (self._session_id, input_id, content_hash, letter, turn_id, source, QUEUED_BATCHES_MAX, body)
         # The id is made here, so that a repeat after a lost reply finds the row.
-        reply = await self._run_script("enqueue_turn_input", *args)
+        names = (*self._script_keys, self._keys.session_stamps(self._session_id))
+        reply = (await self._context.scripts.run([Call("enqueue_turn_input", names, args)], durable=True))[0]
         match reply[0]:
             case "queued":
                 return self._input(input_id, reply[1], body)

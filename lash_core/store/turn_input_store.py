@@ -27,6 +27,8 @@ class TurnInputStore(Protocol):
     async def enqueue_pending_turn_input(self, draft: PendingTurnInputDraft) -> PendingTurnInput:
         """Put an input into the lane. The same source key or input id with the same content answers the row there is.
 
+        An input for a turn that is committed already goes to the next turn: nobody would ever claim it.
+
         Raises:
             PendingTurnInputSourceKeyConflictError: the key stands for another content or ingress.
             InvalidArgumentError: live parts cannot be stored.

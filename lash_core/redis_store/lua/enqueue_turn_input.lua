@@ -1,6 +1,6 @@
 -- enqueue_turn_input: put an input into a session's lane, or answer the row that its key or id stands for.
 --
--- KEYS[1..] the session's, in the order of includes/session_keys.lua
+-- KEYS[1..] the session's, in the order of includes/session_keys.lua; then [15] stamps (hash)
 -- ARGV[1] session_id   str
 -- ARGV[2] input_id     str
 -- ARGV[3] hash         str  of ingress and content
@@ -11,6 +11,7 @@
 -- ARGV[8] body         str  JSON
 -- RETURNS queued header | again input_id header body | conflict input_id | unknown | full count
 -- INVARIANT a source key or id stands for its first input, also when that is over.
+-- INVARIANT an input for a turn that is committed already goes to the next one: nobody would ever claim it.
 -- CLOCK Redis TIME.
 --- @include now
 --- @include session_keys
@@ -30,8 +31,10 @@ if redis.call('ZCARD', keys.input_order) >= tonumber(ARGV[7]) then
   local count = redis.call('ZCARD', keys.input_order)
   if count >= tonumber(ARGV[7]) then return { 'full', count } end
 end
-row = { id = ARGV[2], state = ARGV[4] == 'n' and 'd' or 'p', ingress = ARGV[4], enqueued = F(now_ms), hash = ARGV[3],
-  seq = F(redis.call('HINCRBY', keys.head, 'seq', 1)), turn = ARGV[5], source = ARGV[6] }
+local ingress, turn = ARGV[4], ARGV[5]
+if turn ~= '' and redis.call('HEXISTS', KEYS[15], '#' .. turn) == 1 then ingress, turn = 'n', '' end
+row = { id = ARGV[2], state = ingress == 'n' and 'd' or 'p', ingress = ingress, enqueued = F(now_ms), hash = ARGV[3],
+  seq = F(redis.call('HINCRBY', keys.head, 'seq', 1)), turn = turn, source = ARGV[6] }
 unclaim_input(row)
 write_input(keys, row)
 redis.call('HSET', keys.inputs, 'b' .. row.id, ARGV[8])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from lash_core.errors import InvalidArgumentError, LimitExceededError, UnknownSessionError
 from lash_core.errors.session import PendingTurnInputSourceKeyConflictError, SessionBindingMismatchError
-from lash_core.model.turn_input import ActiveTurnIngress, TextInput, TurnInput, TurnInputCancelTarget
+from lash_core.model.turn_input import ActiveTurnIngress, NextTurnIngress, TextInput, TurnInput, TurnInputCancelTarget
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.session_scene import (
     SessionStores,
+    commit_of,
     committed,
     factory_of,
     input_draft,
@@ -90,6 +91,21 @@ async def a_repeat_after_a_deferral_is_the_same(stores: SessionStores) -> None:
     again = await put_in(store, "x", ActiveTurnIngress("t"), source_key="k")
 
     assert (row.input_id, "deferred_next_turn") == (again.input_id, again.state)
+
+
+async def an_input_that_comes_after_its_turn_goes_to_the_next(stores: SessionStores) -> None:
+    """Its sender could not know that the turn had been committed; nobody would ever claim it."""
+    store = await opened(stores)
+    lease = await leased(store)
+    await store.commit_runtime_state(commit_of(store, lease).stamped("t"))
+
+    row = await put_in(store, "late", ActiveTurnIngress("t"), source_key="k")
+
+    assert ("deferred_next_turn", NextTurnIngress()) == (row.state, row.ingress)
+    assert row == await put_in(store, "late", ActiveTurnIngress("t"), source_key="k")
+    claim = await store.claim_next_turn_inputs(lease.fence)
+    assert claim is not None
+    assert [row.input_id] == [one.input_id for one in claim.inputs]
 
 
 async def live_parts_are_refused(stores: SessionStores) -> None:
