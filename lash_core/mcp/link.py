@@ -63,10 +63,11 @@ class McpLink:
         self.server = server
         self.tools: tuple[mcp_types.Tool, ...] | None = None
         self.version = 0
-        self.fault: str | None = None
+        self.fault: str | None = "there was no answer yet"
         self._connection: _Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopped = False
+        self._was_up = False
         self._tried = asyncio.Event()
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
@@ -134,6 +135,7 @@ class McpLink:
         timings = self.server.timings
         wait_ms = timings.reconnect_min_ms
         while not self._stopped:
+            self._was_up = False
             try:
                 await self._serve_once()
                 self.fault = "the connection was lost"
@@ -145,13 +147,14 @@ class McpLink:
                 self.fault = "the connection was lost"
             except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever a server or its transport does
                 self.fault = _fault_of(error)
-            was_up = self._up.is_set()
             self._disconnect()
             self._tried.set()
-            wait_ms = timings.reconnect_min_ms if was_up else min(wait_ms * 2, timings.reconnect_max_ms)
+            if self._was_up:
+                wait_ms = timings.reconnect_min_ms
             if not self._stopped:
                 _log.warning("MCP server %s: %s; next try in %d ms", self.server.name, self.fault, wait_ms)
                 await asyncio.sleep(wait_ms / 1_000)
+            wait_ms = min(wait_ms * 2, timings.reconnect_max_ms)
 
     async def _serve_once(self) -> None:
         """Connect, read the listing, and stay until the connection is lost."""
@@ -162,6 +165,7 @@ class McpLink:
                 await self._list(connection)
             self.fault = None
             self._connection = connection
+            self._was_up = True
             self._up.set()
             self._tried.set()
             listener = asyncio.ensure_future(self._listen(connection))

@@ -239,6 +239,45 @@ async def test_a_server_that_is_not_there_and_tools_that_are_left_out(closing: C
         os.kill(found.value["result"], 0)
 
 
+async def test_servers_that_never_speak_cost_their_time_limit(closing: Closing) -> None:
+    hung = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hung.wait()
+        writer.close()
+
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    fast = McpTimings(connect_timeout_ms=500, reconnect_min_ms=60_000, reconnect_max_ms=60_000)
+    async with (
+        await asyncio.start_server(silent, "127.0.0.1") as one,
+        await asyncio.start_server(garbage, "127.0.0.1") as two,
+    ):
+        urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp" for server in (one, two)]
+        factory = McpToolsFactory(
+            [
+                *(McpHttpServer(name=f"http{n}", url=url, timings=fast) for n, url in enumerate(urls)),
+                McpHttpServer(name="refused", url="http://127.0.0.1:1/mcp", timings=fast),
+                McpStdioServer(name="exits", command="true", timings=fast),
+            ]
+        )
+        closing(factory)
+        began = time.monotonic()
+        session = await session_of(factory)
+        faults = await factory.ready()
+        assert time.monotonic() - began < 5
+        assert dict.fromkeys(("http0", "http1", "refused", "exits"), True) == {
+            name: bool(fault) for name, fault in faults.items()
+        }
+        assert () == session.tools.catalog()
+        factory.close()
+        hung.set()
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
