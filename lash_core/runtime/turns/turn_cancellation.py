@@ -73,7 +73,10 @@ class TurnCancellation:
             case GateOpen():
                 if self._gate is not None:
                     self._watcher = asyncio.create_task(self._watch(self._gate))
-        if self._caller is not None:
+        if self._caller is not None and self._caller.cancelled:
+            # At once: a turn that was cancelled before it began calls no model.
+            self._fire(self._caller.reason)
+        elif self._caller is not None:
             self._forget = self._caller.on_cancel(self._on_caller)
 
     async def settle(self, *, cancelled: bool) -> TurnCancelEvidence | None:

@@ -18,6 +18,7 @@ from lash_core.model.queued_work import (
     SlotPolicy,
 )
 from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
+from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.model.usage import TokenLedgerEntry, merge_ledger
@@ -47,6 +48,9 @@ class StoreCommitFailedError(RuntimeFailure):
 async def commit_final(turn: TurnAtWork, assembled: AssembledTurn) -> RuntimeCommitResult | None:
     """Write the end of a turn; afterwards its draft is the runtime's state.
 
+    The turn's outcome is settled by now: whether the lease is live the store says, not the guard, whose renewals may
+    have failed meanwhile.
+
     Returns:
         What the commit made; None without a store.
 
@@ -61,8 +65,8 @@ async def commit_final(turn: TurnAtWork, assembled: AssembledTurn) -> RuntimeCom
     own = turn.log.ledger(None if frame is None else frame.assignment.usage_source)
     usage = merge_ledger((*own, *child_usage))
     _count(turn)
-    store = runtime.store
-    if store is None:
+    store, guard = runtime.store, turn.work.guard
+    if store is None or guard is None:
         draft.token_ledger = list(merge_ledger((*draft.token_ledger, *usage)))
         runtime.state = draft
         del runtime.shared_token_ledger[: len(child_usage)]
@@ -70,7 +74,7 @@ async def commit_final(turn: TurnAtWork, assembled: AssembledTurn) -> RuntimeCom
     is_last = not isinstance(assembled.outcome, AgentFrameSwitchOutcome)
     try:
         await turn.claims.give_back_spare(store)
-        commit = _exported(turn, usage, release=is_last and not turn.work.keeps_lease)
+        commit = _exported(turn, guard.fence, usage, release=is_last and not turn.work.keeps_lease)
         commit = turn.claims.settle_in(commit).model_copy(
             update={
                 "enqueued_queue_batches": _handoff(turn, assembled),
@@ -89,8 +93,8 @@ async def commit_final(turn: TurnAtWork, assembled: AssembledTurn) -> RuntimeCom
         lost = turn.lost_error()
         raise (lost or StoreCommitFailedError(turn.turn_id, error)) from error
     _take_over(turn, commit, result, child_usage)
-    if commit.release_session_execution_lease is not None and turn.work.guard is not None:
-        turn.work.guard.mark_released()
+    if commit.release_session_execution_lease is not None:
+        guard.mark_released()
     return result
 
 
@@ -103,7 +107,7 @@ async def commit_progress(turn: TurnAtWork) -> bool:
     if turn.journal is not None or turn.runtime.store is None:
         return False
     try:
-        commit = _exported(turn, (), release=False)
+        commit = _exported(turn, turn.fence(), (), release=False)
         result = await turn.runtime.store.commit_runtime_state(commit)
     except SessionExecutionLeaseExpiredError as error:
         raise _lost(turn, error.message) from error
@@ -120,9 +124,11 @@ async def commit_progress(turn: TurnAtWork) -> bool:
     return True
 
 
-def _exported(turn: TurnAtWork, usage: tuple[TokenLedgerEntry, ...], *, release: bool) -> RuntimeCommit:
+def _exported(
+    turn: TurnAtWork, fence: SessionExecutionLeaseFence, usage: tuple[TokenLedgerEntry, ...], *, release: bool
+) -> RuntimeCommit:
     """The commit of the draft. Exporting only reads memory, so nobody sees the draft in the runtime's place."""
-    runtime, fence = turn.runtime, turn.fence()
+    runtime = turn.runtime
     before: RuntimeSessionState = runtime.state
     runtime.state = turn.draft
     try:

@@ -53,6 +53,17 @@ async def a_token_cancels_the_turn(stores: SessionStores) -> None:
     assert (1, 1) == (scene.provider.dropped, await scene.revision())
 
 
+async def a_token_that_was_fired_before_calls_no_model(stores: SessionStores) -> None:
+    """The turn is committed as cancelled, its input stays in the history."""
+    scene, token = scene_of(stores, [says("never")]), CancellationToken()
+    token.cancel("changed my mind")
+    turn = await (await scene.runtime()).stream_turn(words("hi"), cancellation=token)
+
+    stopped(turn, "cancelled")
+    assert [] == scene.provider.requests
+    assert ["user: hi"] == texts_of(await scene.history())
+
+
 async def a_request_from_another_program_cancels_the_turn(stores: SessionStores) -> None:
     """Within the teardown time; the first request's evidence stands, a second one hears of it."""
     scene = scene_of(stores, [hangs()])

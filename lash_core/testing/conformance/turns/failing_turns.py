@@ -11,8 +11,8 @@ from lash_core.model.message import Message
 from lash_core.model.queued_work import ClaimBoundary
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.runtime.journaled_effects import JournaledEffectHost
-from lash_core.runtime.plugins import SessionPlugin
-from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseLostError
+from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
+from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
 from lash_core.runtime.turns.turn_claims import TurnClaims
 from lash_core.runtime.turns.turn_commit import StoreCommitFailedError
 from lash_core.testing.conformance.expectations import refused
@@ -112,6 +112,32 @@ async def a_lost_lease_is_no_cancel(stores: SessionStores) -> None:
     assert 0 == await scene.revision()
 
     assert "theirs" == finished(await (await scene.runtime()).run_next_queued_turn(lease=other))
+    assert 1 == await scene.revision()
+
+
+class _Faint(SessionPlugin):
+    """Stops believing in the lease when the turn's end is settled."""
+
+    def __init__(self, guards: list[SessionLeaseGuard]) -> None:
+        self._guards = guards
+
+    async def on_event(self, event: PluginLifecycleEvent, facts: dict[str, Any]) -> None:
+        del facts
+        if event is PluginLifecycleEvent.TURN_FINALIZED:
+            for guard in self._guards:
+                guard.lose("renewals failed")
+
+
+async def a_settled_turn_is_committed_if_the_store_takes_it(stores: SessionStores) -> None:
+    """A renewal that failed after the end was settled changes nothing: the store says whether the lease is live."""
+    guards: list[SessionLeaseGuard] = []
+    scene = scene_of(stores, [says("done")], plugin=lambda: _Faint(guards))
+    store = await scene.store()
+    runtime = await scene.runtime(store)
+    guards.append(await SessionLeaseGuard.acquire(store, runtime.runtime_lease_owner))
+
+    assert "done" == finished(await runtime.stream_turn(words("hi"), lease=guards[0]))
+    assert guards[0].is_lost
     assert 1 == await scene.revision()
 
 
