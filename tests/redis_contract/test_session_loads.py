@@ -15,6 +15,7 @@ from lash_core.errors.session import (
     MissingRecordSchemaVersionError,
     UnsupportedRecordSchemaVersionError,
 )
+from lash_core.model.agent_frame import AgentFrameRecord
 from lash_core.model.session_commit import (
     ActivePath,
     CheckpointDraft,
@@ -177,6 +178,27 @@ async def test_unused_blobs_do_not_pile_up(
 
     assert [1, 2, 3, 4, 1, 2, 3, 4] == counts
     assert {"n": 7} == (await loaded(session)).checkpoint.execution_state
+
+
+async def test_many_used_blobs_are_not_looked_for_each_time(
+    stores: RedisStores, session: RedisRuntimePersistence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames may name more than the bound: the next search waits until there are twice as many as are in use."""
+    monkeypatch.setattr(session_commits, "SESSION_BLOBS_MAX", 2)
+    lease = await leased(session)
+    key = stores.context.keyspace.of_session(session.session_id).session_blobs(session.session_id)
+    frames: list[AgentFrameRecord] = []
+    counts: list[int] = []
+    for number in range(8):
+        state = CheckpointDraft(execution_state={"n": number})
+        result = await committed(session, lease, checkpoint=state, agent_frames=tuple(frames))
+        ref = result.manifest.execution_state_ref
+        if number < 3:
+            frame = AgentFrameRecord(frame_id=f"f{number}", session_id=session.session_id, execution_state_ref=ref)
+            frames.append(frame)
+        counts.append(int(await stores.context.connection.execute(key, "HLEN", key)))
+
+    assert [1, 2, 3, 4, 5, 6, 4, 5] == counts
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@
 -- ARGV[19] blob_family    str   what stands before a digest in a ref
 -- ARGV[20] stamps_max     int
 -- ARGV[21] results_max    int   turns whose own result is kept
--- ARGV[22] blobs_max      int   more than that and the unused ones go
+-- ARGV[22] blobs_max      int   more than that, and than twice those in use, and the unused ones go
 -- ARGV[23] queued_max     int
 -- ARGV[24] receipts_max   int
 -- ARGV[25] receipt_bytes_max   int
@@ -81,7 +81,7 @@ if stamp then
 end
 local fault = ARGV[3] == '' and 'missing' or session_lease_fault(keys, ARGV[3], ARGV[4])
 if fault then return { 'lease', fault } end
-local row = redis.call('HMGET', keys.head, 'meta', 'head', 'r', 'nn')
+local row = redis.call('HMGET', keys.head, 'meta', 'head', 'r', 'nn', 'bk')
 if not row[1] then return { 'absent' } end
 local revision = row[2] and row[3] or '0'
 if ARGV[2] ~= '' and ARGV[2] ~= revision then return { 'head', revision } end
@@ -109,7 +109,10 @@ for _, node in ipairs(nodes) do
 end
 for _, one in ipairs(usage) do redis.call('HINCRBY', KEYS[4], one[1], one[2]) end
 for _, blob in ipairs(blobs) do redis.call('HSET', KEYS[5], blob[1], blob[2]) end
-if redis.call('HLEN', KEYS[5]) > tonumber(ARGV[22]) then sweep_blobs(KEYS[5], ARGV[19], ARGV[14] .. ARGV[13]) end
+-- A sweep looks for each blob in these texts: twice as many as it kept last are worth the next one.
+if redis.call('HLEN', KEYS[5]) > math.max(tonumber(ARGV[22]), 2 * tonumber(row[5] or '0')) then
+  redis.call('HSET', keys.head, 'bk', (sweep_blobs(KEYS[5], ARGV[19], ARGV[14] .. ARGV[13])))
+end
 revision = F(tonumber(revision) + 1)
 redis.call('HSET', keys.head, 'r', revision, 'head', ARGV[11], 'cfg', ARGV[12], 'fr', ARGV[13], 'cp', ARGV[14], 'nn',
   F(next_index - 1))
