@@ -14,6 +14,7 @@ from lash_core.testing.conformance.queued_work import (
     commands,
     enqueue,
     pending_and_cancel,
+    wakes,
 )
 from lash_core.testing.conformance.session_scene import SessionStores
 from lash_core.testing.conformance.suite import cases_of
@@ -27,6 +28,7 @@ _MODULES = (
     commands,
     pending_and_cancel,
     checkpoint,
+    wakes,
 )
 
 

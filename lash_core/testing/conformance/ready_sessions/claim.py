@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from lash_core.errors import InvalidArgumentError
 from lash_core.model.queued_work import ClaimBoundary
+from lash_core.model.scope import SessionScope
 from lash_core.model.turn_input import ActiveTurnIngress
 from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX
 from lash_core.store.turn_journal import OpenTurn
 from lash_core.testing.conformance.effect_journal.arrange import completed
 from lash_core.testing.conformance.expectations import refused
+from lash_core.testing.conformance.process_registry.arrange import event, registered
 from lash_core.testing.conformance.ready_sessions.arrange import TTL_MS, claimed_of, everybody_held
 from lash_core.testing.conformance.session_scene import (
     SessionStores,
@@ -75,6 +77,17 @@ async def an_input_for_the_next_turn_is_work(stores: SessionStores) -> None:
     await everybody_held(stores)
     store = await opened(stores)
     await put_in(store)
+
+    assert {store.session_id} == set(await claimed_of(stores, store))
+
+
+async def a_wake_is_work(stores: SessionStores) -> None:
+    """A process that has something to say brings a worker to its session."""
+    await everybody_held(stores)
+    store = await opened(stores)
+    row = await registered(stores, wake_target=SessionScope(session_id=store.session_id))
+
+    await stores.process_registry.append_event(row.id, event("ping", {"text": "look"}))
 
     assert {store.session_id} == set(await claimed_of(stores, store))
 
