@@ -19,12 +19,18 @@ BESIDE_EACH_OTHER_MAX = 24
 """Cases at once on stores without a virtual clock: enough to hide their real waits, few enough to meet their leases."""
 
 
-def over_all_backends(cases: Collection[str], slow: Collection[str] = ()) -> list[object]:
-    """``(backend, name)`` of each case on each backend; slow ones in memory and on one server only."""
+def over_all_backends(
+    cases: Collection[str], slow: Collection[str] = (), without: Collection[str] = ()
+) -> list[object]:
+    """``(backend, name)`` of each case on each backend; slow ones in memory and on one server only.
+
+    ``without`` names backends to leave out: what is built on stores need not meet every server again.
+    """
     marks = {"cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]}
     return [
         pytest.param(backend, name, id=f"{backend}-{name}", marks=marks.get(backend, []))
         for backend in BACKENDS
+        if backend not in without
         for name in cases
         if name not in slow or backend in ("memory", "valkey")
     ]
