@@ -21,6 +21,7 @@ from lash_worker import App
 MODEL_URL = "http://127.0.0.1:8011/v1"
 """Where ``python -m examples.chat.model`` listens; ``CHAT_MODEL_URL`` names another server."""
 LOOKUP_SECONDS = 0.3
+"""How long the warehouse takes; ``CHAT_LOOKUP_SECONDS`` gives you time to kill a worker meanwhile."""
 
 app = App("chat", version="1")
 
@@ -55,7 +56,7 @@ async def stock(ctx: ToolContext, item: str) -> str:
     """Ask the warehouse how many are left. It takes a while to answer."""
     desk.note("stock", ctx.session_id, ctx.call_id, item)
     await ctx.progress({"asking": "warehouse"})
-    await asyncio.sleep(LOOKUP_SECONDS)
+    await asyncio.sleep(float(os.environ.get("CHAT_LOOKUP_SECONDS", LOOKUP_SECONDS)))
     return f"{desk.stock_of(item)} left"
 
 

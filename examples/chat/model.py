@@ -17,6 +17,8 @@ from lash_core.testing.model_replies import ModelAsk, ModelReply, ToolAsk, text_
 from lash_core.testing.model_server import ModelServer
 
 PORT = 8011
+NEWS = "Wake input:"
+"""In the message by which a process wakes its session."""
 _WORDS_OF_TOOLS = (
     ("price", re.compile(r"(?:price of|cost of|much (?:is|are)) (?:an? |the )?(\w+)")),
     ("stock", re.compile(r"(?:how many|stock of|have you any) (?:an? |the )?(\w+)")),
@@ -26,17 +28,32 @@ _WORDS_OF_TOOLS = (
 
 
 def answer(ask: ModelAsk, delay_ms: int = 0) -> ModelReply:
-    """Ask for the tools that the newest question needs; once their results are there, say them."""
-    newest = next((index for index, entry in reversed(list(enumerate(ask.messages))) if entry["role"] == "user"), None)
-    if newest is None:
-        return ModelReply("Good morning. What may it be?", piece_delay_ms=delay_ms)
-    said, results = text_of(ask.messages[newest]), [entry for entry in ask.messages[newest:] if entry["role"] == "tool"]
+    """Ask for the tools that questions need; once their results are there, say them, and what else has come in."""
+    turn = _since_last_answer(ask.messages)
+    asked = [index for index, entry in enumerate(turn) if entry["role"] == "assistant"]
+    said = [(index, text_of(entry)) for index, entry in enumerate(turn) if entry["role"] == "user"]
     questions = sum(entry["role"] == "user" for entry in ask.messages)
-    tools = tuple(_tools_for(said, questions, ask.tool_names))
-    if tools and not results:
+    if not questions:
+        return ModelReply("Good morning. What may it be?", piece_delay_ms=delay_ms)
+    # What came while tools were at work has not been looked into yet.
+    open_texts = [text for index, text in said if not asked or index > asked[-1]]
+    tools = tuple(_tools_for(" ".join(open_texts), questions, ask.tool_names))
+    if tools:
         return ModelReply("Let me see. ", tools=tools, piece_delay_ms=delay_ms)
-    found = " ".join(_told(ask.messages, entry) for entry in results)
-    return ModelReply(f"[{questions}] {found or _small_talk(said)}", piece_delay_ms=delay_ms)
+    found = [_told(ask.messages, entry) for entry in turn if entry["role"] == "tool"]
+    if any(NEWS in text for text in open_texts):
+        # Who has heard of the delivery need not hear of the order.
+        found = [text for text in found if ": ordered, " not in text]
+    found += [_small_talk(text) for text in open_texts]
+    return ModelReply(f"[{questions}] {' '.join(found)}", piece_delay_ms=delay_ms)
+
+
+def _since_last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What came since the clerk last said something for good; asking for tools is no answer."""
+    ends = [
+        index for index, entry in enumerate(messages) if entry["role"] == "assistant" and not entry.get("tool_calls")
+    ]
+    return messages[ends[-1] + 1 :] if ends else messages
 
 
 def _tools_for(said: str, questions: int, offered: tuple[str, ...]) -> list[ToolAsk]:
@@ -66,7 +83,7 @@ def _told(messages: list[dict[str, Any]], result: dict[str, Any]) -> str:
 
 
 def _small_talk(said: str) -> str:
-    _, woken, news = said.partition("Wake input:")
+    _, woken, news = said.partition(NEWS)
     if woken:
         return f"Good news! {news.strip()}"
     return f"You said: {said}" if said else "Noted."

@@ -61,6 +61,25 @@ def test_the_model_says_something_to_everything(said: str, expected: str) -> Non
     assert ModelReply(expected) == model.answer(ask({"role": "user", "content": said}))
 
 
+def test_the_model_answers_what_came_while_tools_were_at_work() -> None:
+    call = {"id": "c1", "function": {"name": "price", "arguments": '{"item": "mug"}'}}
+    told = (
+        {"role": "user", "content": "What is the price of a mug?"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "900"},
+        {"role": "user", "content": "Wake input: Delivered."},
+    )
+    assert "[2] A mug is 900 cents. Good news! Delivered." == model.answer(ask(*told)).text
+    later = ({"role": "user", "content": "And the price of a lamp?"},)
+    assert (ToolAsk("price", '{"item": "lamp"}', "call_3_0"),) == model.answer(ask(*told, *later)).tools
+    ordering = {"id": "c1", "function": {"name": "order", "arguments": '{"item": "mug"}'}}
+    ordered = ({"role": "assistant", "tool_calls": [ordering]}, {**told[2], "content": "ordered, delivery 7"})
+    assert "[1] mug: ordered, delivery 7." == model.answer(ask({"role": "user", "content": "x"}, *ordered)).text
+    assert "[2] Good news! Delivered." == model.answer(ask({"role": "user", "content": "x"}, *ordered, told[3])).text
+    end = ({"role": "assistant", "content": "done"}, {"role": "user", "content": "thanks"})
+    assert "[3] You said: thanks" == model.answer(ask(*told, *end)).text
+
+
 def test_the_model_begins_a_conversation() -> None:
     assert "Good morning. What may it be?" == model.answer(ask()).text
 
