@@ -42,7 +42,8 @@ ROUND = (
     "How many chairs are left?",
     "Thank you",
 )
-ANSWER_SECONDS_MAX = 60.0
+ANSWER_SECONDS_MAX = 180.0
+"""A turn whose workers died again and again waits up to a minute for the next one."""
 START_MS_MAX = 60_000
 WORD_DELAY_MS = 15
 BETWEEN_KILLS_SECONDS = (0.3, 1.0)
@@ -51,6 +52,7 @@ OTHERS_MIN = 1
 """A worker is killed only while so many others serve."""
 _PROCESS_ID = re.compile(r"(?<=delivery )\S+|(?<=Process: )\S+|P-[0-9a-f]{8}")
 """Names of deliveries and parcels: they differ from run to run, and mean nothing to the conversation."""
+_ORDERED = re.compile(r"assistant: \[\d+\] \w+: ordered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,11 @@ async def _workers_are_up(lash: LashClient) -> None:
 
 
 def compare(stormy: Talk, calm: Talk, concurrency: int) -> list[str]:
-    """What differs between the two."""
+    """What differs between the two.
+
+    An order's own answer is left out: when its turn was redone late, the delivery was faster and reached that very
+    turn, which then answers both at once.
+    """
     wrong = [*stormy.wrong, *(f"in the calm: {fault}" for fault in calm.wrong)]
     for name, lines in calm.histories.items():
         wrong += [f"{name}: {fault}" for fault in _differences(stormy.histories.get(name, []), lines)]
@@ -294,6 +300,7 @@ def repeated(held: Talk) -> int:
 
 
 def _differences(seen: list[str], wanted: list[str]) -> Iterable[str]:
+    seen, wanted = ([line for line in lines if not _ORDERED.match(line)] for lines in (seen, wanted))
     if len(seen) != len(wanted):
         yield f"its history has {len(seen)} messages, it must have {len(wanted)}"
     for number, (one, other) in enumerate(zip(seen, wanted, strict=False)):
