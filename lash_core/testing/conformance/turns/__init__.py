@@ -16,11 +16,12 @@ from lash_core.testing.conformance.turns import (
     frame_switches,
     plain_turns,
     queued_turns,
+    tool_rounds,
 )
 
 Case = Callable[[SessionStores], Awaitable[None]]
 
-_MODULES = (plain_turns, queued_turns, frame_switches, cancelled_turns, failing_turns, crashed_turns)
+_MODULES = (plain_turns, queued_turns, frame_switches, cancelled_turns, failing_turns, crashed_turns, tool_rounds)
 
 
 def cases() -> Iterator[tuple[str, Case]]:
