@@ -78,7 +78,6 @@ class RuntimeCore:
         self.turn_phase_probe: RuntimeTurnPhaseProbe | None = None
         self.residency = Residency.KEEP_ALL
         self.turn_memory = TurnMemory()
-        self.turn_memory = TurnMemory()
 
     # -- what it is made of ----------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from lash_core.errors import LashError
-from lash_core.model.session_commit import RuntimeCommitResult
+from lash_core.errors import LashError, OutcomeUnknownError
+from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
 from lash_core.model.session_lease import SessionLeaseAcquired, SessionLeaseBusy
 from lash_core.runtime.session_lease_guard import SessionBusyError
 from lash_core.runtime.state_export import export_commit, has_something_to_commit
@@ -15,6 +17,11 @@ from lash_core.store.runtime_persistence import RuntimePersistence
 
 if TYPE_CHECKING:
     from lash_core.runtime.runtime_core import RuntimeCore
+
+
+UNKNOWN_REPEATS_MAX = 3
+UNKNOWN_REPEAT_DELAY_MS = 100
+"""A store repeats by itself for seconds; this is for the moment in which a connection is made again."""
 
 
 @asynccontextmanager
@@ -35,7 +42,7 @@ async def editing(runtime: RuntimeCore) -> AsyncGenerator[None]:
         claimed = await claim_session(runtime, runtime.store)
         try:
             await runtime.refresh()
-            before, tools = runtime.state.copy(), runtime.stored_node_count
+            before, stored = runtime.state.copy(), runtime.stored_node_count
             try:
                 yield
                 if has_something_to_commit(runtime):
@@ -43,7 +50,7 @@ async def editing(runtime: RuntimeCore) -> AsyncGenerator[None]:
                 else:
                     await give_back(runtime.store, claimed)
             except BaseException:
-                runtime.state, runtime.stored_node_count, runtime.policy = before, tools, before.policy
+                runtime.state, runtime.stored_node_count, runtime.policy = before, stored, before.policy
                 raise
         except BaseException:
             await give_back(runtime.store, claimed)
@@ -86,14 +93,26 @@ async def claim_session(runtime: RuntimeCore, store: RuntimePersistence) -> Sess
 async def commit_under(
     runtime: RuntimeCore, store: RuntimePersistence, claimed: SessionLeaseAcquired
 ) -> RuntimeCommitResult:
-    """Commit what the runtime has, with the children's usage, and release the lease unless it was held before."""
+    """Commit what the runtime has, with the children's usage, and release the lease unless it was held before.
+
+    The commit has a stamp of its own: when its reply is lost it is repeated, and answered as it was the first time.
+    """
     usage = tuple(runtime.shared_token_ledger)
     commit = export_commit(runtime, fence=claimed.lease.fence, release_lease=not claimed.reentrant, usage_deltas=usage)
-    result = await store.commit_runtime_state(commit)
+    result = await _written(store, commit.stamped(f"e_{uuid.uuid4().hex}"))
     runtime.apply_commit_result(commit, result)
     runtime.note_stored(usage)
     runtime.turn_memory.generation = None
     return result
+
+
+async def _written(store: RuntimePersistence, commit: RuntimeCommit) -> RuntimeCommitResult:
+    for _ in range(UNKNOWN_REPEATS_MAX):
+        try:
+            return await store.commit_runtime_state(commit)
+        except OutcomeUnknownError:
+            await asyncio.sleep(UNKNOWN_REPEAT_DELAY_MS / 1_000)
+    return await store.commit_runtime_state(commit)
 
 
 async def give_back(store: RuntimePersistence, claimed: SessionLeaseAcquired) -> None:

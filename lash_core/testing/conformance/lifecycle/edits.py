@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from lash_core.errors import InvalidArgumentError, RuntimeFailure
+from lash_core.errors import InvalidArgumentError, OutcomeUnknownError, RuntimeFailure
 from lash_core.errors.session import SessionError, StaleBranchError
 from lash_core.model.plugin_snapshot import PluginSessionSnapshot, PluginSnapshotEntry, PluginSnapshotMeta
 from lash_core.model.queued_work import SessionCommandPayload
 from lash_core.model.session import ModelSpec
+from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
 from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_node import EventPayload, PluginPayload, ProtocolEvent
 from lash_core.model.session_state import RuntimeSessionState
+from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.testing.conformance.lifecycle.arrange import (
     POLICY,
@@ -78,6 +80,35 @@ async def an_append_that_is_refused_leaves_nothing(stores: SessionStores) -> Non
     await runtime.append_session_nodes(said("b"))
 
     assert await scene.messages() == ["b"]
+
+
+async def a_commit_whose_reply_was_lost_is_made_once(stores: SessionStores) -> None:
+    """It is asked for again, and answered as it was: one revision, no double usage, no lease left."""
+    scene = Scene(stores)
+    await scene.settled("a")
+    before = await scene.revision()
+    runtime = await scene.runtime()
+    assert runtime.store is not None
+    write, lost = runtime.store.commit_runtime_state, [True]
+
+    async def losing(commit: RuntimeCommit) -> RuntimeCommitResult:
+        result = await write(commit)
+        if lost and lost.pop():
+            raise OutcomeUnknownError("the reply was lost")
+        return result
+
+    runtime.store.commit_runtime_state = losing
+    spent = TokenLedgerEntry("child:x", "model-1", TokenUsage(input=3))
+    runtime.shared_token_ledger.append(spent)
+    await runtime.append_session_nodes(said("b"))
+    runtime.store.commit_runtime_state = write
+    await runtime.append_session_nodes(said("c"))
+    read = await (await scene.store()).load_session()
+    assert read is not None
+
+    assert (read.head_revision, read.token_ledger) == (before + 2, (spent,))
+    assert await scene.messages() == texts_of(runtime) == ["a", "b", "c"]
+    assert await (await scene.store()).get_session_execution_lease(scene.session_id) is None
 
 
 async def a_branch_moves_the_leaf_and_keeps_the_rest(stores: SessionStores) -> None:
