@@ -9,8 +9,6 @@ from lash_core.testing.conformance.session_scene import TTL_MS, SessionStores, o
 
 ROUNDS_MAX = 40
 
-__all__ = ["TTL_MS", "claimed_of", "everybody_held"]
-
 
 async def everybody_held(stores: SessionStores) -> None:
     """Take every session that is ready now, so that the case meets its own only.

@@ -11,8 +11,9 @@ from lash_core.store.turn_journal import OpenTurn
 from lash_core.testing.conformance.effect_journal.arrange import completed
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import event, registered
-from lash_core.testing.conformance.ready_sessions.arrange import TTL_MS, claimed_of, everybody_held
+from lash_core.testing.conformance.ready_sessions.arrange import claimed_of, everybody_held
 from lash_core.testing.conformance.session_scene import (
+    TTL_MS,
     SessionStores,
     claimed,
     commit_of,
