@@ -117,6 +117,7 @@ def config_from_apps(
     sessions = sessions_of(apps)
     host = RuntimeHostConfig.from_stores(stores)
     host.session_lease_timings = settings.session_timings
+    host.poison_deaths_max = settings.poison_deaths_max
     if sessions is not None:
         host.providers = sessions.providers()
     table = LocalProcessTable()

@@ -102,6 +102,7 @@ class RuntimeHostConfig:
         model_retry: how often a model call is attempted, and how long an attempt may take.
         clock: for times that people read; nothing is decided by it.
         session_lease_timings: of the execution leases that runtimes take.
+        poison_deaths_max: deaths in a row without a write that stop a session's turn for good; 0 = never.
     """
 
     control: RuntimeControl
@@ -112,6 +113,7 @@ class RuntimeHostConfig:
     model_retry: ModelRetryPolicy = field(default_factory=ModelRetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
     session_lease_timings: SessionLeaseTimings = field(default_factory=SessionLeaseTimings)
+    poison_deaths_max: int = 8
 
     @classmethod
     def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:

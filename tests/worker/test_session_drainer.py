@@ -7,10 +7,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from lash_core.client import LashClient
+from lash_core.clock import VirtualClock
 from lash_core.errors import StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.model_call import ModelRequest
+from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.model.queued_work import ClaimBoundary
+from lash_core.model.session_lease import SessionLeaseAcquired
+from lash_core.store.turn_journal import OpenTurn
 from lash_core.testing.scripted_provider import ScriptedReply, hangs, says
 from lash_core.testing.waiting import eventually
 from lash_worker.app import App
@@ -172,6 +179,36 @@ async def test_a_worker_without_declaration_runs_no_session() -> None:
         async with supervised(session_app(), stores, worker_id="agents"):
             entries = {entry.worker_id: entry for entry in await stores.directory.list_workers()}
             assert ["scripted"] == entries["agents"].facts["sessions"]["providers"]
+
+
+async def dies_in_a_turn(stores: InMemoryStores, clock: VirtualClock, deaths: int) -> None:
+    """An owner opens a turn for what is queued, dies without a write, and so do those after it."""
+    store = await stores.session_store_factory.open_existing_store("chat")
+    assert store is not None
+    for number in range(deaths):
+        owner = LeaseOwnerIdentity.opaque("mortal", f"life-{number}")
+        taken = await store.try_claim_session_execution_lease("chat", owner, 1_000)
+        assert isinstance(taken, SessionLeaseAcquired)
+        if number == 0:
+            claim = await store.claim_ready_queued_work(taken.lease.fence, ClaimBoundary.IDLE)
+            assert claim is not None
+            ids = tuple(batch.batch_id for batch in claim.batches)
+            facts = {"root": f"t_{ids[0]}", "origin": "queue", "base_revision": 0, "batch_ids": list(ids)}
+            await store.open_turn(taken.lease.fence, OpenTurn(f"t_{ids[0]}", facts=facts, batch_ids=ids))
+        clock.advance_ms(70_000)
+
+
+@pytest.mark.parametrize(("deaths_max", "answer"), [(2, "turn_poisoned"), (0, None)])
+async def test_a_turn_that_kills_its_owners_is_given_up(deaths_max: int, answer: str | None) -> None:
+    """After as many deaths as the worker was told; 0 = never."""
+    clock = VirtualClock()
+    stores = InMemoryStores(clock)
+    sent = await LashClient(stores).session("chat").send("hello")
+    await dies_in_a_turn(stores, clock, 3)
+    async with supervised(session_app(), stores, poison_deaths_max=deaths_max):
+        turn = await sent.answer(10)
+
+    assert answer == next((issue.code for issue in turn.errors), None)
 
 
 def test_declines_wait_ever_longer() -> None:

@@ -93,7 +93,7 @@ async def settle_open_turn(work: LogicalWork, idle: IdleWork, store: RuntimePers
     if turn is None:
         return given
     if turn.turn_id == given.turn_id:
-        return as_redo(given, turn)
+        return as_redo(given, turn, work.runtime.host.core.poison_deaths_max)
     if work.runtime.turn_memory.was_told(turn.turn_id):
         # Its caller was told that nothing changed, and goes on with another turn.
         return given

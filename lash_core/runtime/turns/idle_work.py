@@ -94,7 +94,7 @@ class IdleWork:
                 self._store.session_id,
             )
             return None
-        return as_redo(given, turn)
+        return as_redo(given, turn, self._runtime.host.core.poison_deaths_max)
 
     # -- inside ----------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class IdleWork:
         return TurnGiven.of_lane(claim.model_copy(update={"inputs": tuple(own)}), noted.turn_id)
 
 
-def as_redo(given: TurnGiven, turn: OpenTurn) -> TurnGiven:
+def as_redo(given: TurnGiven, turn: OpenTurn, poison_deaths_max: int) -> TurnGiven:
     """The work as it was noted: its place in the logical turn, its base, and whether it is given up."""
     noted = NotedTurn.of(turn)
     return replace(
@@ -150,7 +150,7 @@ def as_redo(given: TurnGiven, turn: OpenTurn) -> TurnGiven:
         ordinal=noted.ordinal,
         base_revision=noted.base_revision,
         is_redo=True,
-        refusal=poison_issue(noted.turn_id, noted.deaths) or switch_limit_issue(noted.ordinal),
+        refusal=poison_issue(noted.turn_id, noted.deaths, poison_deaths_max) or switch_limit_issue(noted.ordinal),
     )
 
 

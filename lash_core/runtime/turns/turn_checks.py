@@ -67,9 +67,9 @@ def model_issue(provider: ModelProvider, policy: SessionPolicy) -> TurnIssue | N
     )
 
 
-def poison_issue(turn_id: str, deaths: int) -> TurnIssue | None:
-    """The issue of a turn whose owners died too often, or None."""
-    if deaths < POISON_DEATHS_MAX:
+def poison_issue(turn_id: str, deaths: int, deaths_max: int = POISON_DEATHS_MAX) -> TurnIssue | None:
+    """The issue of a turn whose owners died too often, or None. A ``deaths_max`` of 0: never."""
+    if deaths_max == 0 or deaths < deaths_max:
         return None
     text = f"turn `{turn_id}` was given up: {deaths} owners in a row died in it without a write"
     return TurnIssue(kind="runtime", code="turn_poisoned", message=text, retryable=False)
