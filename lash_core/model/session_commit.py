@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +20,9 @@ from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.tool_state import ToolState
 from lash_core.model.turn_input import TurnInputCompletion
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
+
+if TYPE_CHECKING:
+    from lash_core.model.session_state import RuntimeSessionState
 
 SESSION_RECORD_VERSION = 1
 NODES_PAGE_MAX = 500
@@ -176,6 +180,13 @@ class RuntimeCommit(Model):
     enqueued_queue_batches: tuple[QueuedWorkDraft, ...] = ()
     interrupted_turn_input_turn_id: str | None = None
     committed_attachment_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def persisted_state(cls, state: RuntimeSessionState, usage: Sequence[TokenLedgerEntry] = ()) -> RuntimeCommit:
+        """The commit of a state: see ``session_persisting.persisted_state``."""
+        from lash_core.model import session_persisting  # noqa: PLC0415 - that module builds on this one
+
+        return session_persisting.persisted_state(state, usage)
 
     def turn_commit_hash(self) -> str:
         """64 hex digits: the identity of what a turn commits (contract 1.8, decision 12).

@@ -21,14 +21,15 @@ from lash_core.model.usage import TokenLedgerEntry, merge_ledger
 def persisted_state(state: RuntimeSessionState, usage: Sequence[TokenLedgerEntry] = ()) -> RuntimeCommit:
     """The commit of a state: the whole graph when it was never stored or has to be replaced, else its leaf only.
 
-    New nodes of a turn are appended by the turn's own commit. Lease, stamp and claims are the caller's to add.
+    A state that was never stored expects no revision; a caller that knows that there is no head yet expects 0. New
+    nodes of a turn are appended by the turn's own commit. Lease, stamp and claims are the caller's to add.
     """
     graph = state.session_graph
     replaces = state.graph_replace_required or state.head_revision is None
     delta = GraphReplaceFull(tuple(graph.nodes), graph.leaf_node_id) if replaces else GraphUnchanged(graph.leaf_node_id)
     return RuntimeCommit(
         session_id=state.session_id,
-        expected_head_revision=state.head_revision or 0,
+        expected_head_revision=state.head_revision,
         config=PersistedSessionConfig.of_policy(state.policy),
         agent_frames=tuple(frame.model_copy(update={"execution_state_snapshot": None}) for frame in state.agent_frames),
         current_agent_frame_id=state.current_agent_frame_id,

@@ -12,12 +12,13 @@ from lash_core.model.session_node import SessionNodeRecord
 class _Shared:
     """Lists that grow together with a read model and are shared by all its versions."""
 
-    __slots__ = ("events", "message_ids", "messages")
+    __slots__ = ("events", "frame_ids", "message_ids", "messages")
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.events: list[SessionNodeRecord] = []
         self.message_ids: set[str] = set()
+        self.frame_ids: set[str | None] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,12 @@ class SessionReadModel:
             shared.events += self.active_events
             shared.messages += self.messages
             shared.message_ids.update(message.id for message in shared.messages)
+            shared.frame_ids.update(event.agent_frame_id for event in shared.events)
         message = node.message
         if message is not None and (message.transient or message.id in shared.message_ids):
             return SessionReadModel(shared, self._messages, self._events)
         shared.events.append(node)
+        shared.frame_ids.add(node.agent_frame_id)
         if message is not None:
             shared.message_ids.add(message.id)
             shared.messages.append(message)
@@ -65,6 +68,11 @@ class SessionReadModel:
     def active_events(self) -> tuple[SessionNodeRecord, ...]:
         """The nodes in order, without repeated and transient messages."""
         return tuple(self._shared.events[: self._events])
+
+    @property
+    def frame_ids(self) -> frozenset[str | None]:
+        """Frames that nodes of the newest version belong to; None = untagged ones."""
+        return frozenset(self._shared.frame_ids)
 
     @property
     def message_count(self) -> int:

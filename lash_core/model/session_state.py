@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from lash_core.model.agent_frame import AgentFrameAssignment, AgentFrameRecord, initial_frame_id
 from lash_core.model.base import JsonValue
@@ -15,6 +16,9 @@ from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_read_model import SessionReadModel
 from lash_core.model.tool_state import ToolState
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
+
+if TYPE_CHECKING:
+    from lash_core.model.session_commit import RuntimeCommitResult
 
 DEFAULT_SESSION_ID = "root"
 
@@ -79,10 +83,14 @@ class RuntimeSessionState:
             )
 
     def append_agent_frame(self, frame: AgentFrameRecord) -> None:
-        """Make a frame the current one: the one before is superseded, policy, options and execution state are its."""
+        """Make a frame the current one: the one before is superseded, policy, options and execution state are its.
+
+        An id has one record: a frame that is opened once more takes the place of its old record, at the end.
+        """
         self.agent_frames = [
             other.model_copy(update={"status": "superseded"}) if other.status == "active" else other
             for other in self.agent_frames
+            if other.frame_id != frame.frame_id
         ]
         self.agent_frames.append(frame.model_copy(update={"status": "active"}))
         self.current_agent_frame_id = frame.frame_id
@@ -141,12 +149,13 @@ class RuntimeSessionState:
     def frame_read_model(self, frame_id: str) -> SessionReadModel:
         """The nodes of one frame; untagged ones belong to a frame without predecessor.
 
-        Costs nothing for the only frame of a session, else the length of the active path.
+        Costs nothing while all nodes are of that frame, else the length of the active path.
         """
-        if [record.frame_id for record in self.agent_frames] == [frame_id]:
-            return self.session_graph.read_model()
         frame = next((one for one in self.agent_frames if one.frame_id == frame_id), None)
         takes_untagged = frame is None or frame.previous_frame_id is None
+        whole = self.session_graph.read_model()
+        if whole.frame_ids <= ({frame_id, None} if takes_untagged else {frame_id}):
+            return whole
         return SessionReadModel.of_nodes(
             node
             for node in self.session_graph.active_path_nodes()
@@ -160,6 +169,12 @@ class RuntimeSessionState:
         self.tool_state_snapshot = None
         self.plugin_snapshot = None
         self.execution_state_snapshot = None
+
+    def apply_persisted_commit_result(self, result: RuntimeCommitResult) -> None:
+        """What is known after a commit of this state: see ``session_persisting.apply_persisted_commit_result``."""
+        from lash_core.model import session_persisting  # noqa: PLC0415 - that module builds on this one
+
+        session_persisting.apply_persisted_commit_result(self, result)
 
     def normalize_session_graph(self) -> None:
         """Heal a leaf that does not resolve; the stored graph then has to be replaced."""

@@ -92,6 +92,8 @@ def export_commit(
     capture_snapshots(runtime)
     return persisted_state(runtime.state, usage_deltas).model_copy(
         update={
+            # A state that was never stored must not land on what somebody else stored meanwhile.
+            "expected_head_revision": runtime.state.head_revision or 0,
             "graph": graph_delta(runtime.state, runtime.stored_node_count),
             "session_execution_lease": fence,
             "release_session_execution_lease": fence if release_lease else None,

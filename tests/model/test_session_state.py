@@ -91,6 +91,30 @@ def test_untagged_nodes_belong_to_a_frame_without_predecessor() -> None:
     assert ["new"] == [message.id for message in state.frame_read_model("f2").messages]
 
 
+def test_the_only_frame_has_its_own_nodes_alone() -> None:
+    """Nodes of a frame that has no record are not its, nor untagged ones when it had a predecessor."""
+    state, frame = _state(), "s:frame:initial"
+    for text, tag in (("untagged", None), ("own", frame), ("other", "elsewhere")):
+        state.session_graph.append_message(Message.user(text, message_id=text), agent_frame_id=tag)
+
+    assert ["untagged", "own"] == [message.id for message in state.frame_read_model(frame).messages]
+    state.set_frame(state.agent_frames[0].model_copy(update={"previous_frame_id": "before"}))
+    assert ["own"] == [message.id for message in state.frame_read_model(frame).messages]
+
+
+def test_a_frame_that_is_opened_once_more_is_current_again() -> None:
+    """Its id has one record, and that is the active one."""
+    state = _state()
+    for name in ("f2", "f3", "f2"):
+        assert state.open_agent_frame(name, reason=f"to {name}")
+
+    assert ["s:frame:initial", "f3", "f2"] == [frame.frame_id for frame in state.agent_frames]
+    assert ["f2"] == [frame.frame_id for frame in state.agent_frames if frame.status == "active"]
+    current = state.current_agent_frame()
+    assert current is not None
+    assert ("active", "f3") == (current.status, current.previous_frame_id)
+
+
 def test_a_frames_settings_win_when_they_are_configured() -> None:
     """Else the state's count."""
     state = _state()
