@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from lash_core.model.queued_work import ClaimBoundary
-from lash_core.model.session_commit import GraphUnchanged
+from lash_core.model.session_commit import CheckpointDraft, GraphUnchanged
 from lash_core.model.turn_input import ActiveTurnIngress, NextTurnIngress, TurnInputCancelTarget
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -125,7 +125,8 @@ class TurnsMachine(SessionsMachine):
         async def look(store: RuntimePersistence) -> Any:
             effects = await store.load_turn_effects(self.ids[n], turn)
             stamp = await store.find_turn_stamp(self.ids[n], turn)
-            return [sorted(effects, key=lambda record: record.key), stamp]
+            stamped = await store.list_stamped_turns(self.ids[n], 0, 1)
+            return [sorted(effects, key=lambda record: record.key), stamp, stamped]
 
         self.both(n, look)
 
@@ -159,6 +160,7 @@ class TurnsMachine(SessionsMachine):
                 mine,
                 expected_head_revision=expected,
                 graph=GraphUnchanged() if node is None else appending(node),
+                checkpoint=CheckpointDraft(execution_state=None if node is None else {"n": node}),
                 usage_deltas=(TokenLedgerEntry("turn", "m", TokenUsage(input=1)),),
                 completed_queue_claims=tuple(claim.of(side).completion for claim in work),
                 completed_turn_input_claims=tuple(claim.of(side).completion for claim in inputs),
@@ -176,6 +178,7 @@ class TurnsMachine(SessionsMachine):
         self.both(n, lambda store: store.tombstone_nodes([node, "absent"]))
         if sweep:
             self.both(n, lambda store: store.vacuum())
+            self.both(n, lambda store: store.gc_unreachable())
 
 
 def _of(claims: list[Pair[Any]], session_id: str) -> list[Pair[Any]]:
