@@ -154,15 +154,21 @@ class StandardMachine:
 
     def _on_truncated(self, response: ModelResponse, *, streamed: bool) -> None:
         """Prose stays; calls do not run: the last one may lack half of its arguments."""
+        fault = rules.fault_of_parts(rules.spoken_parts(response))
+        if fault is not None:
+            return self._fail(rules.provider_issue(fault))
         calls = sum(isinstance(part, ToolCallPart) for part in response.parts)
         if calls:
             text = f"the answer was cut off at the output limit: its {calls} tool calls are not run"
             self._ask("log", lambda effect_id: Log(effect_id, "warning", text))
         self._say(response, streamed=streamed)
-        self._stop("incomplete")
+        return self._stop("incomplete")
 
     def _on_answer(self, response: ModelResponse, *, streamed: bool) -> None:
         state = self._state
+        fault = rules.fault_of_parts(rules.spoken_parts(response))
+        if fault is not None:
+            return self._fail(rules.provider_issue(fault))
         said = self._say(response, streamed=streamed)
         if not said and not rules.ends_with_tool_result(state.messages, before=state.history_ends_with_tool_result):
             return self._fail(TurnIssue(kind=rules.PROVIDER_ISSUE, code="empty_response", message=rules.EMPTY_RESPONSE))
@@ -175,12 +181,15 @@ class StandardMachine:
     def _on_calls(self, response: ModelResponse, *, streamed: bool) -> None:
         state = self._state
         parts = rules.assistant_parts(response, state.call_ids, state.iteration)
+        fault = rules.fault_of_parts(parts)
+        if fault is not None:
+            return self._fail(rules.provider_issue(fault))
         if not streamed:
             self._show(rules.text_of(parts))
         self._append(Message(id=self._message_id("a"), role="assistant", parts=parts))
         calls = tuple(part for part in parts if isinstance(part, ToolCallPart))
         iteration = state.iteration
-        self._ask("tools", lambda effect_id: ToolCalls(effect_id, iteration, calls))
+        return self._ask("tools", lambda effect_id: ToolCalls(effect_id, iteration, calls))
 
     def _on_tools(self, calls: tuple[ToolCallPart, ...], result: ToolResults) -> None:
         state = self._state

@@ -9,7 +9,7 @@ from typing import Any
 
 from lash_core.errors import InvalidArgumentError, InvalidJsonError
 from lash_core.model.base import JsonValue
-from lash_core.model.canonical_json import check_json
+from lash_core.model.canonical_json import canonical_json_bytes, check_json
 from lash_core.model.ids import check_id
 from lash_core.model.message import (
     AttachmentPart,
@@ -30,6 +30,10 @@ PROVIDER_ISSUE = "llm_provider"
 CALL_ID_BYTES_MAX = 160
 """In UTF-8: it is part of the replay keys of the call's attempts and the id of a process that runs the call, and a
 ``batch`` adds the number of an entry."""
+
+MESSAGE_BYTES_MAX = 900 * 1024
+"""Of one message's parts as JSON: what stands in the history as one node, which stores refuse over 1 MiB. A turn whose
+commit is refused for its size would be redone for ever."""
 
 _NESTING = 16
 """How deep arguments lie in the records that hold them."""
@@ -75,6 +79,18 @@ def issue_of_finish(response: ModelResponse) -> TurnIssue | None:
             retryable=False,
         )
     )
+
+
+def fault_of_parts(parts: Sequence[MessagePart]) -> TurnIssue | None:
+    """Why an answer cannot stand in the history, or None: that it is too large, or no JSON."""
+    try:
+        size = len(canonical_json_bytes([part.to_plain_value() for part in parts], field="parts"))
+    except InvalidJsonError as error:
+        return TurnIssue(kind=PROVIDER_ISSUE, code="answer_not_storable", message=error.message, retryable=False)
+    if size <= MESSAGE_BYTES_MAX:
+        return None
+    text = f"the model's answer has {size} bytes; the limit is {MESSAGE_BYTES_MAX}"
+    return TurnIssue(kind=PROVIDER_ISSUE, code="answer_too_large", message=text, retryable=False)
 
 
 def spoken_parts(response: ModelResponse) -> tuple[MessagePart, ...]:

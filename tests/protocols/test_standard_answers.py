@@ -7,6 +7,7 @@ import pytest
 from lash_core.model.message import AttachmentPart, Message, ReasoningPart, TextPart, ToolResultPart
 from lash_core.model.model_call import FinishReason
 from lash_core.model.turn_outcome import AssistantMessageFinish, FinishedOutcome, StoppedOutcome, TurnIssue
+from lash_core.protocols.standard_rules import MESSAGE_BYTES_MAX
 from lash_core.protocols.turn_machine import Checkpoint, Delivered, LlmCall, LlmResult, Log
 from tests.protocols.drive import Script, answer, call, start
 
@@ -131,6 +132,22 @@ def test_halves_of_characters_are_put_together_or_replaced() -> None:
     script = Script([answer("ok \ud83d\ude00 \ud83d!")])
     script.run(start())
     assert ["ok \U0001f600 �!"] == [message.text for message in script.appended]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("x" * MESSAGE_BYTES_MAX,),
+        ("Let me see.", call(args={"text": "x" * MESSAGE_BYTES_MAX})),
+        (ReasoningPart("hm", provider_data={"n": float("nan")}), "Yes."),
+    ],
+)
+def test_an_answer_that_no_store_would_take_is_the_providers_error(parts: tuple[TextPart | str, ...]) -> None:
+    script = Script([answer(*parts)])
+    end = script.run(start())
+    assert StoppedOutcome("provider_error") == end.outcome
+    assert [True] == [issue.code in ("answer_too_large", "answer_not_storable") for issue in end.issues]
+    assert (["LlmCall", "Finish"], []) == (script.kinds, script.appended)
 
 
 def test_the_model_sees_all_messages_of_the_turn() -> None:

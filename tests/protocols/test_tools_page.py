@@ -11,9 +11,10 @@ from lash_core.model.chronological_projection import CAPTURED_BYTES_MAX
 from lash_core.model.projected_value import PROJECTED, PROJECTIONS_MAX
 from lash_core.model.tool_retry import TOOL_ATTEMPTS_MAX, TOOL_BACKOFF_MS_MAX, ToolRetryPolicy
 from lash_core.protocols.standard import MAX_TURNS_DEFAULT
-from lash_core.protocols.standard_rules import CALL_ID_BYTES_MAX, EMPTY_RESPONSE
+from lash_core.protocols.standard_rules import CALL_ID_BYTES_MAX, EMPTY_RESPONSE, MESSAGE_BYTES_MAX
 from lash_core.runtime import batch_tool, control_tools
-from lash_core.runtime.turns import bounded_call, call_order, tool_attempt
+from lash_core.runtime.turns import bounded_call, call_order, tool_attempt, tool_dispatcher
+from lash_core.store.runtime_persistence import SESSION_NODE_BYTES_MAX
 
 PAGE = " ".join((Path(__file__).parents[2] / "docs" / "contracts" / "tools.md").read_text().split())
 POLICY = ToolRetryPolicy()
@@ -38,11 +39,20 @@ POLICY = ToolRetryPolicy()
         f"`{control_tools.FINISH_TOOL}`, `{control_tools.FAIL_TOOL}` and `{control_tools.SWITCH_FRAME_TOOL}`",
         f'"{EMPTY_RESPONSE}"',
         f"at most {CALL_ID_BYTES_MAX} bytes",
+        f"Of one answer {tool_dispatcher.ROUND_CALLS_MAX} calls run",
+        f"over {tool_dispatcher.ROUND_BYTES_MAX // 1024} KB together, those over their share",
+        f"An answer over {MESSAGE_BYTES_MAX // 1024} KB",
         f"ends after {MAX_TURNS_DEFAULT} model calls",
     ],
 )
 def test_bounds_and_words(sentence: str) -> None:
     assert sentence in PAGE
+
+
+def test_what_a_turn_appends_fits_a_node() -> None:
+    beside = 16 * 1024
+    assert MESSAGE_BYTES_MAX + beside < SESSION_NODE_BYTES_MAX
+    assert tool_dispatcher.ROUND_BYTES_MAX + 64 * 2 * 1024 < SESSION_NODE_BYTES_MAX
 
 
 def test_codes_of_failures() -> None:

@@ -169,6 +169,28 @@ async def test_an_attempt_has_a_time_limit() -> None:
     assert ToolSuccess("just in time") == value
 
 
+async def test_results_of_a_round_fit_one_message() -> None:
+    async def long(context: ToolContext, args: Any) -> Any:
+        return "x" * args["size"]
+
+    turn = Turn([tool("t", long)])
+    sizes = [190_000] * 5 + [10]
+    results, records = await turn.dispatch(*(call("t", f"c{n}", {"size": size}) for n, size in enumerate(sizes)))
+    codes = [getattr(output, "code", "ok") for output in results.outputs]
+    assert ["tool_output_too_large"] * 5 + ["ok"] == codes
+    assert [output.to_json_value() for output in results.outputs] == [record.output for record in records]
+    redo = Turn([tool("t", long)], journal=turn.journal)
+    again, _ = await redo.dispatch(*(call("t", f"c{n}", {"size": size}) for n, size in enumerate(sizes)))
+    assert results == again
+
+
+async def test_calls_over_the_bound_of_a_round_fail_and_do_not_run() -> None:
+    turn = Turn([tool("t")])
+    results, records = await turn.dispatch(*(call("t", f"c{n}", n) for n in range(502)))
+    assert ["success"] * 500 + ["failure"] * 2 == [output.type for output in results.outputs]
+    assert (502, 500) == (len(records), len(turn.journal.entries))
+
+
 # -- retries ------------------------------------------------------------------------------------------
 
 

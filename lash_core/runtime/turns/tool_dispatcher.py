@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lash_core.errors import InvalidArgumentError, RuntimeFailure
 from lash_core.model.base import JsonValue
-from lash_core.model.canonical_json import check_json
+from lash_core.model.canonical_json import canonical_json_bytes, check_json
 from lash_core.model.chronological_projection import value_at
 from lash_core.model.effect import WRONG_OUTCOME, EffectKind, RuntimeEffectEnvelope
 from lash_core.model.message import ToolCallPart
 from lash_core.model.session_state import SessionReadView
-from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolSuccess
+from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.model.tool_retry import TOOL_ATTEMPTS_MAX
 from lash_core.model.tool_state import ToolScheduling
 from lash_core.model.turn_activity import TurnEvent
@@ -45,12 +45,18 @@ from lash_core.runtime.turns.tool_attempt import (
 from lash_core.runtime.turns.turn_effects import NEVER_RECORDED
 from lash_core.runtime.turns.turn_scope import TurnScope
 
+ROUND_CALLS_MAX = 500
+"""Calls of one round that run; those after them fail: a model that asks for thousands has lost its way."""
+ROUND_BYTES_MAX = 768 * 1024
+"""Of all results of one round as JSON: they are one message, and stores refuse one over 1 MiB."""
+
+TOO_MANY_CALLS = "tool_calls_too_many"
 TOOL_CALLS_PHASE = "tool_calls"
 """Named phase around the calls of one round."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class Answered:
     """How a call ended. ``cut_short``: by the turn's token, so nothing is recorded of its last attempt."""
 
     output: AnyToolOutput
@@ -98,7 +104,8 @@ class TurnToolDispatcher:
             SessionLeaseLostError, store errors: nothing more may be recorded, or cannot.
         """
         with self._scope.phase(TOOL_CALLS_PHASE):
-            answers = await self._run_all(calls.calls, calls.iteration, inner=False)
+            ran = await self._run_all(calls.calls[:ROUND_CALLS_MAX], calls.iteration, inner=False)
+        answers = within_round([*ran, *(_one_too_many() for _ in calls.calls[ROUND_CALLS_MAX:])])
         records = tuple(
             TurnToolCall(
                 call_id=call.call_id,
@@ -115,8 +122,8 @@ class TurnToolDispatcher:
 
     # -- calls -----------------------------------------------------------------------------------------
 
-    async def _run_all(self, calls: Sequence[ToolCallPart], iteration: int, *, inner: bool) -> list[_Answered]:
-        async def work(index: int) -> _Answered:
+    async def _run_all(self, calls: Sequence[ToolCallPart], iteration: int, *, inner: bool) -> list[Answered]:
+        async def work(index: int) -> Answered:
             return await self._run_call(calls[index], iteration, inner=inner)
 
         serial = [self._is_serial(call.tool_name) for call in calls]
@@ -128,7 +135,7 @@ class TurnToolDispatcher:
         except ToolUnavailableError:
             return False
 
-    async def _run_call(self, call: ToolCallPart, iteration: int, *, inner: bool) -> _Answered:
+    async def _run_call(self, call: ToolCallPart, iteration: int, *, inner: bool) -> Answered:
         live = _Live(self._scope, call)
         duration_ms, triggers, attempt = 0, (), 1
         while True:
@@ -148,11 +155,11 @@ class TurnToolDispatcher:
                 cut_short = ran_now and not await self._rest(outcome.again_ms)
             if cut_short:
                 reason = self._scope.cancellation.reason or "cancelled"
-                answered = _Answered(ToolCancelled(reason), attempt, duration_ms, triggers, cut_short=True)
+                answered = Answered(ToolCancelled(reason), attempt, duration_ms, triggers, cut_short=True)
                 await live.completed(answered)
                 return answered
             attempt += 1
-        answered = _Answered(outcome.output, attempt, duration_ms, triggers)
+        answered = Answered(outcome.output, attempt, duration_ms, triggers)
         if isinstance(outcome.output, ToolSuccess):
             self._values[call.call_id] = outcome.output.value
         await live.completed(answered)
@@ -276,6 +283,28 @@ class TurnToolDispatcher:
         return value_at(self._context.chronological_projection, ref)
 
 
+def within_round(answers: list[Answered]) -> list[Answered]:
+    """The answers; where they are too large together, those over their share say so instead."""
+    sizes = [len(canonical_json_bytes(answer.output.to_plain_value(), field="output")) for answer in answers]
+    if sum(sizes) <= ROUND_BYTES_MAX:
+        return answers
+    share = ROUND_BYTES_MAX // len(answers)
+    return [
+        answer if size <= share else replace(answer, output=_too_large(size))
+        for answer, size in zip(answers, sizes, strict=True)
+    ]
+
+
+def _one_too_many() -> Answered:
+    text = f"Maximum of {ROUND_CALLS_MAX} tool calls allowed in one answer"
+    return Answered(failure_of("resource_limit", TOO_MANY_CALLS, text))
+
+
+def _too_large(size: int) -> ToolFailure:
+    text = f"the result has {size} bytes; the results of one round have {ROUND_BYTES_MAX}. Call this tool by itself."
+    return failure_of("resource_limit", OUTPUT_TOO_LARGE, text)
+
+
 def _check_inner_ids(call_id: str, calls: Sequence[ToolCallPart], taken: set[str]) -> None:
     """Refuse ids that could be those of other calls: each names the effects of its call."""
     for inner in calls:
@@ -302,7 +331,7 @@ class _Live:
         if self.ran == 1:
             await self._send("tool_call_started", {"args": self._call.args})
 
-    async def completed(self, answered: _Answered) -> None:
+    async def completed(self, answered: Answered) -> None:
         """The call is over."""
         if not self.ran:
             return
