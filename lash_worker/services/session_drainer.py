@@ -27,6 +27,12 @@ LISTENER_DELAY_MS = 10.0
 """Per rank: who is first in a partition claims at once, the next ones only what is still there."""
 LATE_MS = 1.0
 """A session is asked for this long after its time: both clocks are cut to milliseconds."""
+RANKS_LEARNING = 2
+"""Workers of a partition that wake for every due time they learn of; the others do when a notice tells it."""
+SHY_MS = 250.0
+SHY_FOR_MS = 60_000.0
+"""Who declined a session lately comes so much later to what becomes due: who is first in a partition and lacks what its
+sessions need would else be there before everybody else, each time."""
 YIELD_SECONDS = 3.0
 """Time for cancelled runs to give their sessions back."""
 RETRY_DELAY_MS = 100.0
@@ -60,6 +66,7 @@ class SessionDrainer(Service):
         """Partition → when a session of it becomes due, by the server's clock."""
         self._poked = asyncio.Event()
         self._accepting = True
+        self._shy_until_ms = 0.0
         now = own_time_ms()
         self._own_at = self._foreign_at = now
 
@@ -156,7 +163,7 @@ class SessionDrainer(Service):
         for partition in [partition for partition, at in self._later.items() if at <= now]:
             del self._later[partition]
             self._hot[partition] = None
-        server_now = self._driver.context.clock.precise_ms() - LATE_MS
+        server_now = self._driver.context.clock.precise_ms() - self._late_ms(now)
         for partition in [partition for partition, at in self._due.items() if at <= server_now]:
             del self._due[partition]
             self._hot[partition] = None
@@ -195,12 +202,13 @@ class SessionDrainer(Service):
         now_ms = self._driver.context.clock.precise_ms() - LATE_MS
         ranks = self._view.hints.ranks
         for partition, due in self._context.ready.next_session_due_ms().items():
-            if due > now_ms and partition < len(ranks) and ranks[partition] == 0:
+            if due > now_ms and partition < len(ranks) and ranks[partition] < RANKS_LEARNING:
                 self._due[partition] = due
 
     def _start(self, session: ReadySession, sent_at_ms: float) -> None:
         self._context.metrics.claimed.inc()
         run = SessionRun(self._context, session, sent_at_ms, self._declines)
+        run.on_declined = self._declined
         # A session is claimed again while an earlier run of it here is only closing: each has its own lease.
         name = session.lease.lease_token
         task = self.runs[name] = asyncio.create_task(run.run(), name="lash-session-run")
@@ -208,6 +216,12 @@ class SessionDrainer(Service):
         if not self.is_accepting:
             # A drain began while the claim was under way: a peer starts it at once.
             task.cancel()
+
+    def _declined(self) -> None:
+        self._shy_until_ms = own_time_ms() + SHY_FOR_MS
+
+    def _late_ms(self, now: float) -> float:
+        return LATE_MS + SHY_MS if now < self._shy_until_ms else LATE_MS
 
     def _ended(self, name: str) -> None:
         del self.runs[name]
@@ -221,7 +235,8 @@ class SessionDrainer(Service):
     async def _rest(self, now: float) -> None:
         wake_at = min(self._own_at, self._foreign_at, *self._later.values())
         server_now = self._driver.context.clock.precise_ms()
-        due_in = min((at + LATE_MS - server_now for at in self._due.values()), default=float("inf"))
+        late_ms = self._late_ms(now)
+        due_in = min((at + late_ms - server_now for at in self._due.values()), default=float("inf"))
         self._poked.clear()
         await self._wait(self._poked.wait(), max(1.0, min(wake_at - now, due_in)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lash_core.clock import own_time_ms
@@ -67,6 +68,8 @@ class SessionRun:
         self._declines = declines
         self._guard: SessionLeaseGuard | None = None
         self.turns = 0
+        self.on_declined: Callable[[], None] | None = None
+        """Told when this worker lacks what the session needs."""
 
     @property
     def session_id(self) -> str:
@@ -143,6 +146,8 @@ class SessionRun:
     async def _decline(self, reason: str, runtime: LashRuntime) -> None:
         delay_ms = self._declines.next_delay_ms(self.session_id)
         self._context.metrics.declined.labels(reason).inc()
+        if self.on_declined is not None:
+            self.on_declined()
         _log.info(
             "session %s is left to other workers for %d ms: %s (model `%s`, provider `%s`)",
             self.session_id,

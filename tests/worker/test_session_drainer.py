@@ -196,6 +196,11 @@ async def dies_in_a_turn(stores: InMemoryStores, clock: VirtualClock, deaths: in
             facts = {"root": f"t_{ids[0]}", "origin": "queue", "base_revision": 0, "batch_ids": list(ids)}
             await store.open_turn(taken.lease.fence, OpenTurn(f"t_{ids[0]}", facts=facts, batch_ids=ids))
         clock.advance_ms(70_000)
+    # The last death is noticed by whoever comes next; its back-off passes, too.
+    taken = await store.try_claim_session_execution_lease("chat", LeaseOwnerIdentity.opaque("next", "1"), 1_000)
+    assert isinstance(taken, SessionLeaseAcquired)
+    await store.release_session_execution_lease(taken.lease.completion)
+    clock.advance_ms(70_000)
 
 
 @pytest.mark.parametrize(("deaths_max", "answer"), [(2, "turn_poisoned"), (0, None)])
