@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lash_core.errors import PluginSessionError
 from lash_core.errors.session import SessionError
 from lash_core.model.session import SessionPolicy
@@ -9,10 +11,13 @@ from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost
 from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
+from lash_core.runtime.tools import Tool
 from lash_core.testing.conformance.lifecycle.arrange import (
     OTHER_POLICY,
     POLICY,
@@ -245,6 +250,44 @@ async def with_a_store_attachments_are_noted_before_their_bytes(stores: SessionS
 
     assert await manifest.holds_ref(scene.session_id, reference.attachment_id)
     assert not isinstance(plain.attachments, SessionAttachments)
+
+
+class _Grown(SessionPlugin):
+    """Offers one tool more for each time that it was stored."""
+
+    def __init__(self) -> None:
+        self.level = 0
+
+    @property
+    def revision(self) -> int:
+        return self.level
+
+    def snapshot(self) -> int:
+        return self.level
+
+    def restore(self, state: object) -> None:
+        self.level = 1 if state is None else int(str(state)) + 1
+
+    def tools(self) -> Sequence[Tool]:
+        return [tool(f"grown-{number}") for number in range(self.level)]
+
+
+class _GrownFactory(PluginFactory):
+    plugin_id = "grown"
+
+    def build(self, session_id: str) -> SessionPlugin:
+        return _Grown()
+
+
+async def tools_that_depend_on_a_plugins_state_are_in_the_catalog(stores: SessionStores) -> None:
+    """The catalog is read again after plugins were restored."""
+    scene, found = Scene(stores), list[list[str]]()
+    for _ in range(2):
+        runtime = await scene.runtime(plugin_host=PluginHost([_GrownFactory()]))
+        found.append([name.name for name in runtime.tools.catalog() if name.name.startswith("grown")])
+        await runtime.park()
+
+    assert found == [["grown-0"], ["grown-0", "grown-1"]]
 
 
 async def tools_that_nobody_offers_are_no_reason_not_to_open(stores: SessionStores) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lash_core.errors import InvalidArgumentError, OutcomeUnknownError, RuntimeFailure
+from lash_core.errors import InvalidArgumentError, OutcomeUnknownError, RuntimeFailure, StoreUnreachableError
 from lash_core.errors.session import SessionError, StaleBranchError
 from lash_core.model.plugin_snapshot import PluginSessionSnapshot, PluginSnapshotEntry, PluginSnapshotMeta
 from lash_core.model.queued_work import SessionCommandPayload
@@ -80,6 +80,32 @@ async def an_append_that_is_refused_leaves_nothing(stores: SessionStores) -> Non
     await runtime.append_session_nodes(said("b"))
 
     assert await scene.messages() == ["b"]
+
+
+async def an_edit_that_is_not_stored_is_not_in_memory(stores: SessionStores) -> None:
+    """Nodes, leaf and policy are as they were read; no lease stays behind."""
+    scene = Scene(stores)
+    await scene.settled("a", "b")
+    runtime = await scene.runtime()
+    assert runtime.store is not None
+    write = runtime.store.commit_runtime_state
+
+    async def failing(commit: RuntimeCommit) -> RuntimeCommitResult:
+        raise StoreUnreachableError(f"no way to store {commit.session_id}")
+
+    runtime.store.commit_runtime_state = failing
+    async with refused(StoreUnreachableError):
+        await runtime.append_session_nodes(said("c"))
+    async with refused(StoreUnreachableError):
+        await runtime.branch_to_node("a")
+    async with refused(StoreUnreachableError):
+        await runtime.update_session_config(max_turns=3)
+    runtime.store.commit_runtime_state = write
+
+    assert (texts_of(runtime), runtime.policy, runtime.state.policy) == (["a", "b"], POLICY, POLICY)
+    assert await (await scene.store()).get_session_execution_lease(scene.session_id) is None
+    await runtime.append_session_nodes(said("d"))
+    assert await scene.messages() == ["a", "b", "d"]
 
 
 async def a_commit_whose_reply_was_lost_is_made_once(stores: SessionStores) -> None:
