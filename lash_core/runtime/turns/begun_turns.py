@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,7 @@ async def refresh_under(runtime: LashRuntime, guard: SessionLeaseGuard) -> None:
 async def _go_on(
     work: LogicalWork, store: RuntimePersistence, guard: SessionLeaseGuard, given: TurnGiven, committed: CommittedTurn
 ) -> AssembledTurn:
-    await refresh_under(work.runtime, guard)
-    turn = await store.load_open_turn(store.session_id) if journals(work.runtime) else None
+    turn = await open_turn_under(work.runtime, store, guard)
     following: TurnGiven | None = None
     if turn is not None and turn.turn_id == follow_on_id(given.root_turn_id, given.ordinal + 1):
         following = await IdleWork(work.runtime, store, guard).redo(turn)
@@ -85,11 +85,17 @@ async def _go_on(
     return committed.turn if following is None else await run_turns(work, following)
 
 
-async def settle_open_turn(work: LogicalWork, idle: IdleWork, store: RuntimePersistence, given: TurnGiven) -> TurnGiven:
+async def open_turn_under(runtime: LashRuntime, store: RuntimePersistence, guard: SessionLeaseGuard) -> OpenTurn | None:
+    """The turn that is open, once the session is as the store has it: two reads beside each other."""
+    if not journals(runtime):
+        await refresh_under(runtime, guard)
+        return None
+    turn, _ = await asyncio.gather(store.load_open_turn(store.session_id), refresh_under(runtime, guard))
+    return turn
+
+
+async def settle_open_turn(work: LogicalWork, idle: IdleWork, turn: OpenTurn | None, given: TurnGiven) -> TurnGiven:
     """An open turn of another id is redone first; one of this id is what will run."""
-    if not journals(work.runtime):
-        return given
-    turn = await store.load_open_turn(store.session_id)
     if turn is None:
         return given
     if turn.turn_id == given.turn_id:

@@ -85,6 +85,7 @@ class TurnCancelGate:
         self._events = await_events
         self._address = address
         self._tier = durability_tier
+        self._key: AwaitEventKey | None = None
 
     @property
     def address(self) -> TurnAddress:
@@ -212,7 +213,9 @@ class TurnCancelGate:
                 return GateRevoked()
 
     def _gate_key(self) -> AwaitEventKey:
-        return self._events.mint(self._scope(), WaitIdentity.turn_cancel_gate())
+        if self._key is None:
+            self._key = self._events.mint(self._scope(), WaitIdentity.turn_cancel_gate())
+        return self._key
 
     def _terminal_key(self) -> AwaitEventKey:
         return self._events.mint(self._scope(), WaitIdentity.turn_terminal())

@@ -17,9 +17,8 @@ from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turns.begun_turns import (
     committed_before,
     is_told_input,
-    journals,
     last_committed,
-    refresh_under,
+    open_turn_under,
     settle_open_turn,
 )
 from lash_core.runtime.turns.cancel_gate import TurnCancelGate
@@ -60,10 +59,10 @@ async def stream_turn(
             found = await committed_before(work, store, guard, work_given) if is_known else None
             if found is not None:
                 return found
-            await refresh_under(runtime, guard)
+            turn = await open_turn_under(runtime, store, guard)
             provider_of(runtime, runtime.state.effective_policy())
             idle = IdleWork(runtime, store, guard)
-            work_given = await settle_open_turn(work, idle, store, work_given)
+            work_given = await settle_open_turn(work, idle, turn, work_given)
             if not work_given.is_redo:
                 await idle.run_leading_commands()
             return await run_turns(work, work_given)
@@ -89,9 +88,8 @@ async def run_next_queued_turn(
             if guard is None:
                 return None
             work = LogicalWork(runtime, guard, cancellation, sender, keeps)
-            await refresh_under(runtime, guard)
+            turn = await open_turn_under(runtime, store, guard)
             idle = IdleWork(runtime, store, guard)
-            turn = await store.load_open_turn(store.session_id) if journals(runtime) else None
             given = await idle.redo(turn) if turn is not None and not is_told_input(runtime, turn) else None
             if given is None:
                 given = await idle.next()

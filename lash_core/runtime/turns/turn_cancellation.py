@@ -88,6 +88,8 @@ class TurnCancellation:
         Raises:
             RuntimeFailure: ``turn_cancel_gate_revoked``. Store errors.
         """
+        # What is decided now stands: nobody needs to be told of it any more.
+        await self.close()
         if self._sealed:
             return None
         if self._gate is None:
