@@ -22,8 +22,9 @@ from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
+from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
-from lash_core.runtime.state_loading import load_persisted_session_state
+from lash_core.runtime.state_loading import load_for_residency, load_persisted_session_state
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.store.effect_host import EffectHost
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -108,6 +109,7 @@ class Scene:
     plugin: Callable[[], SessionPlugin] | None = None
     effect_host: EffectHost | None = None
     ttl_ms: int = TTL_MS
+    residency: Residency = Residency.KEEP_ALL
     activities: list[TurnActivity] = field(default_factory=list[TurnActivity])
 
     @property
@@ -119,7 +121,10 @@ class Scene:
         if self.effect_host is not None:
             host.control.effect_host = self.effect_host
         return RuntimeEnvironment(
-            host, PluginHost([BenchFactory(self.bench, self.plugin)]), session_store_factory=factory_of(self.stores)
+            host,
+            PluginHost([BenchFactory(self.bench, self.plugin)]),
+            session_store_factory=factory_of(self.stores),
+            residency=self.residency,
         )
 
     async def outlive_leases(self) -> None:
@@ -133,7 +138,7 @@ class Scene:
     async def runtime(self, store: RuntimePersistence | None = None) -> LashRuntime:
         """A runtime as another program would build it."""
         store = store or await self.store()
-        state = await load_persisted_session_state(store)
+        state = await load_for_residency(store, self.residency)
         state = state or RuntimeSessionState(session_id=self.session_id)
         return await LashRuntime.from_environment(self.environment, self.policy, state, store)
 

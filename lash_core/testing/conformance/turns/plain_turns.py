@@ -8,13 +8,15 @@ from lash_core.errors import RuntimeFailure
 from lash_core.model.message import AttachmentPart, Message, TextPart
 from lash_core.model.session_commit import TurnStampRecord
 from lash_core.model.turn_input import AttachmentInput, TextInput, TurnInput
+from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
+from lash_core.runtime.residency import Residency
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import SessionStores, enqueued, leased
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, stopped, texts_of, words
-from lash_core.testing.scripted_provider import ScriptedProvider, calls_tools, fails, says
+from lash_core.testing.scripted_provider import DEFAULT_USAGE, ScriptedProvider, calls_tools, fails, says
 
 
 async def an_answer_is_stored_with_its_question(stores: SessionStores) -> None:
@@ -290,6 +292,42 @@ async def a_plugin_can_abort(stores: SessionStores) -> None:
     assert [("plugin", "closed")] == [(issue.kind, issue.code) for issue in turn.errors]
     assert ["user: abort", "system: be brief"] == texts_of(await scene.history())
     assert [] == scene.provider.requests
+
+
+async def usage_of_others_joins_the_ledger(stores: SessionStores) -> None:
+    """What children and direct completions used is stored with the next turn, once, under their source."""
+    scene = scene_of(stores, [says("one"), says("two")])
+    runtime = await scene.runtime()
+    theirs = TokenLedgerEntry("subagent:search", "model-2", TokenUsage(cache_read=3))
+    runtime.shared_token_ledger.append(theirs)
+    await runtime.stream_turn(words("1"))
+    assert [] == runtime.shared_token_ledger
+    await runtime.stream_turn(words("2"))
+    read = await (await scene.store()).load_session()
+
+    assert read is not None
+    found = {(entry.source, entry.model): entry.usage for entry in read.token_ledger}
+    own = DEFAULT_USAGE + DEFAULT_USAGE
+    assert {("turn", "model-1"): own, (theirs.source, theirs.model): theirs.usage} == found
+    assert own == runtime.state.token_usage == read.checkpoint.turn_state.token_usage
+    assert DEFAULT_USAGE == read.checkpoint.turn_state.last_prompt_usage
+
+
+async def a_session_with_only_its_path_in_memory_loses_nothing(stores: SessionStores) -> None:
+    """Turns append to the path; what is not resident stays in the store."""
+    scene = scene_of(stores, adding)
+    first = await scene.runtime()
+    finished(await first.stream_turn(words("1")))
+    await first.branch_to_node((await scene.history())[0].id)
+    await first.park()
+    scene.residency = Residency.ACTIVE_PATH_ONLY
+    runtime = await scene.runtime()
+    assert 1 == len(runtime.state.session_graph.nodes)
+    finished(await runtime.stream_turn(words("2")))
+    read = await (await scene.store()).load_session()
+
+    assert read is not None
+    assert (8, 5) == (len(read.nodes), len(read.graph.active_path_nodes()))
 
 
 async def an_answer_after_tools_may_be_long_ago(stores: SessionStores) -> None:
