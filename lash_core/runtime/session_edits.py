@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,22 @@ async def append_session_nodes(
                     else:
                         added.append(graph.append_protocol_event(event.body, **facts))
     return tuple(added)
+
+
+async def compact_session(runtime: RuntimeCore) -> bool:
+    """See ``LashRuntime.compact_session``."""
+    async with editing(runtime):
+        state, now_ms = runtime.state, runtime.services.clock.now_ms()
+        history = state.frame_read_model(state.current_agent_frame_id).messages
+        compaction = await runtime.plugins.hooks.compact(history)
+        if compaction is None:
+            return False
+        frame_id = f"{runtime.session_id}:frame:compaction:{uuid.uuid4().hex}"
+        state.open_agent_frame(frame_id, reason=compaction.reason, now_ms=now_ms)
+        for message in compaction.messages:
+            state.session_graph.append_message(message, agent_frame_id=frame_id, timestamp_ms=now_ms)
+        runtime.config_changed = True
+    return True
 
 
 async def update_session_config(runtime: RuntimeCore, changes: dict[str, Any]) -> bool:

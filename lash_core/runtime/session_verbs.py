@@ -68,6 +68,16 @@ class SessionVerbs(RuntimeCore):
             self, payloads, requires_ancestor=requires_ancestor, caused_by=caused_by
         )
 
+    async def compact_session(self) -> bool:
+        """Let the first compactor with an answer sum the current frame up; the model goes on from that, in a new frame.
+
+        History stays. Stored at once. False: no plugin had an answer, nothing is changed.
+
+        Raises:
+            SessionBusyError: somebody else, or a turn, has the session.
+        """
+        return await session_edits.compact_session(self)
+
     async def update_session_config(self, **changes: Any) -> bool:
         """Change fields of the session's policy. Stored at once; plugins are told of an actual change, once.
 

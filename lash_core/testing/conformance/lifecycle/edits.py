@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from lash_core.errors import InvalidArgumentError, OutcomeUnknownError, RuntimeFailure, StoreUnreachableError
 from lash_core.errors.session import SessionError, StaleBranchError
+from lash_core.model.message import Message
 from lash_core.model.plugin_snapshot import PluginSessionSnapshot, PluginSnapshotEntry, PluginSnapshotMeta
 from lash_core.model.queued_work import SessionCommandPayload
 from lash_core.model.session import ModelSpec
@@ -13,6 +16,9 @@ from lash_core.model.session_node import EventPayload, PluginPayload, ProtocolEv
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugin_hooks import Compaction
+from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.testing.conformance.lifecycle.arrange import (
     POLICY,
     Pokes,
@@ -282,6 +288,39 @@ async def a_reset_opens_an_empty_frame(stores: SessionStores) -> None:
     assert [frame.status for frame in state.agent_frames] == ["superseded", "active"]
     assert texts_of(again) == ["a"]
     assert not state.frame_read_model(state.current_agent_frame_id).messages
+
+
+class _Summary(SessionPlugin):
+    def compact(self, messages: tuple[Message, ...]) -> Awaitable[Compaction | None]:
+        async def summed() -> Compaction | None:
+            return Compaction((Message.user(f"{len(messages)} so far"),)) if messages else None
+
+        return summed()
+
+
+class _SummaryFactory(PluginFactory):
+    plugin_id = "summary"
+
+    def build(self, session_id: str) -> SessionPlugin:
+        return _Summary()
+
+
+async def a_compaction_is_a_new_frame(stores: SessionStores) -> None:
+    """The model goes on from the summary; history is not rewritten. Without an answer nothing happens."""
+    scene, host = Scene(stores), PluginHost([_SummaryFactory()])
+    runtime = await scene.runtime(plugin_host=host)
+    assert not await runtime.compact_session()
+    await runtime.append_session_nodes(said("a", "b"))
+    assert await runtime.compact_session()
+    runtime.close()
+    again = await scene.runtime(plugin_host=host)
+    state = again.state
+    shown = state.frame_read_model(state.current_agent_frame_id).messages
+
+    assert [message.text for message in shown] == ["2 so far"]
+    assert texts_of(again) == ["a", "b", "2 so far"]
+    assert [frame.reason for frame in state.agent_frames] == ["initial", "compaction"]
+    assert [node.node_id for node in state.session_graph.nodes][:2] == ["a", "b"]
 
 
 async def without_a_store_a_command_is_done_at_once(stores: SessionStores) -> None:
