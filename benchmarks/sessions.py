@@ -57,6 +57,7 @@ ACTIVE_PART = 20
 CHUNK = 500
 AT_ONCE = 50
 IDLE_SECONDS = 10
+TURN_OVERHEAD_MS_MAX = 10
 TEXT = "x" * 200
 
 
@@ -103,6 +104,7 @@ class Figures:
     commit_round_trips: int = 0
     commit_ms: list[float] = field(default_factory=list[float])
     turn_ms: list[float] = field(default_factory=list[float])
+    turn_cpu_ms: float = 0.0
     turn_round_trips: float = 0.0
     answer_ms: list[float] = field(default_factory=list[float])
     parked: int = 0
@@ -215,13 +217,14 @@ async def turns_here(stores: RedisStores, figures: Figures, turns: int) -> None:
     """Turns of one runtime in this process."""
     store = await stores.session_store_factory.create_store(SessionStoreCreateRequest("here", policy=POLICY))
     runtime: LashRuntime = await builder(stores, store, Residency.ACTIVE_PATH_ONLY).build()
-    trips_all = 0
+    trips_all, cpu = 0, time.process_time()
     for _ in range(turns):
         started = time.perf_counter()
         with RoundTrips(stores.context.connection) as trips:
             await runtime.stream_turn(TurnInput.text("hello"))
         figures.turn_ms.append((time.perf_counter() - started) * 1_000)
         trips_all += trips.count
+    figures.turn_cpu_ms = round((time.process_time() - cpu) * 1_000 / turns, 1)
     figures.turn_round_trips = round(trips_all / turns, 1)
     runtime.close()
 
@@ -339,6 +342,7 @@ def show(figures: Figures) -> None:
         ("settled commit, round trips", figures.commit_round_trips, "1"),
         ("settled commit, ms (p50, p99, max)", spread(figures.commit_ms), ""),
         ("turn overhead, ms", spread(figures.turn_ms), "p50 under 10"),
+        ("turn, CPU of its process, ms", figures.turn_cpu_ms, "what is left of it on a busy machine"),
         ("turn, round trips", figures.turn_round_trips, ""),
         ("send to answer by a worker, ms", spread(figures.answer_ms), "milliseconds"),
         ("worker memory, MB, before and after", figures.worker_mb, "equal"),
@@ -358,9 +362,15 @@ def faults(figures: Figures) -> list[str]:
         wrong.append("the rebuild read more than the active path")
     if figures.commit_round_trips != 1:
         wrong.append("a settled commit took more than one round trip")
-    if spread(figures.turn_ms)[0] >= 10:
-        wrong.append("a turn's overhead is 10 ms or more")
+    if spread(figures.turn_ms)[0] >= TURN_OVERHEAD_MS_MAX:
+        busy = f"; the machine is busy: load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        wrong.append(f"a turn's overhead is {TURN_OVERHEAD_MS_MAX} ms or more{busy if is_busy() else ''}")
     return wrong
+
+
+def is_busy() -> bool:
+    """More wants to run than there are cores: times are then not those of what is measured."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def main() -> int:
