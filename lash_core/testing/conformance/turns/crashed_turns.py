@@ -8,12 +8,13 @@ from functools import partial
 
 from lash_core.model.effect import EffectKind
 from lash_core.model.message import Message
+from lash_core.model.turn_input import ActiveTurnIngress
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.plugin_hooks import BeforeTurn, PluginCheckpoint, PluginTurn
 from lash_core.runtime.plugins import SessionPlugin
-from lash_core.testing.conformance.session_scene import SessionStores, enqueued
+from lash_core.testing.conformance.session_scene import SessionStores, enqueued, put_in
 from lash_core.testing.conformance.stores import can_advance
 from lash_core.testing.conformance.turns.arrange import Scene, adding, mortal_scene, texts_of, words
 from lash_core.testing.conformance.turns.crashes import Life, MortalStore, mortal_host, until_death
@@ -59,6 +60,15 @@ async def a_turn_with_deliveries_survives_its_owner_at_every_write(stores: Sessi
     await _dies_everywhere(stores, act, queued=("one and?",), arrives="and more?")
 
 
+async def a_turn_of_the_lane_survives_its_owner_at_every_write(stores: SessionStores) -> None:
+    """Inputs that wait beside the queue, one that is meant for the running turn included."""
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    await _dies_everywhere(stores, act, queued=("one and?",), arrives="and more?", lane=True)
+
+
 async def a_foreground_turn_is_finished_by_whoever_comes_next(stores: SessionStores) -> None:
     """Its caller is gone; a drain of the queue redoes it before it looks for anything else."""
 
@@ -94,6 +104,32 @@ async def what_comes_after_a_death_waits_for_the_end_of_the_replay(stores: Sessi
     asked = [text for text in texts_of(await scene.history()) if text.startswith("user: ") and "tool" not in text]
     assert ["user: one and?", "user: late"] == asked
     assert 4 == len(scene.provider.requests)
+
+
+async def inputs_that_come_after_a_death_are_each_answered_once(stores: SessionStores) -> None:
+    """One for the running turn is delivered after the replay, one for the next turn is left for it."""
+    scene = await _scene(stores, ("one and?",), "and more?", lane=True)
+    store = await scene.store()
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.run_next_queued_turn()
+
+    await _one_life(scene, Life("commit_runtime_state"), act)
+    turn = await store.load_open_turn(scene.session_id)
+    assert turn is not None
+    await put_in(store, "late", ActiveTurnIngress(turn.turn_id))
+    await put_in(store, "next")
+    await scene.outlive_leases()
+    first = await _one_life(scene, Life(), act)
+    asked = [text for text in texts_of(await scene.history()) if text.startswith("user: ") and "tool" not in text]
+    assert ["user: one and?", "user: and more?", "user: late"] == asked
+    second = await _one_life(scene, Life(), act)
+
+    assert first is not None
+    assert second is not None
+    assert () == first.errors == second.errors
+    assert "user: next" in texts_of(await scene.history())
+    assert {"completed"} == {row.state for row in await store.list_pending_turn_inputs(scene.session_id)}
 
 
 class _Moody(SessionPlugin):
@@ -177,13 +213,13 @@ async def a_turn_that_kills_its_owners_is_given_up(stores: SessionStores) -> Non
 
 
 async def _dies_everywhere(
-    stores: SessionStores, act: Act, *, queued: tuple[str, ...] = (), arrives: str | None = None
+    stores: SessionStores, act: Act, *, queued: tuple[str, ...] = (), arrives: str | None = None, lane: bool = False
 ) -> None:
-    whole, writes = await _lived(stores, act, queued, arrives)
+    whole, writes = await _lived(stores, act, queued, arrives, lane=lane)
     numbers = range(len(writes)) if await can_advance(stores) else ()
     for number in numbers:
         for after in (False, True):
-            scene = await _scene(stores, queued, arrives)
+            scene = await _scene(stores, queued, arrives, lane=lane)
             await _redone(scene, whole, Life(number, after), act, act)
 
 
@@ -205,21 +241,25 @@ async def _redone(scene: Scene, whole: _Ending, life: Life, act: Act, again: Act
 
 
 async def _lived(
-    stores: SessionStores, act: Act, queued: tuple[str, ...] = (), arrives: str | None = None
+    stores: SessionStores, act: Act, queued: tuple[str, ...] = (), arrives: str | None = None, *, lane: bool = False
 ) -> tuple[_Ending, list[str]]:
     """How it ends without a death, and the writes on the way."""
-    scene, life = await _scene(stores, queued, arrives), Life()
+    scene, life = await _scene(stores, queued, arrives, lane=lane), Life()
     turn = await _one_life(scene, life, act)
     assert turn is not None
     assert turn.final_text is not None, f"{turn.outcome} {turn.errors}"
     return await _ending(scene), life.writes
 
 
-async def _scene(stores: SessionStores, queued: tuple[str, ...], arrives: str | None) -> Scene:
+async def _scene(stores: SessionStores, queued: tuple[str, ...], arrives: str | None, *, lane: bool = False) -> Scene:
     scene = await mortal_scene(stores, adding)
     store = await scene.store()
+    running = ""
     for text in queued:
-        await enqueued(store, text)
+        if lane:
+            running = running or f"t_{(await put_in(store, text)).input_id}"
+        else:
+            await enqueued(store, text)
     if arrives is not None:
         came: list[str] = []
 
@@ -227,7 +267,10 @@ async def _scene(stores: SessionStores, queued: tuple[str, ...], arrives: str | 
             # Once in the whole story: a tool that runs again does not bring the same input twice.
             if not came:
                 came.append(arrives)
-                await enqueued(store, arrives, source_key="arrival")
+                if lane:
+                    await put_in(store, arrives, ActiveTurnIngress(running))
+                else:
+                    await enqueued(store, arrives, source_key="arrival")
 
         scene.bench.before = arrive
     return scene
@@ -250,7 +293,8 @@ async def _ending(scene: Scene) -> _Ending:
         revision=await scene.revision(),
         model_calls=len(scene.provider.requests),
         tool_calls=len(scene.bench.calls),
-        queued=len(await store.list_queued_work(scene.session_id)),
+        queued=len(await store.list_queued_work(scene.session_id))
+        + sum(row.state != "completed" for row in await store.list_pending_turn_inputs(scene.session_id)),
     )
 
 
