@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lash_core.client import LashClient
     from lash_core.client_handle import ProcessHandle
+    from lash_core.client_session import SessionHandle
+    from lash_core.client_session_sync import SyncSessionHandle
     from lash_core.client_sync import SyncLashClient, SyncProcessHandle
     from lash_core.errors import (
         CorruptRecordError,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         StoreUnreachableError,
         UnknownKindError,
         UnknownProcessError,
+        UnknownSessionError,
     )
     from lash_core.memory_store.stores import InMemoryStores
     from lash_core.model.step_retry import StepRetry
@@ -48,6 +51,7 @@ __all__ = [
     "ProcessHandle",
     "RedisStores",
     "RegistrationConflictError",
+    "SessionHandle",
     "SettingsError",
     "StepFailed",
     "StepRetry",
@@ -55,8 +59,10 @@ __all__ = [
     "StoreUnreachableError",
     "SyncLashClient",
     "SyncProcessHandle",
+    "SyncSessionHandle",
     "UnknownKindError",
     "UnknownProcessError",
+    "UnknownSessionError",
 ]
 
 _HOMES = {
@@ -64,6 +70,8 @@ _HOMES = {
     "RedisStores": "lash_core.redis_store.stores",
     "LashClient": "lash_core.client",
     "ProcessHandle": "lash_core.client_handle",
+    "SessionHandle": "lash_core.client_session",
+    "SyncSessionHandle": "lash_core.client_session_sync",
     "SyncLashClient": "lash_core.client_sync",
     "SyncProcessHandle": "lash_core.client_sync",
     "StepRetry": "lash_core.model.step_retry",
