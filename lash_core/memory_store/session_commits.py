@@ -101,7 +101,9 @@ class CommitOperations(SessionPart):
                         value=input_id,
                     )
         settled = {batch_id for completion in commit.completed_queue_claims for batch_id in completion.batch_ids}
-        check_queue_room(self._session_id, len(session.rows) - len(settled), len(commit.enqueued_queue_batches))
+        added = [draft for draft in commit.enqueued_queue_batches if known_batch(session, draft) is None]
+        if added:
+            check_queue_room(self._session_id, len(session.rows) - len(settled), len(added))
 
     # -- writes ----------------------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ from lash_core.memory_store.scope_state import ScopeEntry
 from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.memory_store.sessions_state import SessionsState
+from lash_core.model.canonical_json import check_json
 from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.model.ids import check_replay_key
+from lash_core.model.ids import check_id, check_replay_key
 from lash_core.model.session_commit import TurnStampRecord
 from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.store.session_bounds import check_turn_journal_room
@@ -34,8 +35,11 @@ class TurnJournalOperations(SessionPart):
         """Note the beginning of a turn; one that is open under this id is answered as it was noted.
 
         Raises:
-            SessionExecutionLeaseExpiredError. InvalidJsonError, LimitExceededError: the facts.
+            SessionExecutionLeaseExpiredError. InvalidArgumentError: the turn's id.
+            InvalidJsonError, LimitExceededError: the facts.
         """
+        check_id(turn.turn_id, field="turn_id", subject="turn id")
+        check_json(turn.facts, field="facts")
         noted = OpenTurn.model_validate_json(turn.model_copy(update={"deaths": 0}).model_dump_json())
         self._state.limits.check_payload_size(len(noted.model_dump_json().encode()), field="facts")
         with self._state.lock:

@@ -8,6 +8,8 @@ from typing import Any
 
 import hiredis
 
+from lash_core.errors import InvalidArgumentError
+
 _pack: Any = hiredis.pack_command  # its stub knows commands of one word only
 
 
@@ -20,5 +22,15 @@ class Command:
 
 
 def pack_commands(commands: Iterable[tuple[str | bytes | int | float, ...]]) -> bytes:
-    """Commands as they go over the wire."""
-    return b"".join([_pack(command) for command in commands])
+    """Commands as they go over the wire.
+
+    Raises:
+        InvalidArgumentError: a text has a lone surrogate, so it has no UTF-8; nothing is sent.
+    """
+    try:
+        return b"".join([_pack(command) for command in commands])
+    except UnicodeEncodeError as error:
+        text = str(error.object)[:80]
+        raise InvalidArgumentError(
+            f"{text!r} has a lone surrogate: it is no UTF-8 text", field="text", value=text
+        ) from error

@@ -6,7 +6,7 @@ import unicodedata
 
 from lash_core.errors import InvalidArgumentError, LimitExceededError
 from lash_core.errors.session import SessionBindingMismatchError
-from lash_core.model.canonical_json import canonical_json
+from lash_core.model.canonical_json import canonical_json, check_json
 from lash_core.model.ids import check_id
 from lash_core.model.limits import Limits
 from lash_core.model.queued_work import QueuedWorkDraft, TurnInputPayload
@@ -25,7 +25,7 @@ def check_draft(draft: QueuedWorkDraft, session_id: str, limits: Limits) -> None
 
     Raises:
         SessionBindingMismatchError: it names another session. LimitExceededError: its payloads, or its source key.
-        InvalidArgumentError: a turn input with live parts. InvalidJsonError: a payload.
+        InvalidArgumentError: a turn input with live parts. InvalidJsonError: a payload, or the merge key.
     """
     if draft.session_id != session_id:
         raise SessionBindingMismatchError(session_id, draft.session_id)
@@ -33,6 +33,7 @@ def check_draft(draft: QueuedWorkDraft, session_id: str, limits: Limits) -> None
         if isinstance(payload, TurnInputPayload):
             check_durable_input(payload.input)
     _check_source_key(draft.source_key)
+    check_json(draft.merge_key.group, field="merge_key.group")
     size = sum(len(canonical_json(item.to_json_value(), field="payloads").encode()) for item in draft.payloads)
     limits.check_payload_size(size, field="payloads")
 

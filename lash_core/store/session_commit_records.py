@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lash_core.errors import LimitExceededError
+from lash_core.errors import InvalidArgumentError, LimitExceededError
 from lash_core.errors.session import RuntimeTurnCommitConflictError, SessionBindingMismatchError
 from lash_core.model.agent_frame import AgentFrameRecord
 from lash_core.model.base import Model
 from lash_core.model.canonical_json import canonical_json
+from lash_core.model.ids import check_id
 from lash_core.model.session_commit import (
     SESSION_RECORD_VERSION,
     CommitManifest,
@@ -109,6 +110,7 @@ def prepare_commit(bound_session_id: str, commit: RuntimeCommit) -> PreparedComm
     Raises:
         SessionBindingMismatchError: it names another session, or its outbox or one of its completions does.
         RuntimeTurnCommitConflictError: its stamp names another session.
+        InvalidArgumentError: its stamp cannot be kept.
         LimitExceededError: a node, blob, turn result or the whole is over its limit.
         InvalidJsonError: something in it is not canonical JSON.
     """
@@ -147,6 +149,7 @@ def check_bindings(bound_session_id: str, commit: RuntimeCommit) -> None:
 
     Raises:
         SessionBindingMismatchError, RuntimeTurnCommitConflictError.
+        InvalidArgumentError: the stamp's turn id or hash cannot be kept.
     """
     named = [commit.session_id, *(draft.session_id for draft in commit.enqueued_queue_batches)]
     named += [completion.session_id for completion in commit.completed_queue_claims]
@@ -162,6 +165,14 @@ def check_bindings(bound_session_id: str, commit: RuntimeCommit) -> None:
             field="turn_commit.session_id",
             value=stamp.session_id,
         )
+    if stamp is not None:
+        check_id(stamp.turn_id, field="turn_commit.turn_id", subject="turn id")
+        if not stamp.turn_commit_hash or ";" in stamp.turn_commit_hash:
+            raise InvalidArgumentError(
+                "a turn commit hash must be a non-empty text without `;`",
+                field="turn_commit.turn_commit_hash",
+                value=stamp.turn_commit_hash,
+            )
 
 
 def check_commit_size(parts: dict[str, int]) -> None:

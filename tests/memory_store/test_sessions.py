@@ -18,11 +18,13 @@ from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session import SessionMeta
 from lash_core.model.session_commit import RuntimeCommitResult, TurnStampRecord
 from lash_core.model.session_lease import SessionLeaseAcquired, SessionLeaseBusy
+from lash_core.store import session_bounds
 from lash_core.store.queued_work_store import QUEUED_BATCHES_MAX, SOURCE_KEY_RECEIPTS_MAX
 from lash_core.store.session_bounds import check_queue_room
 from lash_core.store.turn_journal import TURN_RESULTS_MAX, TURN_STAMPS_MAX
 from lash_core.testing.conformance.session_scene import (
     TTL_MS,
+    committed,
     draft,
     enqueued,
     leased,
@@ -108,6 +110,20 @@ def test_a_full_queue_is_refused() -> None:
     with pytest.raises(LimitExceededError, match=str(QUEUED_BATCHES_MAX)) as refusal:
         check_queue_room("s", QUEUED_BATCHES_MAX)
     assert "queued_batches" == refusal.value.field
+
+
+async def test_a_commit_needs_room_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full queue refuses its outbox; a batch that is known already needs none."""
+    store = await opened(InMemoryStores(), "s")
+    known = await enqueued(store, source_key="known")
+    monkeypatch.setattr(session_bounds, "QUEUED_BATCHES_MAX", 1)
+    lease = await leased(store)
+
+    with pytest.raises(LimitExceededError, match="queued work"):
+        await committed(store, lease, enqueued_queue_batches=(draft("s"),))
+    result = await committed(store, lease, enqueued_queue_batches=(draft("s", source_key="known"),))
+
+    assert ((known,), 1) == (result.enqueued_queue_batches, result.head_revision)
 
 
 def test_the_newest_stamps_are_kept() -> None:

@@ -227,18 +227,19 @@ async def test_a_commit_notes_its_turn_for_the_sweep(stores: RedisStores, sessio
 async def test_a_full_queue_refuses_the_outbox(
     session: RedisRuntimePersistence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And with it the commit; rows that the same commit settles make room."""
+    """And with it the commit; rows that the same commit settles make room, and what is known needs none."""
     monkeypatch.setattr(session_commits, "QUEUED_BATCHES_MAX", 1)
-    await enqueued(session)
+    known = await enqueued(session, source_key="known")
     lease = await leased(session)
     outbox = {"enqueued_queue_batches": (draft(session.session_id, source_key="next"),)}
 
     with pytest.raises(LimitExceededError, match="queue of session"):
         await committed(session, lease, **outbox)
+    repeated = await committed(session, lease, enqueued_queue_batches=(draft(session.session_id, source_key="known"),))
     work = await claimed(session, lease)
     result = await committed(session, lease, completed_queue_claims=(work.completion,), **outbox)
 
-    assert 1 == result.head_revision
+    assert ((known,), 2) == (repeated.enqueued_queue_batches, result.head_revision)
 
 
 async def test_stamps_and_results_are_bounded(

@@ -75,7 +75,7 @@ local function release()
 end
 local stamp = turn_id ~= '' and redis.call('HGET', KEYS[6], '#' .. turn_id)
 if stamp then
-  if string.match(stamp, '^%d+;(%x+);') ~= ARGV[8] then return { 'turn_conflict' } end
+  if string.match(stamp, '^%d+;([^;]*);') ~= ARGV[8] then return { 'turn_conflict' } end
   if release() then set_due(keys) end
   return { 'replayed', stamp }
 end
@@ -94,7 +94,11 @@ end
 for _, one in ipairs(kept) do
   if redis.call('HEXISTS', KEYS[5], one[1]) == 0 then return { 'ref', one[1] } end
 end
-if #outbox > 0 and queue_is_full(keys, #outbox - #settled_rows, tonumber(ARGV[23])) then return { 'full' } end
+local added = 0
+for _, batch in ipairs(outbox) do
+  if not batch_of_source(keys, batch[4]) then added = added + 1 end
+end
+if added > 0 and queue_is_full(keys, added - #settled_rows, tonumber(ARGV[23])) then return { 'full' } end
 
 local limits = { receipts = tonumber(ARGV[24]), bytes = tonumber(ARGV[25]) }
 for _, one in ipairs(settled_rows) do drop_row(keys, one[3], limits) end

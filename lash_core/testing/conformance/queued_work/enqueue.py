@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from lash_core.errors import InvalidArgumentError, LimitExceededError, UnknownSessionError
 from lash_core.errors.session import SessionBindingMismatchError
@@ -189,6 +190,18 @@ async def a_payload_over_the_limit_is_refused(stores: SessionStores) -> None:
 
     with refused(LimitExceededError, str(256 * 1024)):
         await enqueued(store, "x" * 256 * 1024)
+
+    assert () == await store.list_queued_work(store.session_id)
+
+
+async def text_that_no_store_can_keep_is_refused(stores: SessionStores) -> None:
+    """A lone surrogate in the merge key or the source key."""
+    store = await opened(stores)
+
+    unkept: tuple[dict[str, Any], ...] = ({"merge_key": MergeKey.of_group("\ud800")}, {"source_key": "\ud800"})
+    for changes in unkept:
+        with refused(InvalidArgumentError):
+            await enqueued(store, **changes)
 
     assert () == await store.list_queued_work(store.session_id)
 

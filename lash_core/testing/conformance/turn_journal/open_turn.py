@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.errors.session import SessionBindingMismatchError, SessionExecutionLeaseExpiredError
 from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_core.store.turn_journal import OpenTurn
@@ -134,6 +135,18 @@ async def only_the_holder_opens_a_turn(stores: SessionStores) -> None:
         await store.open_turn(stale.fence, OpenTurn("t"))
     with refused(SessionBindingMismatchError):
         await store.load_open_turn(other.session_id)
+
+    assert await store.load_open_turn(store.session_id) is None
+
+
+async def an_illegal_turn_id_is_refused(stores: SessionStores) -> None:
+    """Blank, with control characters, too long."""
+    store = await opened(stores)
+    lease = await leased(store)
+
+    for turn_id in ("", "\n", "a\nb", "x" * 300):
+        with refused(InvalidArgumentError, "turn id"):
+            await store.open_turn(lease.fence, OpenTurn(turn_id))
 
     assert await store.load_open_turn(store.session_id) is None
 

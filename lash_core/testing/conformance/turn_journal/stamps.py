@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.errors.session import RuntimeTurnCommitConflictError, SessionBindingMismatchError
+from lash_core.model.session_commit import TurnCommitStamp
 from lash_core.store.turn_journal import TURN_RESULTS_MAX
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import (
@@ -81,6 +83,39 @@ async def old_stamps_lose_the_turns_result(stores: SessionStores) -> None:
 
     results = [(stamp.result.head_revision, stamp.turn_result) for stamp in kept if stamp is not None]
     assert [(2, None), (3, {"n": 2}), (TURN_RESULTS_MAX + 2, {"n": TURN_RESULTS_MAX + 1})] == results
+
+
+async def a_hash_is_compared_as_text(stores: SessionStores) -> None:
+    """Whoever makes it decides what it looks like; what merely begins like it is another one."""
+    store = await opened(stores)
+    lease = await leased(store)
+    commit = commit_of(store, lease)
+    stamp = TurnCommitStamp(session_id=store.session_id, turn_id="t", turn_commit_hash="Hash-1 of t")
+    first = await store.commit_runtime_state(commit.model_copy(update={"turn_commit": stamp}))
+
+    assert first == await store.commit_runtime_state(commit.model_copy(update={"turn_commit": stamp}))
+    longer = stamp.model_copy(update={"turn_commit_hash": "Hash-1 of t2"})
+    with refused(RuntimeTurnCommitConflictError, "t"):
+        await store.commit_runtime_state(commit.model_copy(update={"turn_commit": longer}))
+
+
+async def a_stamp_that_cannot_be_kept_is_refused(stores: SessionStores) -> None:
+    """A turn id that is none, or no hash: nothing is written."""
+    store = await opened(stores)
+    lease = await leased(store)
+    for turn_id, turn_hash in (
+        ("", "abc"),
+        ("\n", "abc"),
+        ("a\nb", "abc"),
+        ("x" * 300, "abc"),
+        ("t", ""),
+        ("t", "a;b"),
+    ):
+        stamp = TurnCommitStamp(session_id=store.session_id, turn_id=turn_id, turn_commit_hash=turn_hash)
+        with refused(InvalidArgumentError):
+            await committed(store, lease, turn_commit=stamp)
+
+    assert await store.load_session() is None
 
 
 async def another_content_is_a_conflict(stores: SessionStores) -> None:
