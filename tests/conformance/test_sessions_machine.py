@@ -20,8 +20,8 @@ from tests.conformance.layout_invariants import broken_invariants
 from tests.conformance.paired_sessions import PairedSessions
 from tests.conformance.turns_machine import TurnsMachine
 
-# About 6 s on two slow cores over a real server; walks over memory cost a tenth.
-WALKS = int(os.environ.get("LASH_TEST_WALKS") or 30)
+# About 4 s on two slow cores over a real server; walks over memory cost a tenth.
+WALKS = int(os.environ.get("LASH_TEST_WALKS") or 20)
 STEPS = 40
 
 

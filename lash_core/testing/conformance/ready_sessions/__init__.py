@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from lash_core.testing.conformance.ready_sessions import (
     claim,
+    crowd,
     give_back,
 )
 from lash_core.testing.conformance.session_scene import SessionStores
@@ -16,10 +17,7 @@ from lash_core.testing.conformance.suite import cases_of
 
 Case = Callable[[SessionStores], Awaitable[None]]
 
-_MODULES = (
-    claim,
-    give_back,
-)
+_MODULES = (claim, give_back, crowd)
 
 
 def cases() -> Iterator[tuple[str, Case]]:
