@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from lash_core.model.effect import EffectKind
-from lash_core.model.message import Message
+from lash_core.model.message import Message, ToolResultPart
 from lash_core.model.turn_input import ActiveTurnIngress
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.inline_effects import InlineEffectHost
@@ -18,6 +19,7 @@ from lash_core.testing.conformance.session_scene import SessionStores, enqueued,
 from lash_core.testing.conformance.stores import can_advance
 from lash_core.testing.conformance.turns.arrange import Scene, adding, mortal_scene, texts_of, words
 from lash_core.testing.conformance.turns.crashes import Life, MortalStore, mortal_host, until_death
+from lash_core.testing.scripted_provider import ScriptedReply, calls_tools
 
 Act = Callable[[LashRuntime], Awaitable[AssembledTurn | None]]
 
@@ -130,6 +132,33 @@ async def inputs_that_come_after_a_death_are_each_answered_once(stores: SessionS
     assert () == first.errors == second.errors
     assert "user: next" in texts_of(await scene.history())
     assert {"completed"} == {row.state for row in await store.list_pending_turn_inputs(scene.session_id)}
+
+
+def _adds_and_finishes(request: Any) -> ScriptedReply:
+    used = any(isinstance(part, ToolResultPart) for message in request.messages for part in message.parts)
+    return calls_tools(("finish", {"value": 1})) if used else calls_tools(("add", {"a": 1, "b": 2}))
+
+
+async def an_input_for_a_turn_that_has_no_boundary_left_goes_to_the_next(stores: SessionStores) -> None:
+    """The redo claims it with what was delivered, and ends by a tool: it is given back and not lost."""
+    scene = await mortal_scene(stores, _adds_and_finishes)
+    store = await scene.store()
+
+    async def arrive(_context: object, _args: object) -> None:
+        await put_in(store, "in time", ActiveTurnIngress("turn-1"), source_key="arrival")
+
+    scene.bench.before = arrive
+
+    async def act(runtime: LashRuntime) -> AssembledTurn | None:
+        return await runtime.stream_turn(words("go"), turn_id="turn-1")
+
+    await _one_life(scene, Life("commit_runtime_state"), act)
+    await put_in(store, "late", ActiveTurnIngress("turn-1"))
+    await scene.outlive_leases()
+    assert await _one_life(scene, Life(), act) is not None
+
+    states = [row.state for row in await store.list_pending_turn_inputs(scene.session_id)]
+    assert ["completed", "deferred_next_turn"] == states
 
 
 class _Moody(SessionPlugin):
