@@ -49,7 +49,7 @@ class ToolResultPart(Model):
     type: Literal["tool_result"] = "tool_result"
     call_id: str = Field(kw_only=False)
     tool_name: str = Field(kw_only=False)
-    output: JsonValue = Field(kw_only=False)
+    output: JsonValue = Field(default=None, kw_only=False)
     id: str | None = None
 
 
@@ -57,7 +57,7 @@ class AttachmentPart(Model):
     """An attachment: ``reference`` is its ``AttachmentRef`` as JSON, its bytes are in the attachment store."""
 
     type: Literal["attachment"] = "attachment"
-    reference: JsonValue = Field(kw_only=False)
+    reference: JsonValue = Field(default=None, kw_only=False)
     id: str | None = None
 
 

@@ -56,7 +56,7 @@ class ProcessWakePayload(Model):
     """An event of a process that wakes the session; ``delivery`` is the wake's JSON (``model/wake_draft.py``)."""
 
     type: Literal["process_wake"] = "process_wake"
-    delivery: JsonValue = Field(kw_only=False)
+    delivery: JsonValue = Field(default=None, kw_only=False)
 
 
 class HostEventPayload(Model):
@@ -182,7 +182,7 @@ class QueuedWorkClaim(Model):
 
     session_id: str
     claim_id: str
-    owner: JsonValue
+    owner: JsonValue = None
     lease_token: str
     fencing_token: int
     session_lease_generation: int

@@ -301,7 +301,7 @@ class PersistedSessionRead(Model):
     agent_frames: tuple[AgentFrameRecord, ...]
     current_agent_frame_id: str
     nodes: tuple[SessionNodeRecord, ...]
-    leaf_node_id: str | None
+    leaf_node_id: str | None = None
     checkpoint: HydratedSessionCheckpoint
     checkpoint_ref: str | None = None
     token_ledger: tuple[TokenLedgerEntry, ...] = ()

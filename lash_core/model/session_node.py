@@ -22,7 +22,7 @@ class ProtocolEvent(Model):
     """Something the protocol keeps in the history that is no message. ``body`` is opaque JSON."""
 
     kind: Literal["protocol"] = "protocol"
-    body: JsonValue = Field(kw_only=False)
+    body: JsonValue = Field(default=None, kw_only=False)
 
 
 class EventPayload(Model):
@@ -37,7 +37,7 @@ class PluginPayload(Model):
 
     type: Literal["plugin"] = "plugin"
     plugin_type: str = Field(kw_only=False)
-    body: JsonValue = Field(kw_only=False)
+    body: JsonValue = Field(default=None, kw_only=False)
 
 
 NodePayload = Annotated[EventPayload | PluginPayload, Field(discriminator="type")]

@@ -78,7 +78,7 @@ class TriggerDelivery(Model):
 
     occurrence_id: str
     subscription_id: str
-    subscription: TriggerSubscription | None
+    subscription: TriggerSubscription | None = None
     process_id: str
     reservation_status: ReservationStatus = "already_reserved"
     state: DeliveryState = "waiting"

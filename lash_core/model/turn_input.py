@@ -20,7 +20,7 @@ class AttachmentInput(Model):
     """An attachment of the session: an ``AttachmentRef``'s JSON."""
 
     type: Literal["attachment"] = "attachment"
-    reference: JsonValue = Field(kw_only=False)
+    reference: JsonValue = Field(default=None, kw_only=False)
 
 
 TurnInputItem = Annotated[TextInput | AttachmentInput, Field(discriminator="type")]

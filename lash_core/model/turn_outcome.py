@@ -24,7 +24,7 @@ class FinalValueFinish(Model):
     """A control tool gave the final value."""
 
     type: Literal["final_value"] = "final_value"
-    value: JsonValue = Field(kw_only=False)
+    value: JsonValue = Field(default=None, kw_only=False)
 
 
 class ToolValueFinish(Model):
@@ -32,7 +32,7 @@ class ToolValueFinish(Model):
 
     type: Literal["tool_value"] = "tool_value"
     tool_name: str = Field(kw_only=False)
-    value: JsonValue = Field(kw_only=False)
+    value: JsonValue = Field(default=None, kw_only=False)
 
 
 TurnFinish = Annotated[AssistantMessageFinish | FinalValueFinish | ToolValueFinish, Field(discriminator="type")]

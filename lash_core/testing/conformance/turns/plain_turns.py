@@ -7,7 +7,9 @@ from typing import Any
 from lash_core.errors import RuntimeFailure
 from lash_core.model.message import AttachmentPart, Message, TextPart
 from lash_core.model.session_commit import TurnStampRecord
+from lash_core.model.session_node import PluginPayload
 from lash_core.model.turn_input import AttachmentInput, TextInput, TurnInput
+from lash_core.model.turn_outcome import FinalValueFinish, FinishedOutcome
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
@@ -340,3 +342,24 @@ async def an_answer_after_tools_may_be_long_ago(stores: SessionStores) -> None:
 
     assert len({message.id for message in history}) == len(history) == 12
     assert 3 == runtime.state.turn_index == await scene.revision()
+
+
+async def a_turn_that_finishes_with_null_is_answered_again(stores: SessionStores) -> None:
+    """Null is a value: whoever redoes the turn gets it from the stamp."""
+    scene = scene_of(stores, [calls_tools(("finish", {"value": None}))])
+    turn = await (await scene.runtime()).stream_turn(words("finish"), turn_id="turn-1")
+    again = await (await scene.runtime()).stream_turn(words("finish"), turn_id="turn-1")
+
+    assert FinishedOutcome(FinalValueFinish(None)) == turn.outcome == again.outcome
+    assert turn.session_revision == again.session_revision
+
+
+async def null_in_queue_and_history_leaves_the_session_readable(stores: SessionStores) -> None:
+    """An attachment without a reference is bad input, and a plugin may note that there is nothing."""
+    scene = scene_of(stores, [says("here")])
+    runtime = await scene.runtime()
+    await runtime.append_session_nodes([PluginPayload("notes", None)])
+    await runtime.enqueue_turn_input(TurnInput((AttachmentInput(None),)))
+    stopped(await runtime.run_next_queued_turn(), "invalid_input")
+
+    assert "here" == finished(await (await scene.runtime()).stream_turn(words("are you there?")))
