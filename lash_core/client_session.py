@@ -114,8 +114,7 @@ class SessionHandle:
         Raises:
             InvalidArgumentError: the id is not legal.
         """
-        request = SessionStoreCreateRequest(self.session_id, policy=policy or SessionPolicy())
-        self._opened = await self._stores.session_store_factory.create_store(request)
+        await self._create(policy)
         return await self._meta()
 
     async def exists(self) -> bool:
@@ -185,7 +184,7 @@ class SessionHandle:
         Raises:
             LimitExceededError: over the store's bound; nothing was stored.
         """
-        await self.create()
+        await self._create()
         attachments = SessionAttachments(
             self.session_id,
             self._stores.attachments,
@@ -231,14 +230,12 @@ class SessionHandle:
             available_at_ms=available_at_ms,
             source_key=f"send:{new_process_id()}" if source_key is None else source_key,
         )
-        if self._opened is None:
-            await self.create()
+        store = self._opened or await self._create()
         try:
-            batch = await (await self._store()).enqueue_queued_work(draft)
+            batch = await store.enqueue_queued_work(draft)
         except UnknownSessionError:
             # Deleted since this handle saw it: an input to a session that is not there begins a new one.
-            await self.create()
-            batch = await (await self._store()).enqueue_queued_work(draft)
+            batch = await (await self._create()).enqueue_queued_work(draft)
         return SentInput(self, batch)
 
     async def answer(
@@ -309,6 +306,11 @@ class SessionHandle:
         return await (await self._store()).load_session(FullGraph() if full_graph else ActivePath())
 
     # -- inside ---------------------------------------------------------------------------------------------
+
+    async def _create(self, policy: SessionPolicy | None = None) -> RuntimePersistence:
+        request = SessionStoreCreateRequest(self.session_id, policy=policy or SessionPolicy())
+        self._opened = await self._stores.session_store_factory.create_store(request)
+        return self._opened
 
     async def _store(self) -> RuntimePersistence:
         if self._opened is None:
