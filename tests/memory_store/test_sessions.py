@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lash_core.errors import LimitExceededError
+from lash_core.memory_store import session_queue
 from lash_core.memory_store.session_factory import MemorySessionFactory
 from lash_core.memory_store.session_journal import keep_stamp
 from lash_core.memory_store.session_queue import append_batch, settle_batch
@@ -19,7 +20,7 @@ from lash_core.model.session import SessionMeta
 from lash_core.model.session_commit import RuntimeCommitResult, TurnStampRecord
 from lash_core.model.session_lease import SessionLeaseAcquired, SessionLeaseBusy
 from lash_core.store import session_bounds
-from lash_core.store.queued_work_store import QUEUED_BATCHES_MAX, SOURCE_KEY_RECEIPTS_MAX
+from lash_core.store.queued_work_store import QUEUED_BATCHES_MAX
 from lash_core.store.session_bounds import check_queue_room
 from lash_core.store.turn_journal import TURN_RESULTS_MAX, TURN_STAMPS_MAX
 from lash_core.testing.conformance.session_scene import (
@@ -92,15 +93,17 @@ def test_enqueues_of_many_threads_have_numbers_of_their_own() -> None:
     assert 1 == sum(won)
 
 
-def test_the_newest_receipts_are_kept() -> None:
-    """The oldest settled ones go first; what is queued still is never among them."""
+def test_the_newest_receipts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 of a session, here 5: the oldest settled ones go first; what is queued still is never among them."""
+    assert 10_000 == session_queue.SOURCE_KEY_RECEIPTS_MAX
+    monkeypatch.setattr(session_queue, "SOURCE_KEY_RECEIPTS_MAX", 5)
     session = _session()
     append_batch(session, draft("s", source_key="queued"), "q", 1)
-    for n in range(SOURCE_KEY_RECEIPTS_MAX + 2):
+    for n in range(7):
         append_batch(session, draft("s", source_key=f"k{n}"), f"b{n}", 1)
         settle_batch(session, f"b{n}")
 
-    assert SOURCE_KEY_RECEIPTS_MAX + 1 == len(session.receipts)
+    assert 6 == len(session.receipts)
     assert ["queued", "k2"] == list(session.receipts)[:2]
 
 
