@@ -31,7 +31,13 @@ from lash_core.model.turn_input_lane import (
     select_next_turn_inputs,
 )
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX
-from lash_core.store.session_bounds import check_cancel_target, check_claim_limit, check_input_draft, check_queue_room
+from lash_core.store.session_bounds import (
+    check_cancel_target,
+    check_checkpoint,
+    check_claim_limit,
+    check_input_draft,
+    check_queue_room,
+)
 
 
 class TurnInputOperations(SessionPart):
@@ -88,6 +94,7 @@ class TurnInputOperations(SessionPart):
     ) -> TurnInputClaim | None:
         """Claim the running turn's inputs that this checkpoint admits. Raises: SessionExecutionLeaseExpiredError."""
         check_claim_limit(max_inputs, field="max_inputs")
+        check_checkpoint(checkpoint)
         with self._state.lock:
             session = self._leased(lease)
             lane = [stored.row for stored in self._lane()]

@@ -26,7 +26,13 @@ from lash_core.model.session_queue_ids import batch_id_of, claim_token, item_id_
 from lash_core.model.turn_input import CheckpointKind
 from lash_core.model.turn_input_lane import select_active_inputs
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, SOURCE_KEY_RECEIPTS_MAX, CheckpointClaims
-from lash_core.store.session_bounds import check_claim_limit, check_draft, check_queue_room
+from lash_core.store.session_bounds import (
+    check_boundary,
+    check_checkpoint,
+    check_claim_limit,
+    check_draft,
+    check_queue_room,
+)
 
 
 class QueuedWorkOperations(TurnInputOperations):
@@ -89,6 +95,7 @@ class QueuedWorkOperations(TurnInputOperations):
     ) -> QueuedWorkClaim | None:
         """Claim the group at the head of the queue. Raises: SessionExecutionLeaseExpiredError."""
         check_claim_limit(max_batches, field="max_batches")
+        boundary = check_boundary(boundary)
         with self._state.lock:
             session = self._leased(lease)
             return _claim(session, lease, self._group(session, lease, boundary, max_batches))
@@ -98,6 +105,7 @@ class QueuedWorkOperations(TurnInputOperations):
     ) -> QueuedWorkClaim | None:
         """Claim exactly these, all or none. Raises: SessionExecutionLeaseExpiredError."""
         check_claim_limit(len(batch_ids), field="batch_ids")
+        boundary = check_boundary(boundary)
         with self._state.lock:
             session, now_ms = self._leased(lease), self._state.clock.now_ms()
             rows = select_exact(session.rows.values(), lease.fencing_token, now_ms, boundary, batch_ids)
@@ -114,6 +122,7 @@ class QueuedWorkOperations(TurnInputOperations):
         """Claim of both lanes what may reach the running turn now. Raises: SessionExecutionLeaseExpiredError."""
         check_claim_limit(max_inputs, field="max_inputs")
         check_claim_limit(max_batches, field="max_batches")
+        check_checkpoint(checkpoint)
         with self._state.lock:
             session = self._leased(lease)
             group = self._group(session, lease, ClaimBoundary.ACTIVE_TURN_CHECKPOINT, max_batches)

@@ -28,7 +28,7 @@ from lash_core.store.queued_work_store import (
     SOURCE_KEY_RECEIPTS_MAX,
     CheckpointClaims,
 )
-from lash_core.store.session_bounds import check_claim_limit, check_draft
+from lash_core.store.session_bounds import check_boundary, check_checkpoint, check_claim_limit, check_draft
 
 
 class SessionQueue(SessionInputs):
@@ -104,7 +104,7 @@ class SessionQueue(SessionInputs):
             SessionExecutionLeaseExpiredError: the lease is not live.
         """
         check_claim_limit(max_batches, field="max_batches")
-        return await self._claim_rows("claim_queued_work", lease, boundary.value, max_batches)
+        return await self._claim_rows("claim_queued_work", lease, check_boundary(boundary).value, max_batches)
 
     async def claim_ready_queued_work_by_batch_ids(
         self, lease: SessionExecutionLeaseFence, boundary: ClaimBoundary, batch_ids: Sequence[str]
@@ -115,7 +115,7 @@ class SessionQueue(SessionInputs):
             SessionExecutionLeaseExpiredError: the lease is not live.
         """
         check_claim_limit(len(batch_ids), field="batch_ids")
-        return await self._claim_rows("claim_queued_batches", lease, boundary.value, *batch_ids)
+        return await self._claim_rows("claim_queued_batches", lease, check_boundary(boundary).value, *batch_ids)
 
     async def claim_checkpoint_work(
         self,
@@ -132,7 +132,13 @@ class SessionQueue(SessionInputs):
         """
         check_claim_limit(max_inputs, field="max_inputs")
         check_claim_limit(max_batches, field="max_batches")
-        args = (secrets.token_hex(8), turn_id, CHECKPOINT_LETTERS[checkpoint], max_inputs, max_batches)
+        args = (
+            secrets.token_hex(8),
+            turn_id,
+            CHECKPOINT_LETTERS[check_checkpoint(checkpoint)],
+            max_inputs,
+            max_batches,
+        )
         reply = await self._run_claim("claim_checkpoint_work", *self._fence_args(lease), *args)
         if reply is None:
             return CheckpointClaims((None, None))

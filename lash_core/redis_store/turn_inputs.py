@@ -29,7 +29,7 @@ from lash_core.redis_store.turn_input_codec import (
     encode_input,
 )
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, QUEUED_BATCHES_MAX
-from lash_core.store.session_bounds import check_cancel_target, check_claim_limit, check_input_draft
+from lash_core.store.session_bounds import check_cancel_target, check_checkpoint, check_claim_limit, check_input_draft
 
 ROWS_A_READ = 64
 """Rows of one HMGET: at most 16 MB."""
@@ -105,7 +105,7 @@ class SessionInputs(LeasedSession):
             SessionExecutionLeaseExpiredError: the lease is not live.
         """
         check_claim_limit(max_inputs, field="max_inputs")
-        args = (turn_id, CHECKPOINT_LETTERS[checkpoint], max_inputs)
+        args = (turn_id, CHECKPOINT_LETTERS[check_checkpoint(checkpoint)], max_inputs)
         return await self._claim_inputs("claim_active_inputs", lease, *args)
 
     async def claim_next_turn_inputs(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import get_args
 
 from lash_core.errors import InvalidArgumentError, LimitExceededError
 from lash_core.errors.session import SessionBindingMismatchError
 from lash_core.model.canonical_json import canonical_json, check_json
 from lash_core.model.ids import check_id
 from lash_core.model.limits import Limits
-from lash_core.model.queued_work import QueuedWorkDraft, TurnInputPayload
-from lash_core.model.turn_input import PendingTurnInputDraft, TurnInput, TurnInputCancelTarget
+from lash_core.model.queued_work import ClaimBoundary, QueuedWorkDraft, TurnInputPayload
+from lash_core.model.turn_input import CheckpointKind, PendingTurnInputDraft, TurnInput, TurnInputCancelTarget
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, QUEUED_BATCHES_MAX
 from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX
 
@@ -89,6 +90,26 @@ def check_claim_limit(value: int, *, field: str) -> int:
             field=field,
             value=value,
             limit=CLAIM_BATCHES_MAX,
+        )
+    return value
+
+
+def check_boundary(value: ClaimBoundary | str) -> ClaimBoundary:
+    """The boundary of that name. Raises: InvalidArgumentError: there is none."""
+    names = [boundary.value for boundary in ClaimBoundary]
+    if value not in names:
+        raise InvalidArgumentError(
+            f"boundary {value!r} must be one of {', '.join(names)}", field="boundary", value=value
+        )
+    return ClaimBoundary(value)
+
+
+def check_checkpoint(value: CheckpointKind) -> CheckpointKind:
+    """Return ``value`` when it names a checkpoint. Raises: InvalidArgumentError."""
+    names = get_args(CheckpointKind)
+    if value not in names:
+        raise InvalidArgumentError(
+            f"checkpoint {value!r} must be one of {', '.join(names)}", field="checkpoint", value=value
         )
     return value
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+from lash_core.errors import InvalidArgumentError
 from lash_core.model.queued_work import DeliveryPolicy
 from lash_core.model.turn_input import ActiveTurnIngress
+from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import (
     SessionStores,
     command_draft,
@@ -77,3 +81,22 @@ async def the_limits_are_those_of_the_lanes(stores: SessionStores) -> None:
     work, taken = await store.claim_checkpoint_work(lease.fence, "t", "after_work", max_inputs=0, max_batches=1)
     assert taken is None
     assert [rows[0].batch_id] == ids_of(work)
+
+
+async def boundaries_and_checkpoints_have_names(stores: SessionStores) -> None:
+    """A name is as good as its member; one that means nothing is refused, and nothing is claimed."""
+    store = await opened(stores)
+    lease, nothing = await leased(store), cast("Any", "whenever")
+    work = await enqueued(store, delivery_policy=DeliveryPolicy.AFTER_CURRENT_TURN_COMMIT)
+    await put_in(store, "x", ActiveTurnIngress("t"))
+
+    for refused_call in (
+        store.claim_ready_queued_work(lease.fence, nothing),
+        store.claim_ready_queued_work_by_batch_ids(lease.fence, nothing, (work.batch_id,)),
+        store.claim_checkpoint_work(lease.fence, "t", nothing),
+        store.claim_active_turn_inputs(lease.fence, "t", nothing),
+    ):
+        with refused(InvalidArgumentError, "whenever"):
+            await refused_call
+
+    assert [work.batch_id] == ids_of(await store.claim_ready_queued_work(lease.fence, cast("Any", "idle")))
