@@ -10,6 +10,12 @@ import pytest
 from tests.conformance.backends import open_server
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What is not in memory alone asks a server: the stages of ``make test`` tell the two apart."""
+    if item.get_closest_marker("in_memory") is None:
+        item.add_marker("stores")
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[Callable[[str], str]]:
     """Backend → URL; the server lives until the end of the session."""

@@ -26,7 +26,10 @@ def over_all_backends(
 
     ``without`` names backends to leave out: what is built on stores need not meet every server again.
     """
-    marks = {"cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]}
+    marks = {
+        "memory": [pytest.mark.in_memory],
+        "cluster": [pytest.mark.cluster, pytest.mark.xdist_group("cluster")],
+    }
     return [
         pytest.param(backend, name, id=f"{backend}-{name}", marks=marks.get(backend, []))
         for backend in BACKENDS
