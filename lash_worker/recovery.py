@@ -9,7 +9,7 @@ from lash_core.model.await_output import AbandonEvidence, AbandonWriter
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.lease import takeover_backoff_ms
 from lash_core.model.owner import LeaseOwnerIdentity
-from lash_core.model.process_input import EngineInput, ToolCallInput
+from lash_core.model.process_input import EngineInput, SessionTurnInput, ToolCallInput
 from lash_core.model.record import ProcessRecord
 
 DECLINE_DELAY_MS = 1_000
@@ -81,6 +81,8 @@ class KnownWork:
     isolated_kinds: frozenset[str] = frozenset()
     isolated_max: int = 0
     """Rows of isolated kinds that it may hold at once: further ones would block slots that other work could use."""
+    providers: Collection[str] = ()
+    """Model providers by id; without any it runs no turns of child sessions."""
 
     def is_isolated(self, record: ProcessRecord) -> bool:
         """True for a row that runs in a work-horse."""
@@ -106,7 +108,17 @@ class KnownWork:
             and process_input.call.tool_name not in self.tools
         ):
             return f"tool {process_input.call.tool_name}"
+        elif isinstance(process_input, SessionTurnInput):
+            return self._lacks_provider(process_input.create_request)
         return None
+
+    def _lacks_provider(self, create_request: object) -> str | None:
+        """A provider that the request names itself; one that it inherits is looked for when the turn begins."""
+        if not self.providers:
+            return "a turn of a session, which needs a model provider"
+        policy = create_request.get("policy") if isinstance(create_request, dict) else None
+        named = policy.get("provider_id") if isinstance(policy, dict) else None
+        return f"model provider {named}" if isinstance(named, str) and named and named not in self.providers else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class DurableProcessWorker:
                         host_profile_id=config.runtime_host.profile.host_profile_id,
                         isolated_kinds=config.isolated_kinds,
                         isolated_max=config.isolated_max,
+                        providers=config.runtime_host.providers.ids,
                     ),
                     process_table=config.process_table,
                 ),

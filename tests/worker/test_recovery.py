@@ -129,6 +129,18 @@ def test_other_version_tool_and_host_profile_are_declined() -> None:
     assert decide(foreign, KNOWN, NOW) == Decline(1_000, "host profile there")
 
 
+def test_a_turn_of_a_session_is_left_to_a_worker_with_its_model_provider() -> None:
+    """One without providers cannot take it; one that the request names must be there, an inherited one is not known."""
+    plain = row(input=ProcessInput.session_turn({}, "hello"))
+    named = row(input=ProcessInput.session_turn({"policy": {"provider_id": "far"}}, "hello"))
+    agents = KnownWork({}, host_profile_id="here", providers=("near",))
+
+    assert Decline(1_000, "a turn of a session, which needs a model provider") == decide(plain, KNOWN, NOW)
+    assert Run(start_first=False) == decide(plain, agents, NOW)
+    assert Decline(1_000, "model provider far") == decide(named, agents, NOW)
+    assert Run(start_first=False) == decide(row(input=ProcessInput.session_turn([], "hello")), agents, NOW)
+
+
 def test_row_gives_back_the_registration_it_was_made_from() -> None:
     """It is built unchecked for speed: every field is there, and it hashes alike."""
     registration = ProcessRegistration(
