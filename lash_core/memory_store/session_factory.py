@@ -21,12 +21,14 @@ from lash_core.model.ids import check_id, check_lease_ttl
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.queued_work import process_wake_draft
 from lash_core.model.session import SessionStoreCreateRequest, meta_of
+from lash_core.model.session_commit import PersistedSessionConfig
 from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.store.attachment_liveness import has_live_attachment_ref, live_attachment_refs
 from lash_core.store.content_sweep import ContentRefs, refs_in
 from lash_core.store.ready_sessions import SESSION_LEASES_PAGE, ReadySession
 from lash_core.store.runtime_persistence import SessionSummary
 from lash_core.store.session_bounds import check_delay, check_ready_limit
+from lash_core.store.session_records import decode_record
 
 
 class MemorySessionFactory:
@@ -118,8 +120,13 @@ class MemorySessionFactory:
 
     def _summary(self, session_id: str) -> SessionSummary:
         session, lease = self._state.sessions[session_id], self._state.live_lease(session_id)
+        facts = dict(session.meta)
+        if session.head is not None:
+            subject = f"the config of session `{session_id}`"
+            config = decode_record(PersistedSessionConfig, session.head.config, subject=subject, key=session_id)
+            facts["model"] = config.model.id
         return SessionSummary(
-            **dict(session.meta),
+            **facts,
             head_revision=session.revision,
             queued=len(session.rows),
             lease_owner_id=None if lease is None else lease.owner.owner_id,

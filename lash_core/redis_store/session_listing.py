@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lash_core.errors import InvalidArgumentError, InvalidCursorError
+from lash_core.model.session_commit import PersistedSessionConfig
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.replies import scored
@@ -14,6 +15,7 @@ from lash_core.redis_store.server_time import server_time_ms
 from lash_core.redis_store.session_lease_codec import decode_session_lease, owner_digest_of
 from lash_core.redis_store.session_upkeep import decode_meta
 from lash_core.store.runtime_persistence import SessionSummary
+from lash_core.store.session_records import decode_record
 
 SETS_A_PAGE = 64
 """Partitions that one page asks at most: as many as a namespace has by default."""
@@ -52,7 +54,7 @@ async def sessions_page(
     """At most ``limit`` sessions. What is there from the first page to the last is in exactly one of them.
 
     Raises:
-        InvalidCursorError: no cursor of this listing. CorruptRecordError, NewerRecordError: a meta.
+        InvalidCursorError: no cursor of this listing. CorruptRecordError, NewerRecordError: a meta or config.
         InvalidArgumentError: ``limit`` is not between 1 and ``page_max``.
     """
     page_max = context.settings.limits.page_max
@@ -98,7 +100,7 @@ async def _summaries(context: RedisContext, session_ids: Sequence[str]) -> tuple
     rows = dict(zip(session_ids, (replies[at : at + 4] for at in range(0, len(replies), 4)), strict=True))
     owners = await _owners(context, {name: facts[2] for name, facts in rows.items() if facts[2]})
     found: list[SessionSummary] = []
-    for session_id, ((meta, head, revision), queued, lease, expiry) in rows.items():
+    for session_id, ((meta, head, revision, config), queued, lease, expiry) in rows.items():
         if meta is None:
             continue  # only references of attachments, or deleted meanwhile
         key = context.keyspace.of_session(session_id).session_head(session_id)
@@ -106,9 +108,13 @@ async def _summaries(context: RedisContext, session_ids: Sequence[str]) -> tuple
         if lease is not None and expiry is not None and float(expiry) > now_ms:
             held = decode_session_lease(session_id, lease, int(float(expiry)), owners[session_id], key=key)
             owner_id = held.owner.owner_id
+        facts = decode_meta(session_id, meta, key=key).to_plain_value()
+        if head is not None and config is not None:
+            subject = f"the config of session `{session_id}`"
+            facts["model"] = decode_record(PersistedSessionConfig, config, subject=subject, key=key).model.id
         found.append(
             SessionSummary(
-                **decode_meta(session_id, meta, key=key).to_plain_value(),
+                **facts,
                 head_revision=int(revision) if head is not None else 0,
                 queued=int(queued),
                 lease_owner_id=owner_id,
@@ -121,7 +127,7 @@ def _facts_of(context: RedisContext, session_id: str) -> tuple[Command, ...]:
     keys = context.keyspace.of_session(session_id)
     head, order = keys.session_head(session_id), keys.session_queue_order(session_id)
     return (
-        Command(head, ("HMGET", head, "meta", "head", "r")),
+        Command(head, ("HMGET", head, "meta", "head", "r", "cfg")),
         Command(order, ("ZCARD", order)),
         Command(keys.session_leases, ("HGET", keys.session_leases, session_id)),
         Command(keys.session_expiries, ("ZSCORE", keys.session_expiries, session_id)),

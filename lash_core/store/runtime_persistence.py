@@ -114,7 +114,7 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
 
 
 class SessionSummary(SessionMeta):
-    """One line of a listing."""
+    """One line of a listing. ``model``: of the head, and before the first commit of the create request."""
 
     head_revision: int = 0
     queued: int = 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from lash_core.model.session import ModelSpec
+from lash_core.model.session_commit import PersistedSessionConfig
 from lash_core.store.runtime_persistence import SessionSummary
 from lash_core.testing.conformance.session_scene import (
+    POLICY,
     SessionStores,
     committed,
     enqueued,
@@ -29,6 +32,15 @@ async def a_line_says_what_is_known(stores: SessionStores) -> None:
     assert meta is not None
     assert (meta.session_name, meta.model, meta.created_at_ms) == (line.session_name, line.model, line.created_at_ms)
     assert (2, 2, lease.owner.owner_id) == (line.head_revision, line.queued, line.lease_owner_id)
+
+
+async def the_model_is_that_of_the_last_commit(stores: SessionStores) -> None:
+    """A session that was made without one, or went on with another, shows what it runs with."""
+    store = await opened(stores)
+    policy = POLICY.model_copy(update={"model": ModelSpec("model-2")})
+    await committed(store, config=PersistedSessionConfig.of_policy(policy))
+
+    assert "model-2" == (await _all(stores))[store.session_id].model
 
 
 async def a_fresh_session_is_listed(stores: SessionStores) -> None:
