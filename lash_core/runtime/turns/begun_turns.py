@@ -11,9 +11,9 @@ from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.runtime.turns.idle_work import IdleWork, as_redo
 from lash_core.runtime.turns.turn_at_work import LogicalWork
-from lash_core.runtime.turns.turn_given import TurnGiven
+from lash_core.runtime.turns.turn_given import TurnGiven, follow_on_id
 from lash_core.runtime.turns.turn_log import CommittedTurn
-from lash_core.runtime.turns.turn_sequence import follow_on_id, following_turn, run_turns
+from lash_core.runtime.turns.turn_sequence import following_turn, run_turns
 from lash_core.store.effect_host import JournalingEffectHost
 from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_core.store.turn_journal import OpenTurn

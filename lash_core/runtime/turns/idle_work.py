@@ -7,12 +7,14 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lash_core.errors import InvalidArgumentError
+from lash_core.model.ids import check_id
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkClaim
 from lash_core.model.turn_input import TurnInputClaim
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
 from lash_core.runtime.turns.session_commands import COMMANDS_MAX, run_claimed_command
 from lash_core.runtime.turns.turn_checks import poison_issue, switch_limit_issue
-from lash_core.runtime.turns.turn_given import NotedTurn, TurnGiven
+from lash_core.runtime.turns.turn_given import NotedTurn, TurnGiven, fitting_turn_id
 from lash_core.runtime.turns.turn_messages import trace_id_of_batches
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -121,10 +123,14 @@ class IdleWork:
         return TurnGiven.of_lane(claim, await self._turn_id(trace_id, claim.inputs[0].input_id))
 
     async def _turn_id(self, trace_id: str | None, work_id: str) -> str:
-        """The trace id that the input names, unless a turn of that id was committed; else one of the work's own."""
-        if trace_id and await self._store.find_turn_stamp(self._store.session_id, trace_id) is None:
-            return trace_id
-        return f"t_{work_id}"
+        """The trace id that the input names, if it is legal and no committed turn has it; else one of the work's own.
+
+        An input that cannot name its turn is answered all the same: refused, it would be tried for ever.
+        """
+        if not trace_id or not _is_legal(trace_id):
+            return drained_turn_id(work_id)
+        stamp = await self._store.find_turn_stamp(self._store.session_id, trace_id)
+        return trace_id if stamp is None else drained_turn_id(work_id)
 
     async def _redo_lane(self, noted: NotedTurn) -> TurnGiven | None:
         claim = await self._store.claim_next_turn_inputs(self._guard.require(), CLAIM_BATCHES_MAX)
@@ -139,6 +145,19 @@ class IdleWork:
             await self._give_back(None, claim.model_copy(update={"inputs": tuple(own)}))
             return None
         return TurnGiven.of_lane(claim.model_copy(update={"inputs": tuple(own)}), noted.turn_id)
+
+
+def drained_turn_id(work_id: str) -> str:
+    """The id of the turn that begins with a batch or input."""
+    return fitting_turn_id(f"t_{work_id}")
+
+
+def _is_legal(turn_id: str) -> bool:
+    try:
+        check_id(turn_id, field="turn_id", subject="turn id")
+    except InvalidArgumentError:
+        return False
+    return True
 
 
 def as_redo(given: TurnGiven, turn: OpenTurn, poison_deaths_max: int) -> TurnGiven:

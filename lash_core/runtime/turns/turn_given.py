@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.base import JsonValue
-from lash_core.model.ids import check_id
+from lash_core.model.ids import ID_BYTES_MAX, check_id
 from lash_core.model.message import Message
 from lash_core.model.queued_work import QueuedWorkBatch, QueuedWorkClaim
 from lash_core.model.turn_input import TurnInput, TurnInputClaim
@@ -24,6 +25,18 @@ from lash_core.store.turn_journal import OpenTurn
 
 TurnOrigin = Literal["input", "queue", "lane"]
 TRACE_ID_MISMATCH = "execution_scope_turn_id_mismatch"
+
+
+def follow_on_id(root_turn_id: str, ordinal: int) -> str:
+    """The id of a logical turn's physical turn after its first."""
+    return fitting_turn_id(f"{root_turn_id}:agent-frame:{ordinal}")
+
+
+def fitting_turn_id(turn_id: str) -> str:
+    """An id made of another one, whose length nobody chose: too long a one becomes its digest."""
+    if len(turn_id.encode()) <= ID_BYTES_MAX:
+        return turn_id
+    return f"t_{hashlib.sha256(turn_id.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from lash_core.runtime.turns.physical_turn import run_physical_turn
 from lash_core.runtime.turns.turn_at_work import HeldTurn, LogicalWork, TurnAtWork
 from lash_core.runtime.turns.turn_checks import provider_of, switch_limit_issue
 from lash_core.runtime.turns.turn_claims import TurnClaims
-from lash_core.runtime.turns.turn_given import TurnGiven
+from lash_core.runtime.turns.turn_given import TurnGiven, follow_on_id
 from lash_core.runtime.turns.turn_log import CommittedTurn, TurnLog
 from lash_core.runtime.turns.turn_scope import TurnScope
 from lash_core.store.effect_host import JournalingEffectHost, ScopedEffects, TurnScopedEffects
@@ -105,8 +105,3 @@ def _follow_on(given: TurnGiven, batches: tuple[QueuedWorkBatch, ...]) -> TurnGi
         batches=batches,
         refusal=switch_limit_issue(ordinal),
     )
-
-
-def follow_on_id(root_turn_id: str, ordinal: int) -> str:
-    """The id of a logical turn's physical turn after its first."""
-    return f"{root_turn_id}:agent-frame:{ordinal}"

@@ -10,9 +10,10 @@ from lash_core.model.queued_work import (
     QueuedWorkDraft,
     SessionCommandPayload,
     SlotPolicy,
+    TurnInputPayload,
     session_command_draft,
 )
-from lash_core.model.turn_input import ActiveTurnIngress
+from lash_core.model.turn_input import ActiveTurnIngress, TextInput, TurnInput
 from lash_core.testing.conformance.session_scene import SessionStores, command_draft, enqueued, leased, put_in
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, texts_of, words
 from lash_core.testing.scripted_provider import ScriptedReply, calls_tools, says
@@ -34,6 +35,26 @@ async def a_queued_input_is_answered_once(stores: SessionStores) -> None:
     assert () == await store.list_queued_work(scene.session_id)
     assert "queued_work_started" == scene.heard[0]
     assert await runtime.run_next_queued_turn() is None
+
+
+async def an_input_that_names_no_good_turn_is_answered(stores: SessionStores) -> None:
+    """An illegal trace id, and one that a committed turn has: the turn's id is the batch's then."""
+    scene = scene_of(stores, [says("1"), says("2"), says("3"), says("4")])
+    store = await scene.store()
+    runtime = await scene.runtime(store)
+    expected: list[str] = []
+    for trace_id in ("good", "b#d", " ", "good"):
+        given = TurnInput((TextInput(trace_id),), trace_turn_id=trace_id)
+        batch = await enqueued(store, payloads=(TurnInputPayload(given),))
+        expected.append("good" if not expected else f"t_{batch.batch_id}")
+        turn = await runtime.run_next_queued_turn()
+        assert expected[-1] == (turn and turn.turn_id)
+    long = await put_in(store, "5", input_id="i" * 200)
+    scene.provider.extend(says("5"))
+
+    assert "5" == finished(await runtime.run_next_queued_turn())
+    assert 200 == len(long.input_id)
+    assert 5 == await scene.revision()
 
 
 async def a_drain_of_a_busy_session_does_nothing(stores: SessionStores) -> None:
