@@ -97,7 +97,8 @@ class SessionReadOperations(SessionPart):
             session.blobs = {ref: text for ref, text in session.blobs.items() if ref in roots}
             kept = len(session.blobs)
             heads = 0 if session.head is None else 1
-            return GcReport(root_count=heads, retained_blob_count=kept, deleted_blob_count=before - kept)
+            # The checkpoint is a blob too: the one that each head keeps.
+            return GcReport(root_count=heads, retained_blob_count=heads + kept, deleted_blob_count=before - kept)
 
     async def save_session_meta(self, meta: SessionMeta) -> None:
         """Write the meta. Raises: SessionBindingMismatchError, UnknownSessionError."""

@@ -11,7 +11,13 @@ from lash_core.model.canonical_json import canonical_json, check_json
 from lash_core.model.ids import check_id
 from lash_core.model.limits import Limits
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkDraft, TurnInputPayload
-from lash_core.model.turn_input import CheckpointKind, PendingTurnInputDraft, TurnInput, TurnInputCancelTarget
+from lash_core.model.turn_input import (
+    ActiveTurnIngress,
+    CheckpointKind,
+    PendingTurnInputDraft,
+    TurnInput,
+    TurnInputCancelTarget,
+)
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, QUEUED_BATCHES_MAX
 from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX
 
@@ -45,6 +51,8 @@ def check_input_draft(draft: PendingTurnInputDraft, session_id: str, limits: Lim
         raise SessionBindingMismatchError(session_id, draft.session_id)
     check_durable_input(draft.input)
     _check_source_key(draft.source_key)
+    if isinstance(draft.ingress, ActiveTurnIngress):
+        check_json(draft.ingress.turn_id, field="ingress.turn_id")
     if draft.input_id is not None:
         check_id(draft.input_id, field="input_id", subject="input id")
     limits.check_payload_size(len(canonical_json(draft.input.to_json_value(), field="input").encode()), field="input")

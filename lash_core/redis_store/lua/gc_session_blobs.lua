@@ -10,4 +10,6 @@
 --- @include session_garbage
 local named = redis.call('HMGET', KEYS[1], 'head', 'cp', 'fr')
 local retained, deleted = sweep_blobs(KEYS[2], ARGV[1], (named[2] or '') .. (named[3] or ''))
-return { 'swept', named[1] and 1 or 0, retained, deleted }
+-- The checkpoint is a blob too: the one that each head keeps.
+local heads = named[1] and 1 or 0
+return { 'swept', heads, heads + retained, deleted }

@@ -119,6 +119,18 @@ async def live_parts_are_refused(stores: SessionStores) -> None:
     assert () == await store.list_pending_turn_inputs(store.session_id)
 
 
+async def text_that_no_store_can_keep_is_refused(stores: SessionStores) -> None:
+    """A lone surrogate in the id of the turn that it is for, or in the source key."""
+    store = await opened(stores)
+
+    with refused(InvalidArgumentError):
+        await put_in(store, "hi", ActiveTurnIngress("\ud800"))
+    with refused(InvalidArgumentError):
+        await put_in(store, "hi", source_key="\ud800")
+
+    assert () == await store.list_pending_turn_inputs(store.session_id)
+
+
 async def an_input_over_the_limit_is_refused(stores: SessionStores) -> None:
     """256 KB."""
     store = await opened(stores)
