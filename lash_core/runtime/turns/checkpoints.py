@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lash_core.errors import RuntimeFailure
 from lash_core.model.base import JsonValue
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.message import Message
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch, QueuedWorkClaim
 from lash_core.model.turn_activity import TurnEvent
-from lash_core.model.turn_input import TurnInputClaim
+from lash_core.model.turn_input import PendingTurnInput, TurnInputClaim
 from lash_core.protocols.turn_machine import Checkpoint, Delivered
 from lash_core.runtime.plugin_hooks import PluginCheckpoint
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
@@ -22,6 +23,7 @@ from lash_core.store.turn_input_store import TurnInputStore
 
 CHECKPOINT_PHASE = "checkpoint"
 INPUTS_MAX = 64
+DELIVERY_GONE = "turn_delivery_gone"
 
 
 class TurnCheckpoints:
@@ -73,8 +75,10 @@ class TurnCheckpoints:
         if not messages:
             return ()
         messages = _with_ids(messages, f"{turn.turn_id}_{effect.kind}_{effect.iteration}")
+        # Of what is in the two lanes the ids are enough: the rows stay there until the commit, however large they are.
+        own = messages[len(messages) - len(injected) :]
         value: dict[str, JsonValue] = {
-            "messages": [message.to_json_value() for message in messages],
+            "messages": [message.to_json_value() for message in own],
             "batch_ids": [batch.batch_id for batch in batches],
             "input_ids": [row.input_id for row in inputs],
         }
@@ -99,19 +103,26 @@ class TurnCheckpoints:
 
         value: Any = (await turn.scope.effects.execute_effect(envelope, execute)).value
         store = turn.runtime.store
-        if store is not None:
-            if value["batch_ids"]:
-                turn.claims.take_queue(
-                    await store.claim_ready_queued_work_by_batch_ids(
-                        turn.fence(), ClaimBoundary.IDLE, value["batch_ids"]
-                    )
-                )
-            if value["input_ids"]:
-                await self._reclaim_inputs(store, effect, frozenset(value["input_ids"]))
-        return tuple(Message.model_validate(message) for message in value["messages"])
+        batches: tuple[QueuedWorkBatch, ...] = ()
+        inputs: list[PendingTurnInput] = []
+        if store is not None and value["batch_ids"]:
+            claim = await store.claim_ready_queued_work_by_batch_ids(
+                turn.fence(), ClaimBoundary.IDLE, value["batch_ids"]
+            )
+            turn.claims.take_queue(claim)
+            batches = () if claim is None else claim.batches
+        if store is not None and value["input_ids"]:
+            inputs = await self._reclaim_inputs(store, effect, value["input_ids"])
+        if len(batches) + len(inputs) != len(value["batch_ids"]) + len(value["input_ids"]):
+            raise RuntimeFailure(DELIVERY_GONE, f"what `{envelope.replay_key}` delivered is not in the queue any more")
+        own = tuple(Message.model_validate(message) for message in value["messages"])
+        return (*messages_of_pending(inputs), *messages_of_batches(batches), *own)
 
-    async def _reclaim_inputs(self, store: TurnInputStore, effect: Checkpoint, delivered: frozenset[str]) -> None:
-        turn = self._turn
+    async def _reclaim_inputs(
+        self, store: TurnInputStore, effect: Checkpoint, input_ids: Sequence[str]
+    ) -> list[PendingTurnInput]:
+        """The rows that were delivered, in their order, as far as they are there."""
+        turn, delivered = self._turn, frozenset(input_ids)
         claim = await store.claim_active_turn_inputs(turn.fence(), turn.turn_id, effect.kind, INPUTS_MAX)
         turn.claims.take_inputs(claim, delivered)
         held = {row.input_id for one in turn.claims.inputs for row in one.inputs}
@@ -119,6 +130,8 @@ class TurnCheckpoints:
         for one in spare:
             # An earlier boundary of this redo may have claimed what this one delivered.
             turn.claims.take_inputs(one, delivered - held)
+        rows = {row.input_id: row for one in turn.claims.inputs for row in one.inputs}
+        return [rows[input_id] for input_id in input_ids if input_id in rows]
 
     # -- live ------------------------------------------------------------------------------------------
 
@@ -126,7 +139,8 @@ class TurnCheckpoints:
         scope = self._turn.scope
         if batches:
             facts: dict[str, JsonValue] = {
-                "boundary": effect.kind,
+                "boundary": ClaimBoundary.ACTIVE_TURN_CHECKPOINT.value,
+                "checkpoint": effect.kind,
                 "batch_ids": value["batch_ids"],
                 "causes": causes_of_batches(batches),
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from lash_core.errors import LashError, RuntimeFailure
+from lash_core.errors import LashError, LimitExceededError, RuntimeFailure
 from lash_core.errors.session import SessionExecutionLeaseExpiredError, SessionStoreError
 from lash_core.model.turn_control import TurnAddress, TurnTerminal
 from lash_core.model.turn_outcome import (
@@ -29,12 +29,14 @@ from lash_core.runtime.turns.turn_at_work import TurnAtWork
 from lash_core.runtime.turns.turn_beginning import begin_turn, stopped
 from lash_core.runtime.turns.turn_cancellation import TurnCancellation
 from lash_core.runtime.turns.turn_checks import instructions_of, model_issue, provider_of
-from lash_core.runtime.turns.turn_commit import COMMIT_PHASE, commit_final
+from lash_core.runtime.turns.turn_commit import COMMIT_PHASE, StoreCommitFailedError, commit_final
 from lash_core.runtime.turns.turn_log import CommittedTurn, without_nodes
+from lash_core.runtime.turns.turn_messages import is_given
 from lash_core.runtime.turns.turn_tools import tools_of_turn
 
 _log = logging.getLogger(__name__)
 
+TURN_TOO_LARGE = "turn_too_large"
 INPUT_PHASE, LOOP_PHASE = "turn_input", "effect_loop"
 
 _ENDS_UNCOMMITTED = (*STORE_ERRORS, SessionStoreError, SessionLeaseLostError)
@@ -156,10 +158,27 @@ async def _end(turn: TurnAtWork, cancellation: TurnCancellation, finish: Finish)
     assembled = turn.log.assemble(outcome, finished_at_ms=turn.scope.clock.now_ms(), cancellation=evidence)
     await turn.runtime.plugins.emit(PluginLifecycleEvent.TURN_FINALIZED, turn=assembled)
     with turn.scope.phase(COMMIT_PHASE):
-        result = await commit_final(turn, assembled)
+        try:
+            result = await commit_final(turn, assembled)
+        except StoreCommitFailedError as error:
+            if not isinstance(error.__cause__, LimitExceededError):
+                raise
+            assembled = _too_large(turn, error.__cause__)
+            result = await commit_final(turn, assembled)
     if result is not None:
         assembled = assembled.model_copy(update={"session_revision": result.head_revision})
     return CommittedTurn(assembled, result)
+
+
+def _too_large(turn: TurnAtWork, error: LimitExceededError) -> AssembledTurn:
+    """What can be stored of a turn that no store takes: its inputs, and that it failed. A redo would end like this."""
+    given = [message for message in turn.log.messages if is_given(message)]
+    turn.draft, turn.log.messages = turn.runtime.state.copy(), []
+    for message in given:
+        turn.append(message)
+    issue = TurnIssue(kind="runtime", code=TURN_TOO_LARGE, message=error.message, retryable=False)
+    turn.log.issues.append(issue)
+    return turn.log.assemble(StoppedOutcome("runtime_error"), finished_at_ms=turn.scope.clock.now_ms())
 
 
 def _open_frame(turn: TurnAtWork, outcome: AgentFrameSwitchOutcome) -> None:

@@ -47,6 +47,11 @@ def turn_message_id(turn_id: str) -> str:
     return f"m_turn_{turn_id}"
 
 
+def is_given(message: Message) -> bool:
+    """True for a message that a turn was given: an input or a cause, not what the turn made of it."""
+    return message.id.startswith(("m_batch_", "m_ingress_", "m_turn_"))
+
+
 def message_of_input(given: TurnInput, message_id: str) -> Message:
     """A user message: adjacent texts become one; an input without anything is one empty text.
 

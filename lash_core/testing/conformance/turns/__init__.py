@@ -1,4 +1,6 @@
-"""The conformance suite of turns: real runtimes with a scripted model over any set of stores (contract 3).
+"""The conformance suite of turns: real runtimes with a scripted model over any set of stores.
+
+``docs/contracts/sessions.md`` 3.
 
 Cases run as those of ``process_registry`` do: own sessions, any order, one at a time per set of stores.
 """

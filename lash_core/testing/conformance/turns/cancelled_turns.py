@@ -1,4 +1,7 @@
-"""Cancels: from inside, from any program, before and after the turn; always with evidence (contract 3.4)."""
+"""Cancels: from inside, from any program, before and after the turn; always with evidence.
+
+``docs/contracts/sessions.md`` 3.4.
+"""
 
 from __future__ import annotations
 

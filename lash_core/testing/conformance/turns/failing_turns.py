@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lash_core.errors import LashError, OutcomeUnknownError, RuntimeFailure, StoreRefusedError
+from lash_core.errors import LashError, LimitExceededError, OutcomeUnknownError, RuntimeFailure, StoreRefusedError
 from lash_core.errors.session import UnsettledQueuedWorkClaimError, UnsettledTurnInputClaimError
 from lash_core.model.message import Message
 from lash_core.model.queued_work import ClaimBoundary
@@ -240,6 +240,22 @@ async def a_commit_that_forgets_a_claim_is_refused(stores: SessionStores) -> Non
     ):
         with refused(error):
             claims.require_settled(whole.model_copy(update={name: ()}))
+
+
+async def a_turn_that_no_store_takes_is_committed_as_stopped(stores: SessionStores) -> None:
+    """It is over a limit: the input is settled and stays in the history, nothing is redone."""
+    scene = scene_of(stores, [calls_tools(("add", {"a": 1, "b": 2})), says("never stored")])
+    too_large = LimitExceededError("a node has 2000000 bytes; the limit is 1048576", field="nodes")
+    store: Any = _FailingStore(await scene.store(), "commit_runtime_state", too_large)
+    await enqueued(store, "hi")
+    runtime = await scene.runtime(store)
+    turn = stopped(await runtime.run_next_queued_turn(), "runtime_error")
+
+    assert ["turn_too_large"] == [issue.code for issue in turn.errors]
+    assert ["user: hi"] == texts_of(await scene.history()) == texts_of(turn.messages)
+    assert () == await store.list_queued_work(scene.session_id)
+    assert turn.usage == runtime.state.token_usage
+    assert await runtime.run_next_queued_turn() is None
 
 
 async def an_input_over_the_limit_is_refused_before_the_turn(stores: SessionStores) -> None:

@@ -1,4 +1,4 @@
-"""Turns that go on in another agent frame (contract 3.1)."""
+"""Turns that go on in another agent frame (``docs/contracts/sessions.md`` 3.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A turn over a caller's input: what it stores, answers and counts (contract 3.1 to 3.3)."""
+"""A turn over a caller's input: what it stores, answers and counts (``docs/contracts/sessions.md`` 3.1 to 3.3)."""
 
 from __future__ import annotations
 

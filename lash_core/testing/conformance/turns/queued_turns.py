@@ -173,6 +173,22 @@ async def what_arrives_while_tools_run_reaches_the_model(stores: SessionStores) 
     assert "queued_messages_committed" in scene.heard
 
 
+async def large_inputs_reach_the_running_turn(stores: SessionStores) -> None:
+    """Together they are over the bound of one recorded outcome: the rows are named, not copied."""
+    scene = scene_of(stores, [calls_tools(("add", {"a": 1, "b": 2})), says("read")])
+    store = await scene.store()
+
+    async def arrive(_context: object, _args: object) -> None:
+        for letter in "ab":
+            await enqueued(store, letter * 200_000)
+
+    scene.bench.before = arrive
+    turn = await (await scene.runtime()).stream_turn(words("add"))
+
+    assert "read" == finished(turn)
+    assert [200_000, 200_000] == [len(message.text) for message in await scene.history() if len(message.text) > 10]
+
+
 async def what_is_for_after_the_turn_waits(stores: SessionStores) -> None:
     """A checkpoint does not take it."""
     scene = scene_of(stores, [calls_tools(("add", {"a": 1, "b": 2})), says("done"), says("later")])
