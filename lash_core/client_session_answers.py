@@ -18,7 +18,7 @@ from lash_core.model.turn_outcome import (
 from lash_core.store.runtime_persistence import RuntimePersistence
 
 FRAMES_MAX = 16
-"""Physical turns of one logical turn (contract 3.1)."""
+"""Physical turns of one logical turn (``docs/contracts/sessions.md`` 3.1)."""
 
 
 async def find_answer(store: RuntimePersistence, session_id: str, batch_id: str) -> AssembledTurn | None:

@@ -1,4 +1,7 @@
-"""What a session's store refuses (contract 1.8). Every one is ``NotDoneError``: nothing was written."""
+"""What a session's store refuses. Every one is ``NotDoneError``: nothing was written.
+
+``docs/contracts/sessions.md`` 1.8.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commits of a session in memory (contract 2.1): every check in its order, then every write."""
+"""Commits of a session in memory (``docs/contracts/sessions.md`` 2.1): every check in its order, then every write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Opens the stores of sessions in memory, and finds sessions with ready work (contract 2.6; docs/adr/0162)."""
+"""Opens the stores of sessions in memory, and finds sessions with ready work.
+
+``docs/contracts/sessions.md`` 2.6; docs/adr/0162.
+"""
 
 from __future__ import annotations
 

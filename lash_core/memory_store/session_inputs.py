@@ -1,4 +1,4 @@
-"""The lane of pending turn inputs in memory (contract 2.5; decision 19)."""
+"""The lane of pending turn inputs in memory (``docs/contracts/sessions.md`` 2.5; decision 19)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session execution leases in memory (contract 2.3)."""
+"""Session execution leases in memory (``docs/contracts/sessions.md`` 2.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agent frames: the stretches of a session, each with its own assignment (contract 1.5)."""
+"""Agent frames: the stretches of a session, each with its own assignment (``docs/contracts/sessions.md`` 1.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of a conversation: who says it, in parts (contract 1.6, 3.3)."""
+"""Messages of a conversation: who says it, in parts (``docs/contracts/sessions.md`` 1.6, 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the plugins of a session keep, and the fingerprint that says whether it changed (contract 1.14). Pure."""
+"""What the plugins of a session keep, and the fingerprint that says whether it changed. Pure.
+
+``docs/contracts/sessions.md`` 1.14.
+"""
 
 from __future__ import annotations
 

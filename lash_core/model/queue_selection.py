@@ -1,4 +1,4 @@
-"""Which rows of a session's queue a claim takes (contract 2.4; decisions 2, 21, 22). Pure.
+"""Which rows of a session's queue a claim takes (``docs/contracts/sessions.md`` 2.4; decisions 2, 21, 22). Pure.
 
 The stores decide by these rules; a store whose server decides has them once more in its scripts.
 """

@@ -1,4 +1,4 @@
-"""Queued work of a session (contract 1.10, 2.4; decisions 1, 2, 19-22). Pure."""
+"""Queued work of a session (``docs/contracts/sessions.md`` 1.10, 2.4; decisions 1, 2, 19-22). Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a commit of a session writes (contract 1.8, 2.1; decisions 11-14). Pure."""
+"""What a commit of a session writes (``docs/contracts/sessions.md`` 1.8, 2.1; decisions 11-14). Pure."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class RuntimeCommit(Model):
         return session_persisting.persisted_state(state, usage)
 
     def turn_commit_hash(self) -> str:
-        """64 hex digits: the identity of what a turn commits (contract 1.8, decision 12).
+        """64 hex digits: the identity of what a turn commits (``docs/contracts/sessions.md`` 1.8, decision 12).
 
         Equal for a turn that is redone elsewhere: revisions, leases, claim ids and tokens, node and message ids and
         times are left out.

@@ -1,4 +1,4 @@
-"""The append-only graph of a session's history (contract 1.6; docs/adr/0160). No I/O.
+"""The append-only graph of a session's history (``docs/contracts/sessions.md`` 1.6; docs/adr/0160). No I/O.
 
 Nothing in it is ever rewritten: other views are made by moving the leaf, by forks, or by opening a frame.
 """

@@ -1,4 +1,4 @@
-"""Session execution leases: one writer a session (contract 1.9, 2.3; decisions 2, 9)."""
+"""Session execution leases: one writer a session (``docs/contracts/sessions.md`` 1.9, 2.3; decisions 2, 9)."""
 
 from __future__ import annotations
 

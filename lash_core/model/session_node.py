@@ -1,4 +1,4 @@
-"""Nodes of a session's history (contract 1.6)."""
+"""Nodes of a session's history (``docs/contracts/sessions.md`` 1.6)."""
 
 from __future__ import annotations
 

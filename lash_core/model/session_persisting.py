@@ -1,4 +1,7 @@
-"""From a session's state to a commit, and from a commit's result back to the state (contract 1.4, 1.8). Pure."""
+"""From a session's state to a commit, and from a commit's result back to the state. Pure.
+
+``docs/contracts/sessions.md`` 1.4, 1.8.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of batches and claims of a session's queue (contract 1.10; decision 22). Pure."""
+"""Ids of batches and claims of a session's queue (``docs/contracts/sessions.md`` 1.10; decision 22). Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The public serialisation of a session (contract 1.4): without what is the runtime's own and without blobs."""
+"""The public serialisation of a session: without what is the runtime's own and without blobs.
+
+``docs/contracts/sessions.md`` 1.4.
+"""
 
 from __future__ import annotations
 

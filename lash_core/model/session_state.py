@@ -1,4 +1,7 @@
-"""The state of a session in memory (contract 1.4), and the immutable view that is handed out. No I/O."""
+"""The state of a session in memory, and the immutable view that is handed out. No I/O.
+
+``docs/contracts/sessions.md`` 1.4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a tool's answer may say about the turn: finish it, fail it, go on in another frame (contract 3.3). Pure.
+"""What a tool's answer may say about the turn: finish it, fail it, go on in another frame. Pure.
+
+``docs/contracts/sessions.md`` 3.3.
 
 A control rides in the ``control`` of a tool output as JSON. Only that of a successful answer counts, and of several in
 one round the first in the order of the calls.

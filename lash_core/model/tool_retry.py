@@ -1,4 +1,4 @@
-"""Which failures of tools may be tried again, and how often (contract 3.3). Pure.
+"""Which failures of tools may be tried again, and how often (``docs/contracts/sessions.md`` 3.3). Pure.
 
 Two say so together: the failure, that trying again is safe; the tool's manifest, that there is more than one attempt.
 """

@@ -1,4 +1,7 @@
-"""Input of a turn, and the lane of pending inputs behind queued work (contract 1.11, 2.5; decisions 1, 19)."""
+"""Input of a turn, and the lane of pending inputs behind queued work.
+
+``docs/contracts/sessions.md`` 1.11, 2.5; decisions 1, 19.
+"""
 
 from __future__ import annotations
 

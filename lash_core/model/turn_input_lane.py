@@ -1,4 +1,7 @@
-"""Which pending inputs a claim takes, and how rows of the lane change (contract 2.5; decision 19). Pure."""
+"""Which pending inputs a claim takes, and how rows of the lane change. Pure.
+
+``docs/contracts/sessions.md`` 2.5; decision 19.
+"""
 
 from __future__ import annotations
 

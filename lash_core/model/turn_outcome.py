@@ -1,4 +1,4 @@
-"""How a turn ended, and all that is known of it (contract 1.12)."""
+"""How a turn ended, and all that is known of it (``docs/contracts/sessions.md`` 1.12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The standard protocol: call the model, run the tools that it asks for, until it answers (contract 3.3).
+"""The standard protocol: call the model, run the tools that it asks for, until it answers.
+
+``docs/contracts/sessions.md`` 3.3.
 
 One iteration is one model call. An answer without tool calls ends the turn, unless the checkpoint before its end
 delivers something; tool calls run as one batch, and their results go back to the model. Pure: ``TurnMachine`` says what

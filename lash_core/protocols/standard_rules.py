@@ -1,4 +1,7 @@
-"""The decisions of the standard protocol as functions of values: what an answer is and becomes (contract 3.3)."""
+"""The decisions of the standard protocol as functions of values: what an answer is and becomes.
+
+``docs/contracts/sessions.md`` 3.3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queued work of one session over Redis (contract 2.4; decisions 2, 19-22)."""
+"""Queued work of one session over Redis (``docs/contracts/sessions.md`` 2.4; decisions 2, 19-22)."""
 
 from __future__ import annotations
 

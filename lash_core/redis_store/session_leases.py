@@ -1,4 +1,7 @@
-"""Execution leases of one session over Redis (contract 2.3; decisions 2, 9). Only the server's clock decides."""
+"""Execution leases of one session over Redis. Only the server's clock decides.
+
+``docs/contracts/sessions.md`` 2.3; decisions 2, 9.
+"""
 
 from __future__ import annotations
 

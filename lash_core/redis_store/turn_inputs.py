@@ -1,4 +1,4 @@
-"""The lane of pending turn inputs of one session over Redis (contract 2.5; decision 19)."""
+"""The lane of pending turn inputs of one session over Redis (``docs/contracts/sessions.md`` 2.5; decision 19)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``batch`` tool: several calls of other tools in one call (contract 3.3; ``docs/contracts/tools.md`` 5)."""
+"""The ``batch`` tool: several calls of other tools in one call (``docs/contracts/tools.md`` 5)."""
 
 from __future__ import annotations
 

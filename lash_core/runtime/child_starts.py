@@ -1,4 +1,7 @@
-"""What a child session begins with: nothing, a fork of its parent, another session, or a snapshot (contract 2.11)."""
+"""What a child session begins with: nothing, a fork of its parent, another session, or a snapshot.
+
+``docs/contracts/sessions.md`` 2.11.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Built-in tools by which a model ends its turn or hands it on (contract 3.3; ``docs/contracts/tools.md`` 5)."""
+"""Built-in tools by which a model ends its turn or hands it on (``docs/contracts/tools.md`` 5)."""
 
 from __future__ import annotations
 

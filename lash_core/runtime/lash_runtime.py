@@ -48,7 +48,7 @@ class LashRuntime(SessionVerbs):
         super().__init__(state, policy, host, services)
         self._managed_sessions: ManagedSessions | None = None
 
-    # -- construction (contract 2.7) -------------------------------------------------------------------
+    # -- construction (``docs/contracts/sessions.md`` 2.7) ---------------------------------------------
 
     @classmethod
     async def from_embedded_state(
@@ -151,7 +151,7 @@ class LashRuntime(SessionVerbs):
             managed.drop_all()
         self.unregister_plugin_session()
 
-    # -- park and resume (contract 2.8) ----------------------------------------------------------------
+    # -- park and resume (``docs/contracts/sessions.md`` 2.8) ------------------------------------------
 
     async def park(self) -> ParkedSession:
         """Store what is not stored yet, if anything, and drop the session from memory.
@@ -191,7 +191,7 @@ class LashRuntime(SessionVerbs):
         """
         return await runtime_parking.orphaned_node_ids(self)
 
-    # -- commands (contract 2.10) ---------------------------------------------------------------------
+    # -- commands (``docs/contracts/sessions.md`` 2.10) -----------------------------------------------
 
     async def submit_session_command(
         self, command: SessionCommandPayload, idempotency_key: str
@@ -211,7 +211,7 @@ class LashRuntime(SessionVerbs):
         """
         return await session_commands.drain_next_session_command(self)
 
-    # -- turns (contract 3) ----------------------------------------------------------------------------
+    # -- turns (``docs/contracts/sessions.md`` 3) ------------------------------------------------------
 
     async def stream_turn(
         self,
@@ -258,7 +258,7 @@ class LashRuntime(SessionVerbs):
         """Ask for the cancel of a turn, from any program and also before it begins. Safe to repeat."""
         return await logical_turn.request_turn_cancel(self, request)
 
-    # -- children (contract 2.11) ----------------------------------------------------------------------
+    # -- children (``docs/contracts/sessions.md`` 2.11) ------------------------------------------------
 
     @property
     def managed_sessions(self) -> ManagedSessions:

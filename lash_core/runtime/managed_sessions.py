@@ -1,4 +1,4 @@
-"""Child sessions that a runtime opens, runs and closes (contract 2.11)."""
+"""Child sessions that a runtime opens, runs and closes (``docs/contracts/sessions.md`` 2.11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Turns of a child session: started, awaited, cancelled, and counted in the parent's ledger (contract 2.11)."""
+"""Turns of a child session: started, awaited, cancelled, and counted in the parent's ledger.
+
+``docs/contracts/sessions.md`` 2.11.
+"""
 
 from __future__ import annotations
 

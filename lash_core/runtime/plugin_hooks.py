@@ -1,4 +1,6 @@
-"""What plugins say to a turn, put together: transforms, injected messages, aborts, compactions (contract 2.14, 3.2).
+"""What plugins say to a turn, put together: transforms, injected messages, aborts, compactions.
+
+``docs/contracts/sessions.md`` 2.14, 3.2.
 
 Hooks of all plugins run beside each other; their answers are taken in the order of plugins. A hook that fails is logged
 and counts as silent: a plugin never breaks a turn but by saying so.

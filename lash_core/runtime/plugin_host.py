@@ -1,4 +1,4 @@
-"""The plugins of a program, and those of one session built from them (contract 2.14)."""
+"""The plugins of a program, and those of one session built from them (``docs/contracts/sessions.md`` 2.14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An ordered list of plugin factories that a host edits before it builds its ``PluginHost`` (contract 2.14)."""
+"""An ordered list of plugin factories that a host edits before it builds its ``PluginHost``.
+
+``docs/contracts/sessions.md`` 2.14.
+"""
 
 from __future__ import annotations
 

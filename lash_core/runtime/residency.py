@@ -1,4 +1,4 @@
-"""How much of a session stays in memory (contract 1.7)."""
+"""How much of a session stays in memory (``docs/contracts/sessions.md`` 1.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A runtime that several parts of a program hold, until one of them alone is left (contract 2.8)."""
+"""A runtime that several parts of a program hold, until one of them alone is left.
+
+``docs/contracts/sessions.md`` 2.8.
+"""
 
 from __future__ import annotations
 

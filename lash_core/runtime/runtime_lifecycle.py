@@ -1,7 +1,7 @@
 """How a runtime comes to be: the order of construction, and the one place where its parts are put together (seed 001).
 
-Contract 2.7. Every way in — live open, rebuild by a worker, child session, branch — goes through ``assemble_runtime``,
-so that wiring and residency cannot drift between them.
+``docs/contracts/sessions.md`` 2.7. Every way in — live open, rebuild by a worker, child session, branch — goes through
+``assemble_runtime``, so that wiring and residency cannot drift between them.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ async def from_host_state(
     services: RuntimeServices,
     state: RuntimeSessionState,
 ) -> LashRuntime:
-    """Build a runtime in the order of contract 2.7. ``state`` becomes the runtime's own.
+    """Build a runtime in the order of ``docs/contracts/sessions.md`` 2.7. ``state`` becomes the runtime's own.
 
     Raises:
         SessionError: no model is named; a store of another session; a plugin or the protocol refuses its state.

@@ -1,4 +1,7 @@
-"""A session leaves memory and comes back, on any machine of the fleet; reads of what is not resident (contract 2.8)."""
+"""A session leaves memory and comes back, on any machine of the fleet; reads of what is not resident.
+
+``docs/contracts/sessions.md`` 2.8.
+"""
 
 from __future__ import annotations
 

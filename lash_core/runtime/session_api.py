@@ -1,4 +1,7 @@
-"""What a host asks of a session on its handle: queue, pending inputs, process handles (contract 2.10)."""
+"""What a host asks of a session on its handle: queue, pending inputs, process handles.
+
+``docs/contracts/sessions.md`` 2.10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of a session on its handle: what it does without a model (contract 1.10, 2.10)."""
+"""Commands of a session on its handle: what it does without a model (``docs/contracts/sessions.md`` 1.10, 2.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Edits of a session on its handle: state, branch, nodes, configuration, refresh (contract 2.10)."""
+"""Edits of a session on its handle: state, branch, nodes, configuration, refresh.
+
+``docs/contracts/sessions.md`` 2.10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A session's execution lease while this program holds it: kept alive, and its loss told at once (contract 2.3).
+"""A session's execution lease while this program holds it: kept alive, and its loss told at once.
+
+``docs/contracts/sessions.md`` 2.3.
 
 Losing a lease is an error of its own, ``session_execution_lease_lost``: never a failed commit, never a cancelled turn.
 """

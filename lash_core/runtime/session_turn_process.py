@@ -1,4 +1,4 @@
-"""A ``session_turn`` process: one turn of a child session (contract 3.9, 3.10; ``docs/contracts/session_fleet.md`` 6).
+"""A ``session_turn`` process: one turn of a child session (``docs/contracts/session_fleet.md`` 6).
 
 The child's turn has the id of the process, so a process that is run again redoes that turn from its journal, or is
 answered from the turn's stamp; it never takes a second one.

@@ -1,4 +1,4 @@
-"""What a host asks of a session on its handle (contract 2.10)."""
+"""What a host asks of a session on its handle (``docs/contracts/sessions.md`` 2.10)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lash_core.runtime.runtime_core import RuntimeCore
 class SessionVerbs(RuntimeCore):
     """Edits of the session, its queue, its process handles."""
 
-    # -- edits (contract 2.10) -------------------------------------------------------------------------
+    # -- edits (``docs/contracts/sessions.md`` 2.10) ---------------------------------------------------
 
     async def set_persisted_state(self, state: RuntimeSessionState) -> None:
         """Put another state of this session in the place of the one in memory: healed, tools and plugins restored.
@@ -90,7 +90,7 @@ class SessionVerbs(RuntimeCore):
         """
         return await session_edits.update_session_config(self, changes)
 
-    # -- queue and handles (contract 2.10) -------------------------------------------------------------
+    # -- queue and handles (``docs/contracts/sessions.md`` 2.10) ---------------------------------------
 
     async def enqueue_turn_input(
         self,

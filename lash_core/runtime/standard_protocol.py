@@ -1,4 +1,7 @@
-"""The standard protocol as a plugin: what a host runs turns with that names no other protocol (contract 2.14, 3.3)."""
+"""The standard protocol as a plugin: what a host runs turns with that names no other protocol.
+
+``docs/contracts/sessions.md`` 2.14, 3.3.
+"""
 
 from __future__ import annotations
 

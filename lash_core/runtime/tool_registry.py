@@ -1,4 +1,6 @@
-"""The tools of a session: which exist, which are members, and what a stored state says about them (contract 2.13).
+"""The tools of a session: which exist, which are members, and what a stored state says about them.
+
+``docs/contracts/sessions.md`` 2.13.
 
 The live sources decide which tools exist; a stored state only says by id which of them are members.
 """

@@ -1,4 +1,4 @@
-"""What a tool registry refuses; nothing was changed (contract 1.13)."""
+"""What a tool registry refuses; nothing was changed (``docs/contracts/sessions.md`` 1.13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where a session's tools come from: sources, each with a listing and tools that it resolves by id (contract 2.13)."""
+"""Where a session's tools come from: sources, each with a listing and tools that it resolves by id.
+
+``docs/contracts/sessions.md`` 2.13.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The standard protocol: how answers without tool calls end a turn (docs/contracts/tools.md 7, contract 3.3)."""
+"""The standard protocol: how answers without tool calls end a turn (docs/contracts/tools.md 7)."""
 
 from __future__ import annotations
 

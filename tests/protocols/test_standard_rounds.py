@@ -1,4 +1,4 @@
-"""The standard protocol: rounds of tool calls, controls, limits and deliveries (contract 3.3)."""
+"""The standard protocol: rounds of tool calls, controls, limits and deliveries (``docs/contracts/sessions.md`` 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``batch`` tool and calls that tools make (contract 3.3)."""
+"""The ``batch`` tool and calls that tools make (``docs/contracts/sessions.md`` 3.3)."""
 
 from __future__ import annotations
 

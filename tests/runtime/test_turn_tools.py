@@ -1,4 +1,7 @@
-"""Tool calls of a turn: concurrency and order, failures as answers, retries, records, live events (contract 3.3)."""
+"""Tool calls of a turn: concurrency and order, failures as answers, retries, records, live events.
+
+``docs/contracts/sessions.md`` 3.3.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,34 @@ def numbers_cited(text: str, word: str) -> set[str]:
         for numbers in re.findall(rf"(?<!# )(?<!\w)(?i:{word}) ({NUMBERS})", flat):
             cited |= set(re.findall(r"\d+(?:\.\d+)*", numbers))
     return cited
+
+
+@cache
+def files_that_cite() -> tuple[Path, ...]:
+    """Code, scripts and documents that may name a page of ``docs/contracts``."""
+    folders = ("lash_core", "lash_worker", "tests", "docs", "benchmarks", "examples")
+    files = (file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in {".py", ".lua", ".md"})
+    return tuple(file for file in files if "docs/contracts/" in text_of(file))
+
+
+@cache
+def text_of(file: Path) -> str:
+    """The text of a file, read once for all pages."""
+    return file.read_text()
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "contracts").glob("*.md")), ids=lambda page: page.stem)
+def test_citations_of_a_page_exist(page: Path) -> None:
+    """Every section that a file cites of a page of ``docs/contracts`` by the page's name stands in that page."""
+    there = places_of_contract(page.read_text())
+    word = rf"docs/contracts/{page.stem}\.md`*"
+    missing: list[str] = []
+    for file in files_that_cite():
+        missing += [
+            f"{file.relative_to(ROOT)}: {number}" for number in sorted(numbers_cited(text_of(file), word) - there)
+        ]
+
+    assert [] == missing
 
 
 def test_citations_of_the_contract_exist() -> None:

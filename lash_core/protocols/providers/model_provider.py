@@ -1,4 +1,7 @@
-"""The interface of a model provider: one streamed call; retries are the caller's (contract 3.3)."""
+"""The interface of a model provider: one streamed call; retries are the caller's.
+
+``docs/contracts/sessions.md`` 3.3.
+"""
 
 from __future__ import annotations
 

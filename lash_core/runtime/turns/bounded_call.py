@@ -1,4 +1,7 @@
-"""Runs a tool's code so that a cancel or the end of its time ends it, whatever the code does (contract 3.4)."""
+"""Runs a tool's code so that a cancel or the end of its time ends it, whatever the code does.
+
+``docs/contracts/sessions.md`` 3.4.
+"""
 
 from __future__ import annotations
 

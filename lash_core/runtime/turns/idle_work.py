@@ -1,4 +1,7 @@
-"""What a session does next when no turn runs: the open turn, commands, inputs, queued work (contract 3.1, 2.4)."""
+"""What a session does next when no turn runs: the open turn, commands, inputs, queued work.
+
+``docs/contracts/sessions.md`` 3.1, 2.4.
+"""
 
 from __future__ import annotations
 

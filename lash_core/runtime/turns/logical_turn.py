@@ -1,4 +1,4 @@
-"""Logical turns: from the lease to the commit that releases it (contract 3.1; ``docs/contracts/turns.md`` 4, 7)."""
+"""Logical turns: from the lease to the commit that releases it (``docs/contracts/turns.md`` 4, 7)."""
 
 from __future__ import annotations
 

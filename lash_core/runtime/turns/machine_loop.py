@@ -1,4 +1,4 @@
-"""Does what a protocol's machine asks for, until it is finished (contract 3.3)."""
+"""Does what a protocol's machine asks for, until it is finished (``docs/contracts/sessions.md`` 3.3)."""
 
 from __future__ import annotations
 

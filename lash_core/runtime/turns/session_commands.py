@@ -1,4 +1,7 @@
-"""Session commands: work of the queue that runs without a model, each in a commit of its own (contract 1.10, 3.1)."""
+"""Session commands: work of the queue that runs without a model, each in a commit of its own.
+
+``docs/contracts/sessions.md`` 1.10, 3.1.
+"""
 
 from __future__ import annotations
 

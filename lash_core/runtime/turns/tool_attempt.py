@@ -1,4 +1,6 @@
-"""One attempt of a tool call: find the tool, project its arguments, run it, check what it answers (contract 3.3).
+"""One attempt of a tool call: find the tool, project its arguments, run it, check what it answers.
+
+``docs/contracts/sessions.md`` 3.3.
 
 Whatever is wrong with the call is its answer: the model is told and goes on. What is recorded says all that a redone
 turn needs: the answer, how long it took, and whether another attempt follows.

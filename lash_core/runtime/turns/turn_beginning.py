@@ -1,4 +1,7 @@
-"""What happens to a turn before its machine: input, transforms, what plugins say (contract 3.2)."""
+"""What happens to a turn before its machine: input, transforms, what plugins say.
+
+``docs/contracts/sessions.md`` 3.2.
+"""
 
 from __future__ import annotations
 

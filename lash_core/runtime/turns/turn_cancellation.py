@@ -1,4 +1,7 @@
-"""How a cancel reaches a running turn, and which evidence it leaves (contract 3.4; docs/adr/0186)."""
+"""How a cancel reaches a running turn, and which evidence it leaves.
+
+``docs/contracts/sessions.md`` 3.4; docs/adr/0186.
+"""
 
 from __future__ import annotations
 

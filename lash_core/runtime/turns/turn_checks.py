@@ -1,4 +1,4 @@
-"""What is checked before a turn begins (contract 3.2)."""
+"""What is checked before a turn begins (``docs/contracts/sessions.md`` 3.2)."""
 
 from __future__ import annotations
 

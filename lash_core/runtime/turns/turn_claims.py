@@ -1,4 +1,7 @@
-"""The claims that a turn has made, and that its last commit settles (contract 2.1 guard, 3.4; docs/adr/0188)."""
+"""The claims that a turn has made, and that its last commit settles.
+
+``docs/contracts/sessions.md`` 2.1 guard, 3.4; docs/adr/0188.
+"""
 
 from __future__ import annotations
 

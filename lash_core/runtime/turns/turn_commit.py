@@ -1,4 +1,7 @@
-"""The commits of a turn: the one that ends it, and progress where effects are not journaled (contract 2.1, 3.2)."""
+"""The commits of a turn: the one that ends it, and progress where effects are not journaled.
+
+``docs/contracts/sessions.md`` 2.1, 3.2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a physical turn is given, and what of it is noted for a redo (contract 3.1; `docs/contracts/turns.md` 4, 7)."""
+"""What a physical turn is given, and what of it is noted for a redo (`docs/contracts/turns.md` 4, 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a turn did, collected while it runs, and the assembled turn at its end (contract 1.12)."""
+"""What a turn did, collected while it runs, and the assembled turn at its end (``docs/contracts/sessions.md`` 1.12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The physical turns of a logical one: each is begun, run, and followed by the next frame's (contract 3.1)."""
+"""The physical turns of a logical one: each is begun, run, and followed by the next frame's.
+
+``docs/contracts/sessions.md`` 3.1.
+"""
 
 from __future__ import annotations
 

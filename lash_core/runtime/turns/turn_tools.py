@@ -1,4 +1,4 @@
-"""What the tools of a turn see of the runtime, and who runs their calls (contract 3.3, 4.1)."""
+"""What the tools of a turn see of the runtime, and who runs their calls (``docs/contracts/sessions.md`` 3.3)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
--- Claims of the lane of pending inputs (contract 2.5). Needs session_keys.lua, session_inputs.lua, session_claims.lua.
--- The same rules stand in model/turn_input_lane.py.
+-- Claims of the lane of pending inputs (``docs/contracts/sessions.md`` 2.5). The same rules stand in
+-- model/turn_input_lane.py. Needs session_keys.lua, session_inputs.lua, session_claims.lua.
 -- active_inputs(keys, generation, turn_id, checkpoint w or c, max), next_inputs(keys, generation, max): rows in the lane's order.
 -- take_inputs(keys, rows, lease_token, generation): as take_rows; those for an active turn are accepted.
 -- repeated_inputs(keys, number): rows that a claim of this number has.

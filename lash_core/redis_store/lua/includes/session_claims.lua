@@ -1,5 +1,5 @@
--- Which rows of a session's queue a claim takes (contract 2.4; decisions 2, 21, 22), and the claim itself. Needs now.lua,
--- session_keys.lua, session_queue.lua. The same rules stand in model/queue_selection.py.
+-- Which rows of a session's queue a claim takes (``docs/contracts/sessions.md`` 2.4; decisions 2, 21, 22), and the claim
+-- itself. Needs now.lua, session_keys.lua, session_queue.lua. The same rules stand in model/queue_selection.py.
 -- leading_command(keys, generation): the earliest ready row if it is a command, as a list.
 -- leading_group(keys, generation, boundary, max): the group at the head. exact_rows(keys, generation, boundary, ids): all or none.
 -- take_rows(keys, rows, lease_token, generation): the claim: seq of the first row, claim number, token, then id, header and body

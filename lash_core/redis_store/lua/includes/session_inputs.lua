@@ -1,4 +1,5 @@
--- Rows of a session's lane of pending inputs (contract 2.5). Needs now.lua, session_keys.lua; set_due comes after them.
+-- Rows of a session's lane of pending inputs (``docs/contracts/sessions.md`` 2.5).
+-- Needs now.lua, session_keys.lua; set_due comes after them.
 -- keys.inputs has 'h<id>' = '<state>;<ingress n|w|c>;<seq>;<enqueued ms>;<seq of its claim's first>;<claim number>;<generation>;
 -- <claim token>;<hash of the content>;<bytes of the turn id>;<turn id><source key>', 'b<id>' = the input's JSON and
 -- 's<source key>' = id. States: p pending_active, d deferred_next_turn, a accepted, x cancelled, c completed. keys.input_order has

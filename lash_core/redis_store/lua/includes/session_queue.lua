@@ -1,4 +1,5 @@
--- Rows of a session's queue (contract 2.4; decisions 2, 20-22). Needs now.lua, session_keys.lua; set_due comes after them.
+-- Rows of a session's queue (``docs/contracts/sessions.md`` 2.4; decisions 2, 20-22).
+-- Needs now.lua, session_keys.lua; set_due comes after them.
 -- keys.rows has two fields a batch: 'h<id>' = '<delivery e|a>;<slot j|x>;<class t|c>;<merge>;<available ms>;<enqueued ms>;<seq>;
 -- <seq of its claim's first>;<claim number>;<generation>;<claim token>;<source key>', the four of the claim blank without one;
 -- 'b<id>' = the body's JSON. keys.sources has '<id>' while the batch is queued, then '<id>\n<header>\n<body>'.

@@ -1,4 +1,6 @@
-"""The conformance suite of a runtime's life: built, edited, parked, resumed, with children (contract 2.7 to 2.11).
+"""The conformance suite of a runtime's life: built, edited, parked, resumed, with children.
+
+``docs/contracts/sessions.md`` 2.7 to 2.11.
 
 Real runtimes over any set of stores. Cases run as those of ``process_registry`` do: own sessions, any order.
 """

@@ -1,4 +1,4 @@
-"""Turns of child sessions: started, awaited, counted in the parent's ledger (contract 2.11)."""
+"""Turns of child sessions: started, awaited, counted in the parent's ledger (``docs/contracts/sessions.md`` 2.11)."""
 
 from __future__ import annotations
 

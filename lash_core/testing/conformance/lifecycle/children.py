@@ -1,4 +1,4 @@
-"""Child sessions: what they begin with, what they have, how they are closed (contract 2.11)."""
+"""Child sessions: what they begin with, what they have, how they are closed (``docs/contracts/sessions.md`` 2.11)."""
 
 from __future__ import annotations
 

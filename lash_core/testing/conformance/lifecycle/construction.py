@@ -1,4 +1,4 @@
-"""A runtime is built in one order, whatever way in (contract 2.7)."""
+"""A runtime is built in one order, whatever way in (``docs/contracts/sessions.md`` 2.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Edits of a session on its handle: under its lease, on its newest state, stored at once (contract 2.10)."""
+"""Edits of a session on its handle: under its lease, on its newest state, stored at once.
+
+``docs/contracts/sessions.md`` 2.10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A session leaves memory and comes back, stored when there is something to store (contract 2.8; decisions 3, 14)."""
+"""A session leaves memory and comes back, stored when there is something to store.
+
+``docs/contracts/sessions.md`` 2.8; decisions 3, 14.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue and the process handles of a session, on its handle (contract 2.10)."""
+"""The queue and the process handles of a session, on its handle (``docs/contracts/sessions.md`` 2.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Nodes that are not in memory, and nodes that nobody needs any more (contract 2.8; decisions 10, 13)."""
+"""Nodes that are not in memory, and nodes that nobody needs any more.
+
+``docs/contracts/sessions.md`` 2.8; decisions 10, 13.
+"""
 
 from __future__ import annotations
 

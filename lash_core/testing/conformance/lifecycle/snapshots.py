@@ -1,4 +1,7 @@
-"""States of tools and plugins are stored when they changed, and never erased (contract 1.4, 1.14)."""
+"""States of tools and plugins are stored when they changed, and never erased.
+
+``docs/contracts/sessions.md`` 1.4, 1.14.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``claim_checkpoint_work``: what may reach the running turn now, of both lanes at once (contract 2.4)."""
+"""``claim_checkpoint_work``: what may reach the running turn now, of both lanes at once.
+
+``docs/contracts/sessions.md`` 2.4.
+"""
 
 from __future__ import annotations
 

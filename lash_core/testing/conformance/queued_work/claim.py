@@ -1,4 +1,7 @@
-"""``claim_ready_queued_work``: the group at the head of the queue (contract 2.4; decisions 2, 21, 22)."""
+"""``claim_ready_queued_work``: the group at the head of the queue.
+
+``docs/contracts/sessions.md`` 2.4; decisions 2, 21, 22.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``claim_ready_queued_work_by_batch_ids``: exactly these, all or none (contract 2.4)."""
+"""``claim_ready_queued_work_by_batch_ids``: exactly these, all or none (``docs/contracts/sessions.md`` 2.4)."""
 
 from __future__ import annotations
 

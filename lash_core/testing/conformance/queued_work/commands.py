@@ -1,4 +1,7 @@
-"""``claim_leading_ready_session_command``: a command is done before what came after it, never before (contract 2.4)."""
+"""``claim_leading_ready_session_command``: a command is done before what came after it, never before.
+
+``docs/contracts/sessions.md`` 2.4.
+"""
 
 from __future__ import annotations
 

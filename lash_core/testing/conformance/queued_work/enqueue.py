@@ -1,4 +1,4 @@
-"""``enqueue_queued_work``: appended once per source key (contract 2.4; decisions 19, 20)."""
+"""``enqueue_queued_work``: appended once per source key (``docs/contracts/sessions.md`` 2.4; decisions 19, 20)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``list_pending_queued_work``, ``cancel_queued_work_batch``, ``abandon_queued_work_claim`` (contract 2.4)."""
+"""``list_pending_queued_work``, ``cancel_queued_work_batch``, ``abandon_queued_work_claim``.
+
+``docs/contracts/sessions.md`` 2.4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Wakes of processes in a session's queue: there when the append returns, once (contract 1.10, decision 20)."""
+"""Wakes of processes in a session's queue: there when the append returns, once.
+
+``docs/contracts/sessions.md`` 1.10, decision 20.
+"""
 
 from __future__ import annotations
 

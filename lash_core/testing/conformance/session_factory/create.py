@@ -1,4 +1,4 @@
-"""``create_store`` and ``open_existing_store``: a session is made once (contract 2.6)."""
+"""``create_store`` and ``open_existing_store``: a session is made once (``docs/contracts/sessions.md`` 2.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``delete_session``: nothing of a session is left, but its fences (contract 2.6; decision 9; docs/adr/0166)."""
+"""``delete_session``: nothing of a session is left, but its fences.
+
+``docs/contracts/sessions.md`` 2.6; decision 9; docs/adr/0166.
+"""
 
 from __future__ import annotations
 

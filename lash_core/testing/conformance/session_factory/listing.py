@@ -1,4 +1,4 @@
-"""``list_sessions``: pages over all sessions; none is left out (contract 2.6)."""
+"""``list_sessions``: pages over all sessions; none is left out (``docs/contracts/sessions.md`` 2.6)."""
 
 from __future__ import annotations
 

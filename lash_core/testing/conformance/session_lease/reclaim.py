@@ -1,4 +1,7 @@
-"""``reclaim_session_execution_lease``: takeover by proof of death, which is the claimant's to bring (contract 2.3)."""
+"""``reclaim_session_execution_lease``: takeover by proof of death, which is the claimant's to bring.
+
+``docs/contracts/sessions.md`` 2.3.
+"""
 
 from __future__ import annotations
 

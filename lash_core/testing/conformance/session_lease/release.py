@@ -1,4 +1,4 @@
-"""``release_session_execution_lease``: fenced and safe to repeat (contract 2.3)."""
+"""``release_session_execution_lease``: fenced and safe to repeat (``docs/contracts/sessions.md`` 2.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``renew_session_execution_lease``: a live lease goes on, any other is said to be over (contract 2.3)."""
+"""``renew_session_execution_lease``: a live lease goes on, any other is said to be over.
+
+``docs/contracts/sessions.md`` 2.3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``try_claim_session_execution_lease``: one writer of a session (contract 2.3; decisions 2, 9)."""
+"""``try_claim_session_execution_lease``: one writer of a session.
+
+``docs/contracts/sessions.md`` 2.3; decisions 2, 9.
+"""
 
 from __future__ import annotations
 

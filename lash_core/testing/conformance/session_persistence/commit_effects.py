@@ -1,4 +1,4 @@
-"""``commit_runtime_state``: what it writes, all in one step (contract 2.1; guarantees G3, G4)."""
+"""``commit_runtime_state``: what it writes, all in one step (``docs/contracts/sessions.md`` 2.1; guarantees G3, G4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``commit_runtime_state``: the checks in their order, and nothing half-written (contract 2.1)."""
+"""``commit_runtime_state``: the checks in their order, and nothing half-written.
+
+``docs/contracts/sessions.md`` 2.1.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The conformance suite of a session's tools: which exist, which are members, what a stored state says (contract 2.13).
+"""The conformance suite of a session's tools: which exist, which are members, what a stored state says.
+
+``docs/contracts/sessions.md`` 2.13.
 
 Real runtimes over any set of stores. Cases run as those of ``process_registry`` do: own sessions, any order.
 """

@@ -1,4 +1,7 @@
-"""Which tools a session or a frame of it may have: hidden names, and a closed list (contract 2.11, 2.13)."""
+"""Which tools a session or a frame of it may have: hidden names, and a closed list.
+
+``docs/contracts/sessions.md`` 2.11, 2.13.
+"""
 
 from __future__ import annotations
 

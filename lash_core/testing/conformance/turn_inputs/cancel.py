@@ -1,4 +1,7 @@
-"""Cancelling pending inputs: by id, by source key, and a row with all that came after it (contract 2.5)."""
+"""Cancelling pending inputs: by id, by source key, and a row with all that came after it.
+
+``docs/contracts/sessions.md`` 2.5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Claims of pending inputs: of the running turn, of the next one, and given back (contract 2.5)."""
+"""Claims of pending inputs: of the running turn, of the next one, and given back.
+
+``docs/contracts/sessions.md`` 2.5.
+"""
 
 from __future__ import annotations
 

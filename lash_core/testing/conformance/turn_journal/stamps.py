@@ -1,4 +1,7 @@
-"""Stamps of turns: what a committed turn answers to whoever does it again (contract 2.1, guarantee G2)."""
+"""Stamps of turns: what a committed turn answers to whoever does it again.
+
+``docs/contracts/sessions.md`` 2.1, guarantee G2.
+"""
 
 from __future__ import annotations
 
