@@ -100,7 +100,8 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
     async def gc_unreachable(self) -> GcReport:
         """Remove blobs that neither checkpoint nor frames refer to. Safe to repeat.
 
-        ``root_count`` is 1 with a head, else 0; blobs are the stored snapshots (tool state, plugins, execution state).
+        ``root_count`` is 1 with a head, else 0; blobs are its checkpoint and the stored snapshots (tool state, plugins,
+        execution state).
         """
         ...
 
