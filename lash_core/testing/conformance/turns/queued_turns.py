@@ -171,6 +171,8 @@ async def what_arrives_while_tools_run_reaches_the_model(stores: SessionStores) 
     assert "wait" == scene.provider.requests[-1].messages[-1].text
     assert () == await store.list_queued_work(scene.session_id)
     assert "queued_messages_committed" in scene.heard
+    started = next(one.event for one in scene.activities if one.event.type == "queued_work_started")
+    assert ("active_turn_checkpoint", "after_work") == (started.facts["boundary"], started.facts["checkpoint"])
 
 
 async def large_inputs_reach_the_running_turn(stores: SessionStores) -> None:
