@@ -146,7 +146,7 @@ class SessionHandle:
             UnknownSessionError. TimeoutError: a turn still runs, or work waits.
         """
         store = await self._store()
-        async with self._changes(timeout, "is still at work") as changes:
+        async with self._changes(timeout, "still runs a turn, or has inputs waiting,") as changes:
             async for _ in changes:
                 lease, queue = await asyncio.gather(
                     store.get_session_execution_lease(self.session_id), store.list_queued_work(self.session_id)
@@ -182,16 +182,22 @@ class SessionHandle:
         """Store bytes for the session, to be named in an input. The session is made if it is not there.
 
         Raises:
-            LimitExceededError: over the store's bound; nothing was stored.
+            LimitExceededError: over the store's bound; nothing was stored, and no session made.
         """
-        await self._create()
         attachments = SessionAttachments(
             self.session_id,
             self._stores.attachments,
             self._stores.attachment_manifest,
             owner=AttachmentOwner.turn(f"t_{new_process_id()}"),
         )
-        return await attachments.put(data, media_type=media_type, name=name)
+        # Read to its end first: no session is made for what is refused.
+        staged = await self._stores.attachments.stage(data)
+        try:
+            await self._create()
+        except BaseException:
+            await staged.discard()
+            raise
+        return await attachments.put_staged(staged, media_type=media_type, name=name)
 
     async def send(
         self,

@@ -13,6 +13,7 @@ from lash_core.store.attachment_store import (
     AttachmentNotFoundError,
     AttachmentRef,
     AttachmentStore,
+    StagedAttachment,
 )
 
 
@@ -64,7 +65,16 @@ class SessionAttachments:
         Raises:
             LimitExceededError: over the store's bound, or too many references; nothing was stored.
         """
-        staged = await self._store.stage(data)
+        return await self.put_staged(await self._store.stage(data), media_type=media_type, name=name)
+
+    async def put_staged(
+        self,
+        staged: StagedAttachment,
+        *,
+        media_type: str = "application/octet-stream",
+        name: str | None = None,
+    ) -> AttachmentRef:
+        """The same for bytes that the store has staged already; they are stored or discarded by it."""
         try:
             await self._manifest.record_intent(self._session_id, staged.attachment_id, owner=self._owner)
             await staged.store()

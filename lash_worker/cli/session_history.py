@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from lash_core.model.message import Message, ToolResultPart
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json, safe
 from lash_worker.cli.session_rows import message_text
 from lash_worker.cli.store_access import with_client
 
-_STYLES = {"user": "cyan", "assistant": "green", "system": "yellow"}
+_STYLES = {"user": "cyan", "assistant": "green", "system": "yellow", "tools": "dim"}
 
 
 @click.command("history")
@@ -26,5 +27,12 @@ def history(invocation: Invocation, session_id: str, *, limit: int | None, as_js
         if as_json:
             print_json(message.to_json_value())
             continue
-        out.print(cell(message.role + (f" ({message.origin})" if message.origin else ""), _STYLES[message.role]))
+        who = speaker_of(message)
+        out.print(cell(who + (f" ({message.origin})" if message.origin else ""), _STYLES[who]))
         click.echo(safe(message_text(message)))
+
+
+def speaker_of(message: Message) -> str:
+    """The role; what tools answered goes to the model as the user's, and a person would be surprised."""
+    is_of_tools = bool(message.parts) and all(isinstance(part, ToolResultPart) for part in message.parts)
+    return "tools" if is_of_tools else message.role

@@ -13,13 +13,14 @@ import click
 
 from lash_core.client import LashClient
 from lash_core.client_session import SentInput, SessionHandle
-from lash_core.errors import InvalidArgumentError, LashError, OutcomeUnknownError
+from lash_core.errors import InvalidArgumentError, LimitExceededError
 from lash_core.model.queued_work import DeliveryPolicy
 from lash_core.model.turn_outcome import AssembledTurn, FinishedOutcome
 from lash_core.store.attachment_store import CHUNK_BYTES, AttachmentRef
 from lash_worker.cli.exit_codes import DONE, FAILED
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json, safe
+from lash_worker.cli.session_hints import missing_worker
 from lash_worker.cli.session_rows import turn_json, turn_text
 from lash_worker.cli.store_access import with_client
 
@@ -52,36 +53,40 @@ def send(
 ) -> int:
     """Send TEXT (- = standard input) to session ID; the session is made if it is not there.
 
+    What comes while a turn runs joins it, and both are answered by its last words; --after-turn begins another one.
     Exit code with --wait: 0 answered, 1 the turn was stopped, 7 no answer yet (it goes on; send again with the same
     --source-key to wait for it).
     """
-    content = sys.stdin.read() if text == "-" else text or ""
+    content = _content(text)
     if not content.strip() and not files:
         raise click.UsageError("an input needs TEXT (- reads standard input) or --attach FILE")
     waits = given["wait"] or given["timeout"] is not None
     timeout = WAIT_SECONDS if given["timeout"] is None else given["timeout"]
 
-    async def work(lash: LashClient) -> tuple[SentInput, AssembledTurn | None]:
+    async def work(lash: LashClient) -> tuple[SentInput, AssembledTurn | None, str | None]:
         handle = lash.session(session_id)
         references = [await _attach(handle, path) for path in files]
-        sent = await handle.send(
-            content,
-            attachments=references,
-            source_key=given["source_key"],
-            delivery_policy=(
-                DeliveryPolicy.AFTER_CURRENT_TURN_COMMIT
-                if given["after_turn"]
-                else DeliveryPolicy.EARLIEST_SAFE_BOUNDARY
-            ),
-        )
-        return sent, await _answer(lash, sent, timeout) if waits else None
+        policy = DeliveryPolicy.EARLIEST_SAFE_BOUNDARY
+        if given["after_turn"]:
+            policy = DeliveryPolicy.AFTER_CURRENT_TURN_COMMIT
+        try:
+            sent = await handle.send(
+                content, attachments=references, source_key=given["source_key"], delivery_policy=policy
+            )
+        except LimitExceededError as error:
+            raise _too_large(error) from error
+        if waits:
+            return sent, await _answer(lash, sent, timeout), None
+        return sent, None, None if as_json else await missing_worker(lash)
 
-    sent, turn = with_client(invocation, work)
+    sent, turn, missing = with_client(invocation, work)
     if as_json:
         facts = {"session_id": session_id, "batch_id": sent.batch_id, "enqueue_seq": sent.batch.enqueue_seq}
         print_json(facts | ({} if turn is None else {"turn": turn_json(turn)}))
     elif turn is None:
         console().print(cell(f"queued {sent.batch_id}"))
+        if missing is not None:
+            click.echo(f"lash: it waits: {missing}", err=True)
     elif isinstance(turn.outcome, FinishedOutcome):
         click.echo(safe(turn_text(turn)))
     else:
@@ -108,15 +113,28 @@ async def _answer(lash: LashClient, sent: SentInput, timeout: float) -> Assemble
     try:
         return await sent.answer(timeout)
     except TimeoutError as error:
-        hint = await _why_not(lash)
-        raise TimeoutError(f"{error}; input {sent.batch_id} is queued{hint}") from error
+        session_id = sent.session.session_id
+        why = await missing_worker(lash, session_id) or f"its answer will be in `lash session history {session_id}`"
+        waited = f"session `{session_id}` has not answered after {timeout:g} s"
+        raise TimeoutError(f"{waited}; input {sent.batch_id} stays queued: {why}") from error
 
 
-async def _why_not(lash: LashClient) -> str:
+def _content(text: str | None) -> str:
+    content = sys.stdin.read() if text == "-" else text or ""
     try:
-        workers = await lash.stores.directory.list_workers()
-    except (LashError, OutcomeUnknownError):
-        return ""
-    if any(worker.facts.get("sessions") for worker in workers):
-        return ""
-    return "; no worker that is up runs sessions (lash worker run --app with app.sessions(...))"
+        content.encode()
+    except UnicodeEncodeError as error:
+        raise click.UsageError("TEXT is not UTF-8; other bytes go as a file: --attach FILE") from error
+    return content
+
+
+def _too_large(error: LimitExceededError) -> LimitExceededError:
+    """The store speaks of what it keeps; a person has sent a text."""
+    if error.field != "payloads":
+        return error
+    return LimitExceededError(
+        f"the input has {error.value} bytes; the limit is {error.limit} (a file may be larger: --attach FILE)",
+        field="text",
+        value=error.value,
+        limit=error.limit,
+    )

@@ -64,13 +64,20 @@ def workers_table(entries: tuple[WorkerEntry, ...], now_ms: int) -> Table:
             cell(len(entry.kinds)),
             cell(f"{entry.busy}/{entry.concurrency}"),
             cell(entry.parked),
+            cell(turns_text(entry)),
             cell(entry.lash_version),
             cell(ago(entry.seen_at_ms, now_ms)),
         )
         for entry in entries
     )
-    columns = ("worker", "state", "host:pid", "queues", "kinds", "busy", "parked", "lash", "seen")
-    return table(columns, rows, right=("kinds", "busy", "parked", "seen"))
+    columns = ("worker", "state", "host:pid", "queues", "kinds", "busy", "parked", "turns", "lash", "seen")
+    return table(columns, rows, right=("kinds", "busy", "parked", "turns", "seen"))
+
+
+def turns_text(entry: WorkerEntry) -> str | None:
+    """Turns of sessions that run, of how many at once; None for a worker that runs no sessions."""
+    facts = entry.facts.get("sessions")
+    return f"{facts.get('busy', 0)}/{facts.get('concurrency', 0)}" if isinstance(facts, dict) else None
 
 
 def worker_state(entry: WorkerEntry, now_ms: int) -> str:

@@ -43,6 +43,8 @@ def test_workers_are_listed_and_drained(lash: Lash) -> None:
     assert ("w-1", 8, 3) == (entry["worker_id"], entry["concurrency"], entry["busy"])
     assert "host-a:42" in out
     assert "3/8" in out
+    publish(lash, facts={"sessions": {"busy": 2, "concurrency": 5, "providers": ["local"]}})
+    assert "2/5" in lash.ok("worker", "ls").out
     assert {"id": "w-1", "status": "requested"} == lash.ok("worker", "drain", "w-1", "--json").json
     assert "draining" in lash.ok("worker", "ls").out
     nobody = lash("worker", "drain", "nobody", "--json")

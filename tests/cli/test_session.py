@@ -12,6 +12,9 @@ from lash_core.client import LashClient
 from lash_core.errors import UnknownSessionError
 from lash_core.errors.session import HeadRevisionConflictError, InputNotFoundError
 from lash_core.model.disposition import RecoveryDisposition
+from lash_core.model.manifest import WorkerEntry
+from lash_core.model.message import Message, ToolResultPart
+from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.process_handle import ProcessHandleDescriptor
 from lash_core.model.process_input import ProcessInput
 from lash_core.model.queued_work import TurnInputPayload
@@ -20,6 +23,7 @@ from lash_core.model.scope import SessionScope
 from lash_core.model.turn_outcome import StoppedOutcome, TurnOutcome
 from lash_core.testing.waiting import eventually
 from lash_worker.cli.exit_codes import exit_code
+from lash_worker.cli.session_history import speaker_of
 from tests.cli.conftest import Ended, Lash
 from tests.client.session_turns import answer_queue
 
@@ -82,8 +86,47 @@ def test_no_answer_is_exit_code_7_and_says_why(lash: Lash) -> None:
     ended = lash("session", "send", "chat", "hello", "--timeout", "0.1", "--json")
 
     assert (7, "timeout") == (ended.code, ended.error["code"])
-    assert "is queued; no worker that is up runs sessions" in ended.error["message"]
+    assert "stays queued: no worker that is up runs sessions" in ended.error["message"]
     assert 1 == len(lash.ok("session", "get", "chat", "--json").json["queue"])
+
+
+def sessions_worker(lash: Lash, *providers: str) -> None:
+    """A worker as the directory knows it."""
+    facts = {"sessions": {"busy": 1, "concurrency": 4, "providers": list(providers)}}
+    entry = WorkerEntry(worker_id="w", identity=LeaseOwnerIdentity.opaque("w", "i"), facts=facts)
+    lash.behind(lambda client: client.stores.directory.publish_worker(entry))
+
+
+def test_who_sends_hears_of_a_missing_worker(lash: Lash) -> None:
+    """On standard error, for people only: the input is queued all the same."""
+    alone = lash.ok("session", "send", "chat", "hello")
+    assert alone.err.startswith("lash: it waits: no worker that is up runs sessions")
+    assert "" == lash.ok("session", "send", "chat", "hello", "--json").err
+    sessions_worker(lash, "other")
+    assert "" == lash.ok("session", "send", "chat", "hello").err
+
+
+def test_who_waits_hears_of_a_missing_provider(lash: Lash) -> None:
+    """The session's own one, once its first turn was committed with it."""
+    lash.ok("session", "send", "chat", "hello")
+    lash.behind(answered)
+    sessions_worker(lash, "other")
+    ended = lash("session", "send", "chat", "more", "--timeout", "0.1")
+    assert 7 == ended.code
+    assert "no worker that is up has its model provider `local` (there: other)" in ended.err
+    sessions_worker(lash, "local")
+    late = lash("session", "send", "chat", "more", "--timeout", "0.1")
+    assert "stays queued: its answer will be in `lash session history chat`" in late.err
+
+
+def test_a_text_over_the_limit_names_the_way_out(lash: Lash, tmp_path: Path) -> None:
+    """Nothing is sent, and no session made for a file that is too large."""
+    ended = lash("session", "send", "chat", "x" * 300_000, "--json")
+    assert (2, "text", 262_144) == (ended.code, ended.error["field"], ended.error["limit"])
+    assert "--attach FILE" in ended.error["message"]
+    (tmp_path / "big.bin").write_bytes(b"x" * 5_000_000)
+    assert 2 == lash("session", "send", "other", "look", "--attach", str(tmp_path / "big.bin")).code
+    assert 3 == lash("session", "get", "other").code
 
 
 def test_text_comes_from_standard_input(lash: Lash, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,6 +159,7 @@ def test_text_comes_from_standard_input(lash: Lash, monkeypatch: pytest.MonkeyPa
         ("send", "chat"),
         ("send", "chat", "  "),
         ("send", " chat", "hello"),
+        ("send", "chat", "\udcff"),
         ("send", "chat", "hello", "--attach", "not-there.png"),
         ("send", "chat", "hello", "--timeout", "-1"),
         ("history", "chat", "--limit", "0"),
@@ -151,6 +195,13 @@ def test_history_prints_messages(lash: Lash) -> None:
     ]
     assert "user\nhello\nassistant\nhello back\n" == lash.ok("session", "history", "chat").out
     assert "assistant\nhello back\n" == lash.ok("session", "history", "chat", "--limit", "1").out
+
+
+def test_what_tools_answered_is_not_shown_as_the_users() -> None:
+    """Though it goes to the model in the user's role."""
+    result = ToolResultPart(call_id="c", tool_name="price", output=900)
+    assert "tools" == speaker_of(Message(id="m", role="user", parts=(result,)))
+    assert "user" == speaker_of(Message.user("hello"))
 
 
 def test_get_and_ls_show_a_session(lash: Lash) -> None:

@@ -144,7 +144,7 @@ async def test_pending_turn_inputs_can_be_taken_back_too(session: SessionHandle)
 async def test_park_waits_until_the_session_is_in_nobodys_memory(session: SessionHandle) -> None:
     """Work that waits is worked off first."""
     await session.send("hello")
-    with pytest.raises(TimeoutError, match="still at work"):
+    with pytest.raises(TimeoutError, match="still runs a turn, or has inputs waiting,"):
         await session.park(0)
     wait = asyncio.create_task(session.park(10))
     await answer_queue(await store_of(session))
