@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-
 import pytest
 
 from lash_core.client import LashClient
@@ -23,25 +18,14 @@ from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.reports import ChangeCursor
 from lash_core.model.scope import SessionScope
 from lash_core.model.session import SessionStoreCreateRequest
-from lash_core.model.session_commit import ActivePath, CheckpointDraft, FullGraph
-from lash_core.model.tool_state import ToolState
-from lash_core.model.turn_input import TurnInputCancelTarget
-from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.redis_store.acl import ROLES, WARNING, Role, acl_line, acl_rules, acl_text
-from lash_core.redis_store.commands import Command
-from lash_core.redis_store.redis_errors import refusal
 from lash_core.redis_store.stores import RedisStores
-from lash_core.settings import StoreSettings
 from lash_core.store.process_batches import LeasedCompletion
-from lash_core.store.runtime_persistence import RuntimePersistence
-from lash_core.testing.conformance.session_scene import appending, committed, enqueued, leased, loaded, opened, put_in
-from lash_core.testing.servers import DebianRedis, ValkeyServer
+from lash_core.testing.servers import ValkeyServer
+from tests.redis_contract.acl_roles import FILES, connect, denials, refused
 from tests.redis_contract.rows import owner, registration, unique
 from tests.redis_contract.run_effects import run_effects
 
-FILES = Path(__file__).resolve().parents[2] / "deploy" / "acl"
-SETTINGS = StoreSettings(partitions=4)
-ASKED_ON_CONNECT = ("config|get", "sec:{lash:dir}")
 OPERATION = ExecutionScope.runtime_operation("op")
 EXTERNAL = ProcessExternalRef(backend="b", id="1")
 
@@ -69,51 +53,6 @@ def test_another_namespace_gets_its_own_keys() -> None:
     assert "lash" not in acl_rules("worker", "shop")
     with pytest.raises(InvalidArgumentError):
         acl_rules("worker", "Shop *")
-
-
-@pytest.fixture(scope="module", params=["valkey", "redis-7.0"])
-def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[ValkeyServer]:
-    """A server started with the three shipped files as its ACL file."""
-    if request.param == "redis-7.0" and shutil.which("redis-server") is None:
-        pytest.skip("NOT TESTED on Redis 7.0: no redis-server on PATH (apt-get install redis-server)")
-    folder = tmp_path_factory.mktemp("acl")
-    (folder / "users.acl").write_text("".join((FILES / f"{role}.acl").read_text() for role in ROLES))
-    factory = ValkeyServer if request.param == "valkey" else DebianRedis
-    with factory(arguments=("--aclfile", str(folder / "users.acl"))) as server:
-        yield server
-
-
-def connect(server: ValkeyServer, role: Role | None) -> AbstractAsyncContextManager[RedisStores]:
-    """Stores of the default namespace as a role, or as the administrator."""
-    url = server.url if role is None else server.url.replace("unix://", f"unix://lash-{role}:secret@")
-    return RedisStores.connect(url, settings=SETTINGS)
-
-
-@pytest.fixture
-async def admin(guarded: ValkeyServer) -> AsyncGenerator[RedisStores]:
-    """The administrator of an empty server: gives the roles their password and reads the server's ACL log."""
-    with guarded.client() as client:
-        client.flushall()
-    async with connect(guarded, None) as stores:
-        for role in ROLES:
-            await stores.context.connection.execute("", "ACL", "SETUSER", f"lash-{role}", ">secret")
-        await stores.context.connection.execute("", "ACL", "LOG", "RESET")
-        yield stores
-
-
-async def denials(admin: RedisStores) -> list[str]:
-    """What the server refused since the log was emptied, without what a connecting client may be refused: CONFIG, and
-    the signing secret, which an observer does without.
-    """
-    log = await admin.context.connection.execute("", "ACL", "LOG")
-    found = [entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=True)) for entry in log]
-    return [f"{entry['reason']} {entry['object']}" for entry in found if entry["object"] not in ASKED_ON_CONNECT]
-
-
-async def refused(stores: RedisStores, *command: str | int) -> bool:
-    """Whether the server refuses a command for lack of permission."""
-    reply = (await stores.context.connection.pipeline([Command("", command)]))[0]
-    return isinstance(reply, Exception) and isinstance(refusal(reply, "server"), StoreAuthError)
 
 
 async def test_nobody_logs_in_without_a_password(guarded: ValkeyServer) -> None:
@@ -259,74 +198,6 @@ async def test_an_enqueuer_cannot_claim_list_or_delete(guarded: ValkeyServer, ad
         assert await refused(stores, "SET", "{other:0}:p:x", "y")
 
     assert None is await admin.process_registry.get_process_lease(record.id)
-
-
-async def test_an_enqueuer_gives_sessions_work(guarded: ValkeyServer, admin: RedisStores) -> None:
-    """It makes them, enqueues, takes back and reads what came of it; it neither claims nor commits nor deletes."""
-    large = CheckpointDraft(execution_state={"text": "x" * 20_000})
-    async with connect(guarded, "enqueuer") as stores:
-        session = await opened(stores)
-        name = session.session_id
-        batch = await enqueued(session, source_key="k")
-        assert batch == await enqueued(session, source_key="k")
-        assert batch == await session.cancel_queued_work_batch(name, batch.batch_id)
-        row = await put_in(session)
-        await session.cancel_pending_turn_inputs(name, [TurnInputCancelTarget(input_id=row.input_id)])
-        assert () == await session.list_pending_queued_work(name)
-        worked = await stores_of(admin, name)
-        await committed(worked, graph=appending("a"), checkpoint=large)
-        assert "a" == (await loaded(session)).leaf_node_id
-        assert None is await session.find_turn_stamp(name, "t")
-        assert [] == await denials(admin)
-
-        with pytest.raises(StoreAuthError):
-            await leased(session)
-        lease = await leased(worked)
-        for verb in (
-            lambda: committed(session, lease, graph=appending("b")),
-            lambda: session.renew_session_execution_lease(lease.fence, 30_000),
-            lambda: session.tombstone_nodes(["a"]),
-            session.vacuum,
-            lambda: stores.session_store_factory.delete_session(name),
-        ):
-            with pytest.raises(StoreAuthError):
-                await verb()
-    assert "a" == (await loaded(worked)).leaf_node_id
-    assert lease == await worked.get_session_execution_lease(name)
-
-
-@pytest.mark.parametrize("scope", [FullGraph(), ActivePath(), ActivePath(leaf_node_id="b")])
-async def test_an_observer_reads_sessions(
-    guarded: ValkeyServer, admin: RedisStores, scope: FullGraph | ActivePath
-) -> None:
-    """Without scripts, and the same as everybody else: whole, by path, with hidden nodes, blobs and ledger."""
-    worked = await opened(admin)
-    name = worked.session_id
-    async with connect(guarded, "observer") as stores:
-        session = await stores_of(stores, name)
-        assert None is await session.load_session(scope)
-        large = CheckpointDraft(execution_state={"text": "x" * 20_000}, tool_state=ToolState(generation=2))
-        usage = (TokenLedgerEntry("turn", "m", TokenUsage(input=1)),)
-        await committed(worked, graph=appending("a", "b", "c"), checkpoint=large, usage_deltas=usage)
-        await committed(worked, graph=appending("d", after="b"), checkpoint=large)
-        await worked.tombstone_nodes(["a"])
-        await enqueued(worked)
-
-        assert await worked.load_session(scope) == await session.load_session(scope)
-        assert await worked.load_session_meta() == await session.load_session_meta()
-        assert 1 == len(await session.list_queued_work(name))
-        assert name in [row.session_id for row in (await stores.session_store_factory.list_sessions(None, 1_000))[0]]
-        with pytest.raises(InvalidArgumentError, match="unknown-leaf"):
-            await session.load_session(ActivePath(leaf_node_id="unknown-leaf"))
-        await worked.tombstone_nodes(["b", "d"])
-        assert await worked.load_session(scope) == await session.load_session(scope)
-
-
-async def stores_of(stores: RedisStores, session_id: str) -> RuntimePersistence:
-    """The store of a session that exists."""
-    store = await stores.session_store_factory.open_existing_store(session_id)
-    assert store is not None
-    return store
 
 
 async def test_an_enqueuer_can_forge_a_row_with_plain_commands(guarded: ValkeyServer, admin: RedisStores) -> None:
