@@ -47,18 +47,3 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert f"for {first} ms at first, doubling to {last} s" in text
     waits = ", ".join(str(wait // 1_000) for wait in DEATH_WAITS_MS)
     assert f"make the session wait {waits} s" in text
-
-
-def test_citations_of_the_page_exist() -> None:
-    """Every section that a file cites is a heading."""
-    there = set(re.findall(r"(?m)^## (\d+) ", PAGE))
-    cited: dict[str, set[str]] = {}
-    for folder in ("lash_core", "lash_worker", "tests", "docs", "benchmarks"):
-        for file in (ROOT / folder).rglob("*"):
-            if file.is_file() and file.suffix in (".py", ".md", ".lua"):
-                text = " ".join(file.read_text().split())
-                for numbers in re.findall(r"session_fleet\.md(?:``|`|\))? (\d+(?:(?:, | and | to )\d+)*)", text):
-                    cited[str(file.relative_to(ROOT))] = set(re.findall(r"\d+", numbers))
-
-    assert len(cited) >= 5
-    assert {} == {file: numbers - there for file, numbers in cited.items() if numbers - there}
