@@ -111,7 +111,7 @@ async def list_process_handles(runtime: RuntimeCore, mode: ProcessListMode) -> t
     for scope in (root,) if frame == root else (root, frame):
         try:
             handles = await registry.list_handles(scope)
-        except LashError:
+        except Exception:  # noqa: BLE001 - best effort, whatever a registry answers with: hosts only show them
             _log.warning("handles of session %s cannot be listed", runtime.session_id, exc_info=True)
             return ()
         for grant, record in handles:

@@ -25,7 +25,7 @@ from lash_core.model.session_node import (
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.plugins import PluginLifecycleEvent
 from lash_core.runtime.session_editing import editing
-from lash_core.runtime.session_refresh import take_state
+from lash_core.runtime.session_refresh import take_state, trim_to_residency
 from lash_core.runtime.state_loading import load_persisted_session_state_active_path
 
 if TYPE_CHECKING:
@@ -40,8 +40,19 @@ async def set_persisted_state(runtime: RuntimeCore, state: RuntimeSessionState) 
             field="session_id",
             value=state.session_id,
         )
+    known, stored = runtime.state, runtime.stored_node_count
+    # Where the store is, this runtime knows better: a snapshot has no revision, and a copy may have an old one.
+    state.head_revision, state.checkpoint_ref = known.head_revision, known.checkpoint_ref
+    replaces = _history_of(state) != _history_of(known) or known.graph_replace_required
+    state.graph_replace_required = state.graph_replace_required or replaces
     await take_state(runtime, state)
+    if not replaces:
+        runtime.stored_node_count = stored
     runtime.config_changed = True
+
+
+def _history_of(state: RuntimeSessionState) -> tuple[list[str], str | None]:
+    return [node.node_id for node in state.session_graph.nodes], state.session_graph.leaf_node_id
 
 
 async def branch_to_node(runtime: RuntimeCore, node_id: str) -> None:
@@ -55,6 +66,7 @@ async def branch_to_node(runtime: RuntimeCore, node_id: str) -> None:
                 runtime.stored_node_count = len(branch.session_graph.nodes)
         state.session_graph.branch_to(node_id)
         runtime.config_changed = True
+    trim_to_residency(runtime)
 
 
 async def append_session_nodes(

@@ -24,6 +24,12 @@ async def refresh(runtime: RuntimeCore) -> bool:
         head.checkpoint_ref,
     ):
         return False
+    if ours.graph_replace_required and (ours.head_revision, ours.checkpoint_ref) == (
+        head.head_revision,
+        head.checkpoint_ref,
+    ):
+        # Nobody stored anything since: the other leaf is what was healed or put in place here, and not stored yet.
+        return False
     stored = await load_for_residency(runtime.store, runtime.residency)
     if stored is None:
         return False
@@ -48,3 +54,9 @@ async def take_state(runtime: RuntimeCore, state: RuntimeSessionState) -> None:
     runtime.policy = state.policy
     runtime.stored_node_count = stored_nodes if kept == before else min(stored_nodes, kept)
     runtime.turn_memory.generation = None
+
+
+def trim_to_residency(runtime: RuntimeCore) -> None:
+    """Let go of nodes that are not to stay in memory. Call it when all of them are stored."""
+    apply_residency_on_load(runtime.state, runtime.residency)
+    runtime.stored_node_count = min(runtime.stored_node_count, len(runtime.state.session_graph.nodes))

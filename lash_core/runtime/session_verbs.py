@@ -36,7 +36,8 @@ class SessionVerbs(RuntimeCore):
     async def set_persisted_state(self, state: RuntimeSessionState) -> None:
         """Put another state of this session in the place of the one in memory: healed, tools and plugins restored.
 
-        It is stored by the next commit.
+        It is stored by the next commit, unless somebody else stores something before: then that is the session. Its
+        revision does not count: this runtime knows where the store is. ``state`` becomes the runtime's own.
 
         Raises:
             SessionError: it is another session's. PluginSessionError: a plugin refuses its state.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,17 @@ async def test_usage_of_children_is_reported_before_and_stored_with_the_next_com
     assert (spent,) == read.token_ledger
     assert before == runtime.usage_report()
     assert [] == runtime.shared_token_ledger
+
+
+async def test_handles_that_cannot_be_listed_are_none(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the registry raises: a host asks for them to show them."""
+
+    class Broken:
+        async def list_handles(self, _scope: object) -> None:
+            raise OSError("no route")
+
+    registry: Any = Broken()
+    runtime = await Scene(InMemoryStores()).runtime(process_registry=registry)
+
+    assert () == await runtime.list_process_handles()
+    assert "cannot be listed" in caplog.text

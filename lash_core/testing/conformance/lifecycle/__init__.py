@@ -14,6 +14,7 @@ from lash_core.testing.conformance.lifecycle import (
     children,
     construction,
     edits,
+    given_states,
     parking,
     queueing,
     reading_back,
@@ -24,7 +25,7 @@ from lash_core.testing.conformance.suite import cases_of
 
 Case = Callable[[SessionStores], Awaitable[None]]
 
-_MODULES = (construction, parking, snapshots, reading_back, edits, queueing, children, child_turns)
+_MODULES = (construction, parking, snapshots, reading_back, edits, given_states, queueing, children, child_turns)
 
 
 def cases() -> Iterator[tuple[str, Case]]:

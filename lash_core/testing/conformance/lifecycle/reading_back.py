@@ -70,6 +70,19 @@ async def an_orphan_may_be_stood_on_again(stores: SessionStores) -> None:
     assert (texts_of(runtime), await scene.messages()) == (["a", "b"], ["a", "b"])
 
 
+async def a_branch_leaves_only_its_path_in_memory(stores: SessionStores) -> None:
+    """Under active-path residency; the store keeps the rest."""
+    scene = await _branched(stores)
+    runtime = await scene.runtime(residency=Residency.ACTIVE_PATH_ONLY)
+    await runtime.branch_to_node("a")
+    resident = [node.node_id for node in runtime.state.session_graph.nodes]
+    await runtime.append_session_nodes(said("d"))
+    await runtime.branch_to_node("c")
+
+    assert (resident, await scene.messages()) == (["a"], ["a", "c"])
+    assert await runtime.orphaned_node_ids() == ["b", "d"]
+
+
 async def without_a_store_both_are_errors(stores: SessionStores) -> None:
     """They say that they require a persistent runtime (decision 10)."""
     scene = Scene(stores)
