@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from pydantic import ValidationError
 
 from lash_core.client_enqueue import KindResolver
@@ -32,20 +30,16 @@ from lash_core.model.session import SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess, from_tool_output
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.process_engine import EngineRun, RuntimeBuilder
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.residency import Residency
+from lash_core.runtime.process_parts import ProcessParts
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.session_turn_process import run_session_turn
 from lash_core.runtime.tools import ToolContext
 from lash_core.store.effect_host import ScopedEffects
 from lash_core.store.process_env_store import load_process_execution_env
-from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.runtime_persistence import SessionStoreFactory
 
 ENGINE_MISSING = "process_engine_missing"
 TOOL_FAILED = "process_tool_failed"
@@ -55,40 +49,6 @@ RUN_ERRORS = STORE_ERRORS
 """Not the process's fault: the worker retries, gives the lease back or has lost it (decision 29)."""
 
 _TOOL_OUTPUTS = {"success": ToolSuccess, "failure": ToolFailure, "cancelled": ToolCancelled}
-
-
-class ProcessParts(Protocol):
-    """What processes run on; ``DurableProcessWorkerConfig`` is one."""
-
-    @property
-    def plugin_host(self) -> PluginHost:
-        """Plugins and engines."""
-        ...
-
-    @property
-    def runtime_host(self) -> RuntimeHostConfig:
-        """Effects and stores."""
-        ...
-
-    @property
-    def session_policy(self) -> SessionPolicy:
-        """Fills what a session does not say."""
-        ...
-
-    @property
-    def session_store_factory(self) -> SessionStoreFactory:
-        """Opens the stores of sessions."""
-        ...
-
-    @property
-    def process_registry(self) -> ProcessRegistry:
-        """The rows."""
-        ...
-
-    @property
-    def residency(self) -> Residency:
-        """How much of a session stays in memory."""
-        ...
 
 
 class ProcessRunner:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -26,16 +26,13 @@ from lash_core.model.session import ChildRelation, ModelSpec, SessionPolicy, Ses
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn, StoppedOutcome
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.process_engine import EngineRun
-from lash_core.runtime.residency import Residency
+from lash_core.runtime.process_parts import ProcessParts
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseLostError
-from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
+from lash_core.store.runtime_persistence import RuntimePersistence
 
 CREATE_FAILED = "process_session_create_failed"
 SCOPE_FAILED = "process_session_turn_scope_failed"
@@ -65,42 +62,8 @@ class SessionTurnCreateRequest(Model):
     subagent: JsonValue = None
 
 
-class SessionTurnParts(Protocol):
-    """What child sessions are built from; a worker's configuration is one."""
-
-    @property
-    def plugin_host(self) -> PluginHost:
-        """Plugins."""
-        ...
-
-    @property
-    def runtime_host(self) -> RuntimeHostConfig:
-        """Effects, stores, providers."""
-        ...
-
-    @property
-    def session_policy(self) -> SessionPolicy:
-        """Fills what neither child nor parent says."""
-        ...
-
-    @property
-    def session_store_factory(self) -> SessionStoreFactory:
-        """Opens the stores of sessions."""
-        ...
-
-    @property
-    def process_registry(self) -> ProcessRegistry:
-        """The processes."""
-        ...
-
-    @property
-    def residency(self) -> Residency:
-        """How much of a session stays in memory."""
-        ...
-
-
 async def run_session_turn(
-    process_input: SessionTurnInput, registration: ProcessRegistration, run: EngineRun, parts: SessionTurnParts
+    process_input: SessionTurnInput, registration: ProcessRegistration, run: EngineRun, parts: ProcessParts
 ) -> AnyAwaitOutput:
     """Open the child, run its turn, close the child; safe to repeat.
 
@@ -194,7 +157,7 @@ async def _pause(token: CancellationToken, pause_ms: int) -> None:
 
 
 async def _open_child(
-    asked: JsonValue, registration: ProcessRegistration, run: EngineRun, parts: SessionTurnParts
+    asked: JsonValue, registration: ProcessRegistration, run: EngineRun, parts: ProcessParts
 ) -> LashRuntime:
     request = SessionTurnCreateRequest.model_validate(_known_parts(asked))
     process_id = registration.id
@@ -236,7 +199,7 @@ def _known_parts(asked: JsonValue) -> dict[str, JsonValue]:
     return asked
 
 
-async def _inherited(own: dict[str, JsonValue], parent_id: str, parts: SessionTurnParts) -> SessionPolicy:
+async def _inherited(own: dict[str, JsonValue], parent_id: str, parts: ProcessParts) -> SessionPolicy:
     """The child's policy: its own parts over the parent's stored policy, else over the worker's."""
     base = parts.session_policy
     if parent_id and not (own.get("provider_id") and own.get("model")):
