@@ -15,7 +15,6 @@ from pydantic import Field, ValidationError
 from lash_core.errors import InvalidArgumentError, LashError, NewerRecordError, PluginSessionError, RuntimeFailure
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.model.base import JsonValue, Model
-from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.environment import process_env_session_id, process_turn_session_id
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.ids import check_id
@@ -32,6 +31,7 @@ from lash_core.runtime.process_engine import EngineRun
 from lash_core.runtime.process_parts import ProcessParts
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseLostError
+from lash_core.runtime.turns.turn_log import turn_within
 from lash_core.store.runtime_persistence import RuntimePersistence
 
 CREATE_FAILED = "process_session_create_failed"
@@ -43,7 +43,7 @@ BUSY_FIRST_MS = 25
 BUSY_MAX_MS = 1_000
 """Between two tries for a child whose lease an earlier attempt still holds: it ends with that attempt's worker."""
 VALUE_BYTES_MAX = 200 * 1024
-"""A larger result goes without the turn's messages: they are in the child's history."""
+"""A larger result goes without the turn's messages, then without what its tools said: it is in the child's history."""
 
 
 class SessionTurnCreateRequest(Model):
@@ -138,10 +138,8 @@ def _outcome(turn: AssembledTurn, process_id: str) -> AnyAwaitOutput:
     value: dict[str, Any] = {
         "process_id": process_id,
         "child_session_id": turn.session_id,
-        "turn": turn.to_json_value(),
+        "turn": turn_within(turn, VALUE_BYTES_MAX).to_json_value(),
     }
-    if len(canonical_json_bytes(value)) > VALUE_BYTES_MAX:
-        value["turn"].pop("messages", None)
     return ProcessAwaitOutput.success(value)
 
 

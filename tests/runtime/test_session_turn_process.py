@@ -10,6 +10,7 @@ import pytest
 
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import AnyAwaitOutput, CancelledOutput, FailureOutput, Success
+from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -19,14 +20,19 @@ from lash_core.model.scope import CausalRef, ProcessProvenance, SessionScope
 from lash_core.model.session import ChildRelation, ModelLimits, ModelSpec, SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.session_commit import PersistedSessionConfig, RuntimeCommit
 from lash_core.model.session_lease import SessionLeaseAcquired
+from lash_core.model.tool_output import AnyToolOutput, ToolSuccess
+from lash_core.model.tool_state import ToolManifest
+from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.protocols.providers.model_providers import ModelProviders
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
 from lash_core.runtime.process_runner import ProcessRunner
 from lash_core.runtime.residency import Residency
-from lash_core.testing.scripted_provider import ScriptedProvider, fails, hangs, says
+from lash_core.runtime.tools import Tool, ToolContext
+from lash_core.testing.scripted_provider import ScriptedProvider, calls_tools, fails, hangs, says
 from lash_core.testing.waiting import eventually
 
 LIMITS = ModelLimits(context_window_tokens=8_000)
@@ -111,6 +117,34 @@ async def test_a_finished_turn_completes_with_the_turn() -> None:
     meta = await (await bench.store()).load_session_meta()
     assert ChildRelation("process-env:p", caused_by=CausalRef.process("p")) == meta.relation
     assert await (await bench.store()).get_session_execution_lease(CHILD) is None
+
+
+class _LongWinded(PluginFactory):
+    """Gives a tool that answers more than a process may."""
+
+    plugin_id = "long_winded"
+
+    def build(self, session_id: str) -> SessionPlugin:
+        async def read(_context: ToolContext, _args: Any) -> AnyToolOutput:
+            return ToolSuccess("x" * 150_000)
+
+        class Plugin(SessionPlugin):
+            def tools(self) -> list[Tool]:
+                return [Tool(ToolManifest("read", "read"), read)]
+
+        return Plugin()
+
+
+async def test_a_turn_with_large_evidence_completes_without_it() -> None:
+    """What its tools said is in the child's history; the answer is what the process was started for."""
+    provider = ScriptedProvider([calls_tools(("read", {}), ("read", {})), says("two files")])
+    output = await Bench(provider, plugin_host=PluginHost([_LongWinded()])).run()
+
+    assert isinstance(output, Success), output
+    turn = AssembledTurn.model_validate(output.value["turn"])
+    assert "two files" == turn.final_text == turn.assistant_output.safe_text
+    assert (2, None) == (len(turn.tool_calls), turn.tool_calls[0].output)
+    assert len(canonical_json_bytes(output.value)) < 200 * 1024
 
 
 async def test_a_second_run_is_answered_by_the_stamp() -> None:

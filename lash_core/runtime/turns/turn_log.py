@@ -98,6 +98,14 @@ def assistant_output(outcome: TurnOutcome, messages: Iterable[Message], issues: 
 
 def stamped_result(turn: AssembledTurn) -> AssembledTurn:
     """The turn as its stamp keeps it."""
+    return turn_within(turn, STAMPED_RESULT_BYTES_MAX)
+
+
+def turn_within(turn: AssembledTurn, bytes_max: int) -> AssembledTurn:
+    """The turn with as much of its evidence as fits: its messages go first, then what its tools were asked and said.
+
+    At last only its outcome is left, however large that is: a turn that ended well must not fail for its record.
+    """
     for smaller in (
         turn,
         turn.model_copy(update={"messages": ()}),
@@ -108,7 +116,7 @@ def stamped_result(turn: AssembledTurn) -> AssembledTurn:
             }
         ),
     ):
-        if len(smaller.model_dump_json()) <= STAMPED_RESULT_BYTES_MAX:
+        if len(smaller.model_dump_json().encode()) <= bytes_max:
             return smaller
     return AssembledTurn(
         session_id=turn.session_id,
@@ -117,6 +125,7 @@ def stamped_result(turn: AssembledTurn) -> AssembledTurn:
         execution=turn.execution,
         cancellation=turn.cancellation,
         usage=turn.usage,
+        session_revision=turn.session_revision,
     )
 
 
