@@ -142,10 +142,11 @@ class Supervisor:
         for service in services:
             await service.start()
         _log.info(
-            "worker %s serves %s with %d slots; metrics on %s",
+            "worker %s serves %s with %d slots%s; metrics on %s",
             self.identity.owner_id,
             ", ".join(self.settings.queues),
             self.settings.concurrency,
+            "" if self.sessions is None else f" and sessions with {self.sessions.slots.free}",
             self.server.url,
             extra={"owner": self.identity.owner_id, "kinds": sorted(manifest.kind for manifest in self._manifests)},
         )

@@ -33,6 +33,8 @@ SHY_MS = 250.0
 SHY_FOR_MS = 60_000.0
 """Who declined a session lately comes so much later to what becomes due: who is first in a partition and lacks what its
 sessions need would else be there before everybody else, each time."""
+PREPARE_SECONDS = 20.0
+"""Libraries of model providers load in one to three seconds; ten on a machine that is busy."""
 YIELD_SECONDS = 3.0
 """Time for cancelled runs to give their sessions back."""
 RETRY_DELAY_MS = 100.0
@@ -131,6 +133,7 @@ class SessionDrainer(Service):
 
     async def run(self) -> None:
         """Claim while there are places; rest while nothing is due."""
+        await self._prepare()
         delay_ms = RETRY_DELAY_MS
         while not self.is_stopping and self.is_accepting:
             try:
@@ -142,6 +145,16 @@ class SessionDrainer(Service):
                 await self.pause(delay_ms)
                 delay_ms = min(delay_ms * 2, RETRY_DELAY_MAX_MS)
         await self.pause(OWN_SWEEP_MS)
+
+    async def _prepare(self) -> None:
+        """What a worker that loads a library has claimed, one that is ready would have answered meanwhile."""
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await self._context.config.runtime_host.providers.prepare()
+        except TimeoutError:
+            _log.warning(
+                "the model providers are not ready after %g s; sessions are claimed all the same", PREPARE_SECONDS
+            )
 
     def _wake(self) -> None:
         self._poked.set()

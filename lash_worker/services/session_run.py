@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.session_lease import SessionExecutionLease
-from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome
+from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome, StoppedOutcome
 from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
@@ -140,6 +140,15 @@ class SessionRun:
             outcome = "finished"
         elif isinstance(turn.outcome, AgentFrameSwitchOutcome):
             outcome = "switched"
+        if isinstance(turn.outcome, StoppedOutcome) and turn.outcome.reason != "cancelled":
+            why = turn.errors[-1].message if turn.errors else "no error is recorded"
+            _log.warning(
+                "session %s: a turn was stopped: %s (%s)",
+                self.session_id,
+                turn.outcome.reason,
+                why,
+                extra={"session_id": self.session_id, "turn_id": turn.turn_id},
+            )
         metrics.turns.labels(outcome).inc()
         metrics.turn_seconds.observe(took_ms / 1_000)
 

@@ -51,5 +51,5 @@ class SessionTakeover:
                 break
         if ended:
             self._metrics.taken_over.inc(ended)
-            _log.info("%d sessions of %s, which is dead, go on elsewhere", ended, dead.owner_id)
+            _log.info("worker %s is dead; sessions that go on elsewhere: %d", dead.owner_id, ended)
         return ended

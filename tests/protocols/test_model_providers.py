@@ -116,3 +116,20 @@ def test_efforts_that_it_does_not_know_are_refused() -> None:
 
     assert provider.check_model(ModelSpec("m", variant="low")) is None
     assert provider.check_model(ModelSpec("m", variant="huge")) == "model `m` has no effort `huge`; known: low"
+
+
+async def test_providers_are_prepared_and_a_failure_is_left_to_the_call() -> None:
+    """Those that need nothing are left alone."""
+    prepared: list[str] = []
+
+    class Slow(ScriptedProvider):
+        async def prepare(self) -> None:
+            prepared.append(self.provider_id)
+            if self.provider_id == "broken":
+                raise RuntimeError("no library")
+
+    await ModelProviders(
+        [Slow(provider_id="broken"), ScriptedProvider(provider_id="plain"), Slow(provider_id="slow")]
+    ).prepare()
+
+    assert ["broken", "slow"] == prepared

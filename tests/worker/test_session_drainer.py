@@ -21,6 +21,7 @@ from lash_core.store.turn_journal import OpenTurn
 from lash_core.testing.scripted_provider import ScriptedReply, hangs, says
 from lash_core.testing.waiting import eventually
 from lash_worker.app import App
+from lash_worker.services import session_drainer
 from lash_worker.services.session_run import DECLINE_DELAY_MAX_MS, DECLINES_REMEMBERED_MAX, Declines
 from lash_worker.supervisor import Supervisor
 from lash_worker.testing import running_apps
@@ -58,6 +59,33 @@ async def test_an_input_is_answered() -> None:
         assert "you said: and now?" == (await again.answer(5)).final_text
         assert 4 == len(await lash.session("chat").history())
         assert 2 == (await lash.session("chat").park(5)).head_revision
+
+
+async def test_a_worker_claims_once_its_providers_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile a worker that is ready may answer; one that never is ready is not waited for."""
+    asked, loaded = asyncio.Event(), asyncio.Event()
+
+    async def prepare() -> None:
+        asked.set()
+        await loaded.wait()
+
+    app = session_app()
+    assert app.declared_sessions is not None
+    [provider] = app.declared_sessions.make_providers()
+    monkeypatch.setattr(provider, "prepare", prepare, raising=False)
+    stores = InMemoryStores()
+    lash = LashClient(stores)
+    async with supervised(app, stores) as supervisor:
+        sent = await lash.session("chat").send("hello")
+        async with asyncio.timeout(5):
+            await asked.wait()
+        assert "lash_sessions_claimed_total" not in samples(supervisor)
+        loaded.set()
+        assert "you said: hello" == (await sent.answer(5)).final_text
+    monkeypatch.setattr(session_drainer, "PREPARE_SECONDS", 0.01)
+    loaded.clear()
+    async with supervised(app, stores):
+        assert "you said: again" == (await (await lash.session("chat").send("again")).answer(5)).final_text
 
 
 async def test_a_worker_takes_no_more_turns_than_it_has_places() -> None:

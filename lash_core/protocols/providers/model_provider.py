@@ -49,3 +49,12 @@ class ModelProvider(Protocol):
     async def close(self) -> None:
         """Give connections back. May be called twice."""
         ...
+
+
+@runtime_checkable
+class PreparedProvider(Protocol):
+    """What a provider may have beside ``ModelProvider``."""
+
+    async def prepare(self) -> None:
+        """Do ahead what the first call would wait for, such as loading a library. Safe to repeat."""
+        ...

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 
 from lash_core.errors import InvalidArgumentError, RuntimeFailure
-from lash_core.protocols.providers.model_provider import ModelProvider
+from lash_core.protocols.providers.model_provider import ModelProvider, PreparedProvider
 
 MODEL_PROVIDER_UNKNOWN = "model_provider_unknown"
 
@@ -75,6 +75,15 @@ class ModelProviders:
             known = ", ".join(f"`{name}`" for name in self.ids) or "none"
             raise RuntimeFailure(MODEL_PROVIDER_UNKNOWN, f"no model provider `{provider_id}` here; configured: {known}")
         return provider
+
+    async def prepare(self) -> None:
+        """Let those that can do ahead what their first call would wait for; a failure shows there. Safe to repeat."""
+        for provider in self:
+            if isinstance(provider, PreparedProvider):
+                try:
+                    await provider.prepare()
+                except Exception:  # noqa: BLE001 - a provider's own code; the call itself will say it
+                    _log.debug("provider `%s` could not be prepared", provider.provider_id, exc_info=True)
 
     async def close(self) -> None:
         """Close all; one that fails is logged and does not keep the others from it. May be called twice."""

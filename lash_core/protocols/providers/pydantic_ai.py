@@ -132,6 +132,10 @@ class PydanticAiProvider:
             async for event in events:
                 yield event
 
+    async def prepare(self) -> None:
+        """Load the library, in a thread: seconds that the first turn of a worker would wait for. Safe to repeat."""
+        await self._loaded()
+
     async def close(self) -> None:
         """Close the connections; the next call makes new ones. May be called twice."""
         models, self._models = self._models, {}
