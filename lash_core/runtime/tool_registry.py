@@ -106,14 +106,17 @@ class ToolRegistry:
             UnknownToolSourceError.
         """
         source = self._source(source_id)
+        offered = _offered_of(source, self._entries, self._live)
         del self._sources[source_id]
-        listed = {tool.manifest.tool_id for tool in source.tools()}
-        resolved = {tool_id for tool_id in self._entries if source.resolve(tool_id) is not None}
-        for tool_id in [tool_id for tool_id in listed | resolved if not self._offers_of(tool_id)]:
-            self._live.pop(tool_id, None)
-            self._entries.pop(tool_id, None)
+        live, entries = dict(self._live), dict(self._entries)
+        for tool_id in offered & self._entries.keys():
+            found = self._offers_of(tool_id)
+            live.pop(tool_id, None)
+            known = entries.pop(tool_id)
+            if found:
+                live[tool_id], entries[tool_id] = found[0], self._entry_of(found[0], known)
+        self._live, self._entries = live, entries
         self._generation += 1
-        self._take_listing(self._listing())
 
     def set_access(self, access: ToolAccess) -> None:
         """Which tools the session or its frame has. Hidden names are recorded, never members, never executable.
@@ -188,11 +191,12 @@ class ToolRegistry:
         another id.
         """
         live = self._listing()
+        names = {tool.manifest.name for tool in live.values()}
         for tool_id, stored in snapshot.tools.items():
             found = self._offers_of(tool_id) if tool_id not in live else []
-            if len(found) == 1 and stored.manifest.name == found[0].manifest.name:
+            if len(found) == 1 and stored.manifest.name == found[0].manifest.name and stored.manifest.name not in names:
                 live[tool_id] = found[0]
-        names = {tool.manifest.name for tool in live.values()}
+                names.add(stored.manifest.name)
         entries = {tool_id: self._entry_of(tool, snapshot.tools.get(tool_id)) for tool_id, tool in live.items()}
         orphaned: list[str] = []
         for tool_id, stored in snapshot.tools.items():
@@ -226,6 +230,8 @@ class ToolRegistry:
                 live[tool_id] = found[0]
             entries[tool_id] = self._entry_of(found[0], entry) if found else entry
         _check_names(live.values())
+        names = {tool.manifest.name for tool in live.values()}
+        entries = {key: entry for key, entry in entries.items() if key in live or entry.manifest.name not in names}
         for tool_id, tool in self._live.items():
             entries.setdefault(tool_id, ToolEntry(manifest=tool.manifest, member=False))
         self._live, self._entries = live, entries
@@ -240,7 +246,7 @@ class ToolRegistry:
             for tool in _listed(source):
                 manifest = tool.manifest
                 if manifest.tool_id in live:
-                    raise ToolRegistryError(
+                    raise ToolValidationError(
                         f"duplicate tool id `{manifest.tool_id}`", field="tool_id", value=manifest.tool_id
                     )
                 live[manifest.tool_id] = tool
@@ -250,11 +256,12 @@ class ToolRegistry:
     def _take_listing(self, listing: dict[str, Tool], *, changed: bool = False) -> None:
         """Bring live tools and state to what sources list; what they only resolve stays while they do."""
         live = dict(listing)
+        names = {tool.manifest.name for tool in live.values()}
         for tool_id in self._live:
             found = self._offers_of(tool_id) if tool_id not in live else []
-            if len(found) == 1:
+            if len(found) == 1 and found[0].manifest.name not in names:
                 live[tool_id] = found[0]
-        names = {tool.manifest.name for tool in live.values()}
+                names.add(found[0].manifest.name)
         entries = {tool_id: self._entry_of(tool, self._entries.get(tool_id)) for tool_id, tool in live.items()}
         for tool_id, entry in self._entries.items():
             if tool_id not in live and entry.manifest.name not in names:
@@ -273,7 +280,7 @@ class ToolRegistry:
         if entry is None or not entry.orphaned:
             return entry is not None
         found = self._offers_of(tool_id)
-        if len(found) != 1:
+        if len(found) != 1 or any(found[0].manifest.name == tool.manifest.name for tool in self._live.values()):
             return False
         self._live[tool_id] = found[0]
         self._adopt({**self._entries, tool_id: self._entry_of(found[0], entry)})
@@ -304,6 +311,15 @@ class ToolRegistry:
         return entry.is_member and not self._is_hidden(entry.manifest.name)
 
 
+def _offered_of(source: ToolSource, known: Iterable[str], live: Iterable[str]) -> set[str]:
+    """Ids that a source offers; of one that fails, those of all live tools: what another source offers is looked up."""
+    try:
+        resolved = {tool_id for tool_id in known if source.resolve(tool_id) is not None}
+        return resolved | {tool.manifest.tool_id for tool in source.tools()}
+    except Exception:  # noqa: BLE001 - a source that fails is one that a host wants to remove
+        return set(live)
+
+
 def _listed(source: ToolSource) -> Sequence[Tool]:
     try:
         return source.tools()
@@ -320,5 +336,5 @@ def _check_names(tools: Iterable[Tool]) -> None:
     for tool in tools:
         name = tool.manifest.name
         if name in names:
-            raise ToolRegistryError(f"duplicate tool name `{name}`", field="name", value=name)
+            raise ToolValidationError(f"duplicate tool name `{name}`", field="name", value=name)
         names.add(name)

@@ -12,7 +12,7 @@ class ToolRegistryError(NotDoneError):
 
 
 class ToolValidationError(ToolRegistryError):
-    """A tool state names what no source, or more than one, offers."""
+    """A tool state names what no source, or more than one, offers; or two tools have one id or one name."""
 
     code = "tool_validation"
 

@@ -130,6 +130,15 @@ def test_an_edit_cannot_invent_tools() -> None:
     assert registry.export_state().tools["x"].orphaned
 
 
+def test_an_orphan_never_hides_a_live_tool_of_its_name() -> None:
+    """An edit may name orphans; one whose name is offered live is dropped."""
+    registry = ToolRegistry([tool("new", "search")])
+    registry.apply_state(state(1, old={"name": "search", "orphaned": True}, new={"name": "search"}))
+
+    assert "new" == registry.resolve("search").manifest.tool_id
+    assert ["new"] == list(registry.export_state().tools)
+
+
 async def test_a_resolved_tool_runs() -> None:
     """With the arguments as given."""
     found = ToolRegistry([tool("a", "search")]).resolve("search")

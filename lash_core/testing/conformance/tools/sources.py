@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lash_core.model.tool_output import ToolSuccess
+from lash_core.model.tool_state import ToolEntry, ToolManifest
 from lash_core.runtime.tool_registry_errors import ToolRegistryError, ToolUnavailableError, UnknownToolSourceError
 from lash_core.runtime.tool_sources import ListedToolSource, StaticToolSource, ToolExecutionGrant
 from lash_core.runtime.tools import Tool, ToolContext
@@ -55,6 +56,46 @@ async def a_removed_source_takes_all_its_tools_along(stores: SessionStores) -> N
     assert (names(runtime), list(runtime.tools.export_state().tools)) == (["a"], ["a"])
     async with refused(UnknownToolSourceError, "unknown tool source `s`"):
         runtime.tools.remove_source("s")
+
+
+async def a_source_that_fails_can_be_removed(stores: SessionStores) -> None:
+    """With its tools; those of other sources stay, also while another one fails."""
+    scene = Scene(stores, tools=[tool("a")])
+    runtime = await scene.runtime()
+    works = True
+
+    def listing() -> Sequence[Tool]:
+        if not works:
+            raise LookupError("no connection")
+        return [tool("b")]
+
+    runtime.tools.upsert_source(ListedToolSource("failing", listing))
+    runtime.tools.upsert_source(StaticToolSource("s", [tool("c")]))
+    works = False
+    runtime.tools.remove_source("s")
+    beside = names(runtime)
+    runtime.tools.remove_source("failing")
+    runtime.tools.refresh_sources()
+
+    assert (beside, names(runtime)) == (["a", "b"], ["a"])
+    assert list(runtime.tools.export_state().tools) == ["a"]
+
+
+async def a_name_is_in_the_catalog_once(stores: SessionStores) -> None:
+    """A listed tool has it before one that a source only resolves, now and after the session is opened again."""
+    scene = Scene(stores, tools=[])
+    runtime = await scene.runtime()
+    runtime.tools.upsert_source(StaticToolSource("s", [], [tool("search", "grouped")]))
+    state = runtime.tools.export_state()
+    entry = ToolEntry(manifest=ToolManifest("grouped", "search"))
+    runtime.tools.apply_state(state.model_copy(update={"tools": {"grouped": entry}}))
+    kept = runtime.tools.export_state()
+    runtime.tools.upsert_source(StaticToolSource("t", [tool("search", "listed")]))
+    listed = runtime.tools.resolve("search").manifest.tool_id
+    live = names(runtime)
+    runtime.tools.restore_state(kept)
+
+    assert (listed, live, names(runtime)) == ("listed", ["search"], ["search"])
 
 
 async def equal_ids_and_names_are_refused_and_nothing_changes(stores: SessionStores) -> None:
