@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 TURN_TOO_LARGE = "turn_too_large"
 INPUT_PHASE, LOOP_PHASE = "turn_input", "effect_loop"
 
-_ENDS_UNCOMMITTED = (*STORE_ERRORS, SessionStoreError, SessionLeaseLostError)
+_ENDS_UNCOMMITTED = (*STORE_ERRORS, SessionStoreError, SessionLeaseLostError, StoreCommitFailedError)
 _GATE_ERRORS = (GATE_UNAVAILABLE, GATE_REVOKED)
 
 

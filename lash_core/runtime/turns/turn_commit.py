@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from lash_core.errors import LashError, OutcomeUnknownError, RuntimeFailure
+from lash_core.errors import LashError, LimitExceededError, OutcomeUnknownError, RuntimeFailure
 from lash_core.errors.session import (
     SessionExecutionLeaseExpiredError,
     UnsettledQueuedWorkClaimError,
@@ -102,10 +102,14 @@ async def commit_final(turn: TurnAtWork, assembled: AssembledTurn) -> RuntimeCom
 
 
 async def commit_progress(turn: TurnAtWork) -> bool:
-    """Store what the turn has appended so far; only where a redo could not make it again. False: it was not stored.
+    """Store what the turn has appended before its first model call; only where a redo could not make it again.
+
+    Returns:
+        False: it was not needed, or is too large for any store.
 
     Raises:
-        SessionLeaseLostError: the lease is gone. Other failures are logged: the last commit stores it as well.
+        SessionLeaseLostError: the lease is gone.
+        StoreCommitFailedError: the store refused; the turn ends before a model is called.
     """
     if turn.journal is not None or turn.runtime.store is None:
         return False
@@ -114,12 +118,12 @@ async def commit_progress(turn: TurnAtWork) -> bool:
         result = await turn.runtime.store.commit_runtime_state(commit)
     except SessionExecutionLeaseExpiredError as error:
         raise _lost(turn, error.message) from error
-    except (LashError, OSError):
-        lost = turn.lost_error()
-        if lost is not None:
-            raise lost from None
-        _log.warning("progress of turn %s was not stored", turn.turn_id, exc_info=True)
+    except LimitExceededError:
+        # Nobody can store it, now or later: the turn's end is committed as too large.
+        _log.warning("the beginning of turn %s was not stored", turn.turn_id, exc_info=True)
         return False
+    except (LashError, OSError) as error:
+        raise (turn.lost_error() or StoreCommitFailedError(turn.turn_id, error)) from error
     _take_over(turn, commit, result, ())
     # The turn goes on: its next appends are not part of what the runtime shows.
     turn.draft = turn.draft.copy()

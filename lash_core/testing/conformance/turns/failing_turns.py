@@ -205,6 +205,20 @@ async def a_host_that_records_nothing_stores_progress(stores: SessionStores) -> 
     assert ["user: hi", "assistant: done"] == texts_of(runtime.read_view().messages)
 
 
+async def a_beginning_that_is_not_stored_calls_no_model(stores: SessionStores) -> None:
+    """The store's failure is the caller's error; nothing is taken, and the next try answers the input once."""
+    scene = scene_of(stores, [says("done")], effect_host=InlineEffectHost())
+    await enqueued(await scene.store(), "hi")
+    store: Any = _FailingStore(await scene.store(), "commit_runtime_state", StoreRefusedError("no room"))
+    runtime = await scene.runtime(store)
+
+    with refused(StoreCommitFailedError, "store_commit_failed", "no room"):
+        await runtime.run_next_queued_turn()
+    assert ([], 0) == (scene.provider.requests, await scene.revision())
+    assert "done" == finished(await runtime.run_next_queued_turn())
+    assert ["user: hi", "assistant: done"] == texts_of(await scene.history())
+
+
 async def a_gate_that_cannot_be_read_stops_the_start(stores: SessionStores) -> None:
     """Three tries, then the turn fails to start: the model is not called, the input stays."""
     scene = scene_of(stores, [says("later")])
