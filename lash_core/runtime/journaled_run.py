@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from lash_core.errors import LimitExceededError, RuntimeFailure, StepFailed
+from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import AwaitEventKey
-from lash_core.model.canonical_json import canonical_json
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_digest import envelope_hash
-from lash_core.model.effect_record import EffectRecord, EffectState
+from lash_core.model.effect_record import EffectRecord
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.fast_build import fast_build
 from lash_core.runtime.journaled_controller import JournaledController
+from lash_core.runtime.journaled_ends import EffectEnd, end_of
 from lash_core.runtime.journaled_entries import RunEntries
 from lash_core.runtime.journaled_errors import (
-    OUTCOME_TOO_LARGE,
     STORE_ERRORS,
     NotRecordedError,
     raised_again,
-    recorded_error,
 )
 from lash_core.runtime.journaled_replay import outcome_of, with_argument
 from lash_core.runtime.journaled_work import EffectWork
@@ -42,6 +40,10 @@ REFUSALS_MAX = 10
 
 SIGNAL_WAIT_TIMEOUT = "signal_wait_timeout"
 """The one way a wait ends that no log or promise keeps: it is recorded as failed before anybody sees it."""
+
+
+NEVER_RECORDED = (*STORE_ERRORS, NotRecordedError)
+"""Not the effect's fault: it runs again."""
 
 
 class RunEffects(JournaledController):
@@ -223,30 +225,9 @@ class RunEffects(JournaledController):
         self, envelope: RuntimeEffectEnvelope, digest: str, executor: RuntimeEffectLocalExecutor
     ) -> RuntimeEffectOutcome:
         await self.begin(envelope.kind)
-        cause: Exception | None = None
-        state: EffectState = "completed"
         with EffectWork(self._run) as work:
-            try:
-                outcome = await (work.rest(executor(envelope)) if is_process_wait(envelope) else executor(envelope))
-                text = canonical_json(outcome.value, field="outcome")
-            except (*STORE_ERRORS, NotRecordedError):
-                raise
-            except Exception as error:  # noqa: BLE001 - errors of effects are outcomes too
-                state, text, cause = "failed", canonical_json(recorded_error(error)), error
-            record = await self._recorded(envelope, digest, state, text)
-        if record.state == "failed":
-            raise raised_again(record.outcome) from (cause.__cause__ if isinstance(cause, StepFailed) else cause)
-        return outcome_of(record)
-
-    async def _recorded(
-        self, envelope: RuntimeEffectEnvelope, digest: str, state: EffectState, outcome_json: str
-    ) -> EffectRecord:
-        try:
-            return await self._entries.record(envelope, digest, state, outcome_json)
-        except LimitExceededError as error:
-            # The effect was done: without a record it would be done again in every attempt.
-            facts = {"code": OUTCOME_TOO_LARGE, "message": error.message, "type": "RuntimeFailure"}
-            return await self._entries.record(envelope, digest, "failed", canonical_json(facts))
+            effect = work.rest(executor(envelope)) if is_process_wait(envelope) else executor(envelope)
+            return await self._entries.record_end(envelope, digest, await end_of(effect, NEVER_RECORDED))
 
     async def _sleep(
         self,
@@ -299,11 +280,10 @@ class RunEffects(JournaledController):
             except RuntimeFailure as error:
                 if error.code != SIGNAL_WAIT_TIMEOUT:
                     raise
-                text = canonical_json(recorded_error(error))
-                raise raised_again((await self._recorded(envelope, digest, "failed", text)).outcome) from None
+                return await self._entries.record_end(envelope, digest, EffectEnd.of_error(error))
             if key is None or key.scope == self._scope:
                 return outcome
-            return outcome_of(await self._recorded(envelope, digest, "completed", canonical_json(outcome.value)))
+            return await self._entries.record_end(envelope, digest, EffectEnd.of_outcome(outcome))
 
     async def _with_remainder(
         self, envelope: RuntimeEffectEnvelope, digest: str, record: EffectRecord | None

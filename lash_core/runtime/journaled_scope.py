@@ -7,7 +7,6 @@ import secrets
 from typing import Any
 
 from lash_core.errors import LashError, RuntimeFailure
-from lash_core.model.canonical_json import canonical_json
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_digest import digest_tree, envelope_hash
 from lash_core.model.effect_record import (
@@ -16,12 +15,12 @@ from lash_core.model.effect_record import (
     EffectInProgress,
     EffectRecord,
     EffectRecorded,
-    EffectState,
     EffectWrite,
 )
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.runtime.journaled_controller import JournaledController
-from lash_core.runtime.journaled_errors import STORE_ERRORS, NotRecordedError, raised_again, recorded_error
+from lash_core.runtime.journaled_ends import end_of
+from lash_core.runtime.journaled_errors import STORE_ERRORS, NotRecordedError
 from lash_core.runtime.journaled_replay import mismatch_of, outcome_of, with_argument
 from lash_core.runtime.sent_commands import is_process_command
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor
@@ -131,20 +130,15 @@ class LeasedEffects(JournaledController):
         if claim.due_at_ms is not None:
             name = "duration_ms" if envelope.kind is EffectKind.SLEEP else "timeout_ms"
             asked = with_argument(envelope, name, max(0, claim.due_at_ms - claim.now_ms))
-        cause: Exception | None = None
-        state: EffectState = "completed"
+        effect = self._renewed(executor(asked), envelope.replay_key, claim.token)
         try:
-            outcome = await self._renewed(executor(asked), envelope.replay_key, claim.token)
-            text = canonical_json(outcome.value, field="outcome")
-        except (*STORE_ERRORS, NotRecordedError, _ClaimLostError) as error:
-            raise (error.failure if isinstance(error, _ClaimLostError) else error) from None
-        except Exception as error:  # noqa: BLE001 - errors of effects are outcomes too
-            state, text, cause = "failed", canonical_json(recorded_error(error)), error
-        write = EffectWrite(envelope.replay_key, envelope.kind, state, digest, digest_tree(envelope), outcome_json=text)
-        record = await self._journal.finalize_effect(self._scope, write, claim.token)
-        if record.state == "failed":
-            raise raised_again(record.outcome) from cause
-        return outcome_of(record)
+            end = await end_of(effect, (*STORE_ERRORS, NotRecordedError, _ClaimLostError))
+        except _ClaimLostError as error:
+            raise error.failure from None
+        write = EffectWrite(
+            envelope.replay_key, envelope.kind, end.state, digest, digest_tree(envelope), outcome_json=end.outcome_json
+        )
+        return end.answer(await self._journal.finalize_effect(self._scope, write, claim.token))
 
     async def _renewed(self, effect: Any, key: str, token: str) -> RuntimeEffectOutcome:
         """Run an effect while its claim is renewed; a lost claim ends it."""

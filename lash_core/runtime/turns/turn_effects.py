@@ -9,21 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from lash_core.errors import LimitExceededError, RuntimeFailure, StepFailed
+from lash_core.errors import RuntimeFailure
 from lash_core.errors.session import SessionExecutionLeaseExpiredError
-from lash_core.model.canonical_json import canonical_json
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_digest import envelope_hash
-from lash_core.model.effect_record import EffectRecord, EffectState
+from lash_core.model.effect_record import EffectRecord
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.runtime.await_event_door import HasAwaitEvents
+from lash_core.runtime.journaled_ends import end_of
 from lash_core.runtime.journaled_errors import (
-    OUTCOME_TOO_LARGE,
     STORE_ERRORS,
     NotRecordedError,
-    raised_again,
-    recorded_error,
 )
 from lash_core.runtime.journaled_replay import outcome_of, with_argument
 from lash_core.runtime.sent_commands import SentCommands, is_process_command
@@ -179,26 +176,4 @@ class TurnEffects(HasAwaitEvents):
         executor: RuntimeEffectLocalExecutor,
         asked: RuntimeEffectEnvelope,
     ) -> RuntimeEffectOutcome:
-        cause: Exception | None = None
-        state: EffectState = "completed"
-        try:
-            outcome = await executor(asked)
-            text = canonical_json(outcome.value, field="outcome")
-        except NEVER_RECORDED:
-            raise
-        except Exception as error:  # noqa: BLE001 - errors of effects are outcomes too
-            state, text, cause = "failed", canonical_json(recorded_error(error)), error
-        record = await self._recorded(envelope, digest, state, text)
-        if record.state == "failed":
-            raise raised_again(record.outcome) from (cause.__cause__ if isinstance(cause, StepFailed) else cause)
-        return outcome_of(record)
-
-    async def _recorded(
-        self, envelope: RuntimeEffectEnvelope, digest: str, state: EffectState, outcome_json: str
-    ) -> EffectRecord:
-        try:
-            return await self._entries.record(envelope, digest, state, outcome_json)
-        except LimitExceededError as error:
-            # The effect was done: without a record it would be done again in every redo.
-            facts = {"code": OUTCOME_TOO_LARGE, "message": error.message, "type": "RuntimeFailure"}
-            return await self._entries.record(envelope, digest, "failed", canonical_json(facts))
+        return await self._entries.record_end(envelope, digest, await end_of(executor(asked), NEVER_RECORDED))
