@@ -1,4 +1,4 @@
-"""What the controllers of journaled effects have in common: scope, journal, promises, commands under way."""
+"""What the controllers of journaled effects have in common: scope, promises, commands under way, journal."""
 
 from __future__ import annotations
 
@@ -10,31 +10,40 @@ from lash_core.store.effect_host import AwaitEventResolver
 from lash_core.store.effect_journal import EffectJournal
 
 
-class JournaledController(HasAwaitEvents):
-    """The facts of ``ScopedEffects``; how effects are executed is the subclass's."""
+class ScopedController(HasAwaitEvents):
+    """The facts of ``ScopedEffects`` but for the tier; how effects are executed is the subclass's."""
 
-    __slots__ = ("_await_events", "_commands", "_journal", "_scope")
+    __slots__ = ("_await_events", "_commands", "_scope")
 
-    def __init__(self, scope: ExecutionScope, journal: EffectJournal, await_events: AwaitEventResolver) -> None:
+    def __init__(self, scope: ExecutionScope, await_events: AwaitEventResolver) -> None:
         self._scope = scope
-        self._journal = journal
         self._await_events = await_events
         self._commands = SentCommands()
 
     @property
     def scope(self) -> ExecutionScope:
-        """The scope; of a run ``process(<pid>)``."""
+        """The scope; of a run ``process(<pid>)``, of a turn ``turn(<session>, <turn>)``."""
         return self._scope
 
     @property
     def scope_id(self) -> str:
-        """The scope's id; of a run the process id."""
+        """The scope's id; of a run the process id, of a turn the turn's."""
         return self._scope.id
 
     @property
     def await_events(self) -> AwaitEventResolver:
         """The promises of the host; a wait of a run that is cancelled leaves its promise open."""
         return self._await_events
+
+
+class JournaledController(ScopedController):
+    """A controller over an ``EffectJournal``."""
+
+    __slots__ = ("_journal",)
+
+    def __init__(self, scope: ExecutionScope, journal: EffectJournal, await_events: AwaitEventResolver) -> None:
+        super().__init__(scope, await_events)
+        self._journal = journal
 
     def durability_tier(self) -> DurabilityTier:
         """The journal's tier."""

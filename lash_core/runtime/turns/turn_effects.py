@@ -16,14 +16,14 @@ from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEff
 from lash_core.model.effect_digest import envelope_hash
 from lash_core.model.effect_record import EffectRecord
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.runtime.await_event_door import HasAwaitEvents
+from lash_core.runtime.journaled_controller import ScopedController
 from lash_core.runtime.journaled_ends import end_of
 from lash_core.runtime.journaled_errors import (
     STORE_ERRORS,
     NotRecordedError,
 )
 from lash_core.runtime.journaled_replay import outcome_of, with_argument
-from lash_core.runtime.sent_commands import SentCommands, is_process_command
+from lash_core.runtime.sent_commands import is_process_command
 from lash_core.runtime.session_lease_guard import SessionLeaseLostError
 from lash_core.runtime.turns.turn_entries import TurnEntries
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor, TurnRun
@@ -32,7 +32,7 @@ NEVER_RECORDED = (*STORE_ERRORS, SessionExecutionLeaseExpiredError, SessionLease
 """Not the effect's fault: the effect runs again when the turn is redone."""
 
 
-class TurnEffects(HasAwaitEvents):
+class TurnEffects(ScopedController):
     """``TurnScopedEffects`` of one physical turn. Belongs to the turn's event loop; made by ``scoped_turn``.
 
     Args:
@@ -42,7 +42,7 @@ class TurnEffects(HasAwaitEvents):
         tier: what survives the loss of this OS process.
     """
 
-    __slots__ = ("_await_events", "_commands", "_entries", "_run", "_scope", "_tier", "_under_way", "on_frontier")
+    __slots__ = ("_entries", "_run", "_tier", "_under_way", "on_frontier")
 
     def __init__(
         self,
@@ -52,29 +52,12 @@ class TurnEffects(HasAwaitEvents):
         backend: str,
         tier: DurabilityTier = DurabilityTier.INLINE,
     ) -> None:
+        super().__init__(ExecutionScope.turn(run.session_id, run.turn_id).validated(), await_events)
         self._run = run
-        self._scope = ExecutionScope.turn(run.session_id, run.turn_id).validated()
-        self._await_events = await_events
         self._entries = TurnEntries(run, backend)
-        self._commands = SentCommands()
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._tier = tier
         self.on_frontier: Callable[[], None] | None = None
-
-    @property
-    def scope(self) -> ExecutionScope:
-        """``turn(<session>, <turn>)``."""
-        return self._scope
-
-    @property
-    def scope_id(self) -> str:
-        """The turn's id."""
-        return self._scope.id
-
-    @property
-    def await_events(self) -> AwaitEventResolver:
-        """The promises of the host."""
-        return self._await_events
 
     def durability_tier(self) -> DurabilityTier:
         """What survives the loss of this OS process."""
