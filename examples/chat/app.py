@@ -64,6 +64,7 @@ async def stock(ctx: ToolContext, item: str) -> str:
 async def order(ctx: ToolContext, item: str, count: int = 1) -> str:
     """Order something for the customer: work that goes on when the turn is over."""
     desk.note("order", ctx.session_id, ctx.call_id, item)
+    desk.price_of(item)
     process_id = await ctx.start_process("chat.deliver", {"item": item, "count": count}, label=item)
     return f"ordered, delivery {process_id}"
 

@@ -105,5 +105,7 @@ async def test_a_customer_is_served(lash_app: RunApps, model_server: ModelServer
             return any("[3] Good news! Delivered: 2 x mugs" in message.text for message in await session.history())
 
         await eventually(told, within_ms=10_000)
-    assert ["price", "price", "order", "pack"] == [name for name, *_ in desk.calls()]
-    assert 5 == model_server.served
+        unknown = await (await session.send("Order 3 teapots")).answer(10)
+        assert "[4] I do not know about teapots." == unknown.final_text
+    assert ["price", "price", "order", "pack", "order"] == [name for name, *_ in desk.calls()]
+    assert 7 == model_server.served

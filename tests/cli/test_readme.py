@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
+from lash_core.model.message import ToolCallPart, ToolResultPart
+from lash_core.model.model_call import ModelRequest
+from lash_core.protocols.providers.pydantic_ai import PydanticAiProvider
 from lash_core.runtime.process_context import ProcessContext
 from lash_core.settings import ENVIRONMENT
+from lash_core.testing.scripted_provider import ScriptedProvider, ScriptedReply, calls_tools, says
 from lash_core.testing.waiting import eventually_sync
 from lash_worker import App
 from lash_worker.cli import exit_codes
@@ -71,6 +75,28 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
 
     codes = sorted(value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int))
     assert codes == [int(row) for row in rows]
+
+
+async def test_the_agent_works_as_printed(lash_app: RunApps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its model is another one."""
+    source = next(block for block in blocks("python") if block.startswith("# shop.py"))
+    asks = calls_tools(ToolCallPart(call_id="c", tool_name="price", args={"item": "mug"}))
+
+    def model(request: ModelRequest) -> ScriptedReply:
+        [*_, last] = request.messages[-1].parts
+        return says(f"it is {last.output}") if isinstance(last, ToolResultPart) else asks
+
+    def scripted(provider_id: str, url: str) -> ScriptedProvider:
+        assert "http://127.0.0.1:11434/v1" == url
+        return ScriptedProvider(model, provider_id=provider_id)
+
+    monkeypatch.setattr(PydanticAiProvider, "openai_compatible", scripted)
+    shop: dict[str, Any] = {}
+    exec(source, shop)
+    async with lash_app(shop["app"]) as lash:
+        answer = await (await lash.session("anna").send("What is a mug?")).answer(10)
+    assert answer.final_text is not None
+    assert "900" in answer.final_text
 
 
 async def test_the_steps_work_as_printed(lash_app: RunApps) -> None:
