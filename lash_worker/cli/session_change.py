@@ -36,7 +36,7 @@ _TEXTS = {
     "already_cancelled": "it was cancelled before",
     "already_claimed": "a turn has taken it in and will answer it",
     "already_completed": "it has been answered",
-    "not_found": "there is no such input",
+    "not_found": "there is no such input: it was cancelled before, or never there",
 }
 
 
