@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.services.fleet_view import FleetView
+from lash_worker.services.hot_partitions import HotPartitions, wait_at_most
 from lash_worker.services.service import Service
 
-PARTITIONS_PER_CLAIM_MAX = 64
-"""Partitions one claim looks into: a pipeline of at most that many short scripts."""
 OWN_SWEEP_MS = 3_000.0
 """The net below lost notices and clocks that were set: the partition's first worker looks this often. What is due by
 time is told by the waker."""
@@ -22,8 +20,6 @@ FOREIGN_SWEEP_MAX_MS = 3_000.0
 WORKERS_PER_SWEEP = 8
 """A worker with free slots looks into partitions of others: soon after it found work there, else ever more rarely, at
 last every three seconds for each ``WORKERS_PER_SWEEP`` workers of the fleet."""
-LISTENER_DELAY_MS = 10.0
-"""Per rank: who is first in a partition claims at once, the next ones only what is still there."""
 GATHER_SECONDS = 0.002
 """With work waiting, slots that free up gather this long, so that a claim fills several."""
 ANSWER_AGE_MAX_MS = 10_000.0
@@ -44,9 +40,7 @@ class Claimer(Service):
         super().__init__(driver.context.metrics.service_crashed)
         self._driver = driver
         self._view = view
-        self._hot: dict[int, None] = {}
-        self._later: dict[int, float] = {}
-        self._poked = asyncio.Event()
+        self._hot = HotPartitions(view)
         self._foreign_pause_ms = FOREIGN_SWEEP_MS
         now = own_time_ms()
         self._own_at = self._foreign_at = now
@@ -61,22 +55,14 @@ class Claimer(Service):
 
     def poke(self, partition: int) -> None:
         """A notice says that a row of this partition is due."""
-        ranks = self._view.hints.ranks
-        rank = ranks[partition] if 0 <= partition < len(ranks) else 0
-        if rank == 0:
-            self._hot[partition] = None
-        else:
-            self._later.setdefault(partition, own_time_ms() + min(rank, 8) * LISTENER_DELAY_MS)
-        self._poked.set()
+        self._hot.poke(partition)
 
     def poke_all(self) -> None:
         """Notices may have been missed: look everywhere."""
-        for partition in range(len(self._view.hints.ranks)):
-            self._hot[partition] = None
-        self._poked.set()
+        self._hot.poke_all()
 
     def _wake(self) -> None:
-        self._poked.set()
+        self._hot.wake()
         self._driver.slots.wake()
 
     async def run(self) -> None:
@@ -98,7 +84,7 @@ class Claimer(Service):
         slots.show()
         if slots.free <= 0:
             self._last_ok_ms = own_time_ms()
-            await self._wait(slots.wait_freed(), OWN_SWEEP_MS)
+            await wait_at_most(slots.wait_freed(), OWN_SWEEP_MS)
             if self._hot and slots.free < slots.total // 4:
                 await asyncio.sleep(GATHER_SECONDS)
             return
@@ -114,44 +100,30 @@ class Claimer(Service):
         await self._claim_hot()
 
     async def _claim_hot(self) -> None:
-        partitions = list(self._hot)[:PARTITIONS_PER_CLAIM_MAX]
-        # Taken off before the call: a notice that comes while it is under way must put the partition back.
-        for partition in partitions:
-            del self._hot[partition]
+        partitions = self._hot.take()
         try:
             _, got = await self._driver.claim(partitions)
         except BaseException:
-            self._hot.update(dict.fromkeys(partitions))
+            self._hot.add(partitions)
             raise
         self._last_ok_ms = own_time_ms()
         if got:
             # There may be more, also in partitions that this claim did not come to: asked again until there is none.
-            self._hot.update(dict.fromkeys(partitions))
+            self._hot.add(partitions)
         if got and any(self._view.hints.ranks[partition] > 0 for partition in partitions):
             self._foreign_pause_ms = FOREIGN_SWEEP_MS
             self._foreign_at = min(self._foreign_at, own_time_ms() + FOREIGN_SWEEP_MS)
 
     def _collect_due(self, now: float) -> None:
-        for partition in [partition for partition, at in self._later.items() if at <= now]:
-            del self._later[partition]
-            self._hot[partition] = None
+        self._hot.collect_later(now)
         if now >= self._own_at:
             self._own_at = now + OWN_SWEEP_MS
-            self._hot.update(dict.fromkeys(self._view.hints.own))
+            self._hot.add(self._view.hints.own)
         if not self._hot and now >= self._foreign_at:
             self._foreign_at = now + self._foreign_pause_ms
             longest_ms = FOREIGN_SWEEP_MAX_MS * max(1.0, self._view.workers_count / WORKERS_PER_SWEEP)
             self._foreign_pause_ms = min(self._foreign_pause_ms * 2, longest_ms)
-            self._hot.update(dict.fromkeys(self._view.hints.foreign))
+            self._hot.add(self._view.hints.foreign)
 
     async def _rest(self, now: float) -> None:
-        wake_at = min(self._own_at, self._foreign_at, self._sweep_at, *self._later.values())
-        self._poked.clear()
-        await self._wait(self._poked.wait(), max(1.0, wake_at - now))
-
-    async def _wait(self, event: Awaitable[object], within_ms: float) -> None:
-        try:
-            async with asyncio.timeout(within_ms / 1_000):
-                await event
-        except TimeoutError:
-            return
+        await self._hot.rest(self._hot.next_at_ms(self._own_at, self._foreign_at, self._sweep_at) - now)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 
 from lash_core.clock import own_time_ms
 from lash_core.errors import LashError
@@ -12,19 +11,16 @@ from lash_core.store.process_notices import ProcessNotice
 from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX, ReadySession
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.services.fleet_view import FleetView
+from lash_worker.services.hot_partitions import HotPartitions, wait_at_most
 from lash_worker.services.service import Service
 from lash_worker.services.session_context import SessionContext
 from lash_worker.services.session_run import Declines, SessionRun
 from lash_worker.services.slots import Slots
 
-PARTITIONS_PER_CLAIM_MAX = 64
-"""Partitions one claim looks into: a pipeline of at most that many short scripts."""
 OWN_SWEEP_MS = 3_000.0
 """The net below lost notices: the partition's first worker looks this often."""
 FOREIGN_SWEEP_MS = 6_000.0
 """Partitions of others, whose first worker may be full, or run no sessions at all."""
-LISTENER_DELAY_MS = 10.0
-"""Per rank: who is first in a partition claims at once, the next ones only what is still there."""
 LATE_MS = 1.0
 """A session is asked for this long after its time: both clocks are cut to milliseconds."""
 RANKS_LEARNING = 2
@@ -62,11 +58,9 @@ class SessionDrainer(Service):
         self._declines = Declines()
         self.slots = Slots(settings.session_concurrency or settings.concurrency, driver.context.metrics)
         self.runs: dict[str, asyncio.Task[None]] = {}
-        self._hot: dict[int, None] = {}
-        self._later: dict[int, float] = {}
+        self._hot = HotPartitions(view)
         self._due: dict[int, float] = {}
         """Partition → when a session of it becomes due, by the server's clock."""
-        self._poked = asyncio.Event()
         self._accepting = True
         self._shy_until_ms = 0.0
         now = own_time_ms()
@@ -76,18 +70,11 @@ class SessionDrainer(Service):
 
     def poke(self, partition: int) -> None:
         """A notice: a session of this partition has due work."""
-        ranks = self._view.hints.ranks
-        rank = ranks[partition] if 0 <= partition < len(ranks) else 0
-        if rank == 0:
-            self._hot[partition] = None
-        else:
-            self._later.setdefault(partition, own_time_ms() + min(rank, 8) * LISTENER_DELAY_MS)
-        self._poked.set()
+        self._hot.poke(partition)
 
     def poke_all(self) -> None:
         """Notices may have been missed: look everywhere."""
-        self._hot.update(dict.fromkeys(range(len(self._view.hints.ranks))))
-        self._poked.set()
+        self._hot.poke_all()
 
     def hear(self, notice: ProcessNotice) -> None:
         """A notice ``queued`` or ``queued_due``: a session is due, or will be."""
@@ -95,7 +82,7 @@ class SessionDrainer(Service):
             self.poke(notice.partition)
         elif notice.due_at_ms < self._due.get(notice.partition, float("inf")):
             self._due[notice.partition] = notice.due_at_ms
-            self._poked.set()
+            self._hot.wake()
 
     # -- drain --------------------------------------------------------------------------------------------
 
@@ -107,8 +94,7 @@ class SessionDrainer(Service):
     def stop_claiming(self) -> None:
         """Take no more sessions."""
         self._accepting = False
-        self._poked.set()
-        self.slots.wake()
+        self._wake()
 
     async def drain(self, within_ms: float) -> int:
         """Let turns end for ``within_ms``, then give the rest to peers, who redo them; returns how many."""
@@ -157,13 +143,13 @@ class SessionDrainer(Service):
             )
 
     def _wake(self) -> None:
-        self._poked.set()
+        self._hot.wake()
         self.slots.wake()
 
     async def _step(self) -> None:
         self._show()
         if self.slots.free <= 0:
-            await self._wait(self.slots.wait_freed(), OWN_SWEEP_MS)
+            await wait_at_most(self.slots.wait_freed(), OWN_SWEEP_MS)
             return
         now = own_time_ms()
         self._collect(now)
@@ -173,25 +159,20 @@ class SessionDrainer(Service):
             await self._rest(now)
 
     def _collect(self, now: float) -> None:
-        for partition in [partition for partition, at in self._later.items() if at <= now]:
-            del self._later[partition]
-            self._hot[partition] = None
+        self._hot.collect_later(now)
         server_now = self._driver.context.clock.precise_ms() - self._late_ms(now)
         for partition in [partition for partition, at in self._due.items() if at <= server_now]:
             del self._due[partition]
-            self._hot[partition] = None
+            self._hot.add((partition,))
         if now >= self._own_at:
             self._own_at = now + OWN_SWEEP_MS
-            self._hot.update(dict.fromkeys(self._view.hints.own))
+            self._hot.add(self._view.hints.own)
         if now >= self._foreign_at:
             self._foreign_at = now + FOREIGN_SWEEP_MS
-            self._hot.update(dict.fromkeys(self._view.hints.foreign))
+            self._hot.add(self._view.hints.foreign)
 
     async def _claim(self) -> None:
-        partitions = list(self._hot)[:PARTITIONS_PER_CLAIM_MAX]
-        # Taken off before the call: a notice that comes while it is under way must put the partition back.
-        for partition in partitions:
-            del self._hot[partition]
+        partitions = self._hot.take()
         asked = self.slots.reserve(CLAIM_SESSIONS_MAX)
         sent_at_ms = own_time_ms()
         claimed: tuple[ReadySession, ...] = ()
@@ -200,13 +181,13 @@ class SessionDrainer(Service):
                 self._driver.context.identity, asked, self._context.timings.ttl_ms, partitions
             )
         except BaseException:
-            self._hot.update(dict.fromkeys(partitions))
+            self._hot.add(partitions)
             raise
         finally:
             self.slots.release(asked - len(claimed))
         if claimed:
             # There may be more: asked again until there is none.
-            self._hot.update(dict.fromkeys(partitions))
+            self._hot.add(partitions)
         self._learn_due()
         for session in claimed:
             self._start(session, sent_at_ms)
@@ -246,16 +227,8 @@ class SessionDrainer(Service):
         self._context.metrics.slots_busy.set(self.slots.taken)
 
     async def _rest(self, now: float) -> None:
-        wake_at = min(self._own_at, self._foreign_at, *self._later.values())
+        wake_at = self._hot.next_at_ms(self._own_at, self._foreign_at)
         server_now = self._driver.context.clock.precise_ms()
         late_ms = self._late_ms(now)
         due_in = min((at + late_ms - server_now for at in self._due.values()), default=float("inf"))
-        self._poked.clear()
-        await self._wait(self._poked.wait(), max(1.0, min(wake_at - now, due_in)))
-
-    async def _wait(self, event: Awaitable[object], within_ms: float) -> None:
-        try:
-            async with asyncio.timeout(within_ms / 1_000):
-                await event
-        except TimeoutError:
-            return
+        await self._hot.rest(min(wake_at - now, due_in))
