@@ -112,6 +112,7 @@ async def _fork(parent: LashRuntime, session_id: str) -> RuntimeSessionState:
     source = parent.state
     state = _copied(source, session_id)
     state.tool_state_snapshot = parent.tools.export_state()
+    state.execution_state_snapshot = source.execution_state_snapshot or parent.unstored_execution_state
     if source.execution_state_ref is not None and parent.store is not None:
         # The blob lives with the parent; the child keeps one of its own.
         read = await parent.store.load_session(ActivePath())

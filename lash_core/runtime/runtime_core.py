@@ -39,6 +39,7 @@ _OF_THE_SESSION = (
     "services",
     "shared_token_ledger",
     "stored_node_count",
+    "unstored_execution_state",
     "config_changed",
     "residency",
     "turn_memory",
@@ -57,6 +58,7 @@ class RuntimeCore:
         runtime_lease_owner: who takes the session's execution lease.
         shared_token_ledger: usage of children and direct completions that no commit has stored yet.
         stored_node_count: how many of the resident nodes, in append order, the store has.
+        unstored_execution_state: what the session was given when it was built, until a commit stores it.
         config_changed: policy, frames or leaf changed since the last commit.
         turn_phase_probe: told of the phases of turns, or None.
         residency: how much of the graph stays in memory.
@@ -74,6 +76,7 @@ class RuntimeCore:
         self.runtime_lease_owner = LeaseOwnerIdentity.opaque(self.runtime_scope_id, str(uuid.uuid4()))
         self.shared_token_ledger: list[TokenLedgerEntry] = []
         self.stored_node_count = 0
+        self.unstored_execution_state: JsonValue = None
         self.config_changed = False
         self.turn_phase_probe: RuntimeTurnPhaseProbe | None = None
         self.residency = Residency.KEEP_ALL
@@ -151,6 +154,7 @@ class RuntimeCore:
         """All resident nodes are stored now, and so is this much of ``shared_token_ledger``, from its front."""
         del self.shared_token_ledger[: len(usage)]
         self.stored_node_count = len(self.state.session_graph.nodes)
+        self.unstored_execution_state = None
         self.config_changed = False
 
     def swap_session(self, other: RuntimeCore) -> None:

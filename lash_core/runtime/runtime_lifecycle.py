@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lash_core.errors import LashError
 from lash_core.errors.session import SessionBindingMismatchError, SessionError
+from lash_core.model.base import JsonValue
 from lash_core.model.session import SessionPolicy
 from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.runtime.attachments import SessionAttachments
@@ -107,7 +108,7 @@ async def from_host_state(
     Raises:
         SessionError: no model is named; a store of another session; a plugin or the protocol refuses its state.
     """
-    stored_node_count = stored_nodes_of(state)
+    stored_node_count, execution_state = stored_nodes_of(state), unstored_execution_state_of(state)
     settle_state(state, policy)
     _check_model(state, services)
     if services.store is not None and services.store.session_id != state.session_id:
@@ -118,7 +119,7 @@ async def from_host_state(
     view = SessionReadView.from_persisted_state(state)
     await plugins.emit(PluginLifecycleEvent.SESSION_RESTORED, session_id=state.session_id, read_view=view)
     runtime = cls(state, state.policy, host, services)
-    runtime.stored_node_count = stored_node_count
+    runtime.stored_node_count, runtime.unstored_execution_state = stored_node_count, execution_state
     return runtime
 
 
@@ -168,6 +169,11 @@ def stored_nodes_of(state: RuntimeSessionState) -> int:
     if state.head_revision is None or state.graph_replace_required:
         return 0
     return len(state.session_graph.nodes)
+
+
+def unstored_execution_state_of(state: RuntimeSessionState) -> JsonValue:
+    """The execution state that a state brings and that no store has: nobody could export it anew, as tools can."""
+    return state.execution_state_snapshot if state.execution_state_ref is None else None
 
 
 def take_tool_access(state: RuntimeSessionState, plugins: PluginSession) -> None:

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.residency import apply_residency_on_load
-from lash_core.runtime.runtime_lifecycle import restore_parts, settle_state, stored_nodes_of
+from lash_core.runtime.runtime_lifecycle import (
+    restore_parts,
+    settle_state,
+    stored_nodes_of,
+    unstored_execution_state_of,
+)
 from lash_core.runtime.state_loading import load_for_residency
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ async def refresh(runtime: RuntimeCore) -> bool:
 
 async def take_state(runtime: RuntimeCore, state: RuntimeSessionState) -> None:
     """Heal a state, restore tools, plugins and protocol from it, trim it, and make it the runtime's own."""
-    stored_nodes = stored_nodes_of(state)
+    stored_nodes, execution_state = stored_nodes_of(state), unstored_execution_state_of(state)
     settle_state(state, runtime.policy)
     await restore_parts(state, runtime.plugins)
     before = len(state.session_graph.nodes)
@@ -53,6 +58,7 @@ async def take_state(runtime: RuntimeCore, state: RuntimeSessionState) -> None:
     runtime.state = state
     runtime.policy = state.policy
     runtime.stored_node_count = stored_nodes if kept == before else min(stored_nodes, kept)
+    runtime.unstored_execution_state = execution_state
     runtime.turn_memory.generation = None
 
 

@@ -57,6 +57,8 @@ def capture_snapshots(runtime: RuntimeCore) -> bool:
         if snapshot is not None:
             state.plugin_snapshot = snapshot
             state.plugin_snapshot_revision = snapshot.revision_fingerprint
+    if state.execution_state_snapshot is None:
+        state.execution_state_snapshot = runtime.unstored_execution_state
     in_memory = (state.tool_state_snapshot, state.plugin_snapshot, state.execution_state_snapshot)
     return any(snapshot is not None for snapshot in in_memory)
 

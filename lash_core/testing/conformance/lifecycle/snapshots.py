@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from lash_core.model.plugin_snapshot import PluginSnapshotArtifact
 from lash_core.model.session_commit import PersistedSessionRead
+from lash_core.model.session_state import RuntimeSessionState
+from lash_core.runtime.child_starts import CreateSessionRequest, CurrentSessionStart
+from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
-from lash_core.testing.conformance.lifecycle.arrange import Scene, notes_of, said, tool
+from lash_core.testing.conformance.lifecycle.arrange import POLICY, Scene, notes_of, said, tool
 from lash_core.testing.conformance.session_scene import SessionStores, loaded
 
 
@@ -124,3 +127,20 @@ async def artifacts_are_kept_byte_by_byte(stores: SessionStores) -> None:
 
     assert isinstance(again, _Album)
     assert again.pictures == {"a": data}
+
+
+async def an_execution_state_is_stored_once(stores: SessionStores) -> None:
+    """What a session is given to begin with leaves memory and is not lost; a fork keeps one of its own."""
+    scene = Scene(stores)
+    begun = RuntimeSessionState(scene.session_id, execution_state_snapshot={"line": 3})
+    parent = await LashRuntime.from_environment(scene.environment(), POLICY, begun, await scene.store())
+    in_memory = parent.state.execution_state_snapshot
+    early = await parent.create_session(CreateSessionRequest(start=CurrentSessionStart()))
+    await parent.append_session_nodes(said("a"))
+    late = await parent.create_session(CreateSessionRequest(start=CurrentSessionStart()))
+    await parent.append_session_nodes(said("b"))
+    stored = [await _read(Scene(stores, session_id=of.session_id)) for of in (parent, early, late)]
+
+    assert in_memory is None
+    assert [read.checkpoint.execution_state for read in stored] == [{"line": 3}] * 3
+    assert [read.head_revision for read in stored] == [2, 1, 1]
