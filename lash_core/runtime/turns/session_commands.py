@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.queued_work import QueuedWorkClaim, SessionCommandPayload
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.tool_registry_errors import ToolRegistryError
 from lash_core.store.runtime_persistence import RuntimePersistence
 
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
+
+_log = logging.getLogger(__name__)
 
 COMMANDS_MAX = 256
 """Commands that one drain runs before its turn."""
@@ -49,6 +53,9 @@ async def run_claimed_command(
 ) -> None:
     """Run a claimed command and settle it, in one commit.
 
+    A tool source that fails leaves the tools as they were: the command is done, and does not hold up what is queued
+    behind it.
+
     Raises:
         SessionLeaseLostError. Store errors: nothing was written, the command stays in the queue.
     """
@@ -56,7 +63,10 @@ async def run_claimed_command(
     for batch in claim.batches:
         for payload in batch.payloads:
             if isinstance(payload, SessionCommandPayload):
-                await apply_session_command(runtime, draft, payload, batch.batch_id)
+                try:
+                    await apply_session_command(runtime, draft, payload, batch.batch_id)
+                except ToolRegistryError:
+                    _log.exception("command %s of session %s failed", batch.batch_id, draft.session_id)
     before, runtime.state = runtime.state, draft
     try:
         commit = runtime.export_commit(fence=guard.require())

@@ -5,12 +5,14 @@ from __future__ import annotations
 from lash_core.errors import InvalidArgumentError, RuntimeFailure
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.process_command import ProcessListMode
-from lash_core.model.queued_work import DeliveryPolicy, SlotPolicy, TurnInputPayload
+from lash_core.model.queued_work import DeliveryPolicy, SessionCommandPayload, SlotPolicy, TurnInputPayload
 from lash_core.model.scope import SessionScope
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.turn_input import TurnInput, TurnInputCancelTarget
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.testing.conformance.lifecycle.arrange import POLICY, Pokes, Scene, refused
+from lash_core.runtime.tool_sources import ListedToolSource
+from lash_core.runtime.tools import Tool
+from lash_core.testing.conformance.lifecycle.arrange import POLICY, Pokes, Scene, refused, tool
 from lash_core.testing.conformance.process_registry.arrange import completed, registration, unique
 from lash_core.testing.conformance.session_scene import SessionStores, claimed, leased, put_in
 
@@ -102,6 +104,28 @@ async def pending_inputs_are_cancelled_one_by_one_or_from_one_on(stores: Session
     assert [outcome.outcome for outcome in several] == ["not_found", "cancelled"]
     assert suffix.anchor_found
     assert [outcome.outcome for outcome in suffix.outcomes] == ["cancelled", "cancelled"]
+
+
+async def a_command_that_fails_holds_nothing_up(stores: SessionStores) -> None:
+    """A source that cannot list its tools keeps those it had; what is queued behind the command comes next."""
+    scene = Scene(stores)
+    runtime = await scene.runtime()
+    works = True
+
+    def listing() -> list[Tool]:
+        if not works:
+            raise LookupError("no connection")
+        return [tool("far")]
+
+    runtime.tools.upsert_source(ListedToolSource("s", listing))
+    works = False
+    batch = await runtime.submit_session_command(SessionCommandPayload(command="refresh_tool_catalog"), "k")
+    behind = await runtime.enqueue_turn_input(TurnInput.text("hi"))
+    drained = await runtime.drain_next_session_command()
+
+    assert drained == batch
+    assert [row.batch_id for row in await (await scene.store()).list_queued_work(scene.session_id)] == [behind.batch_id]
+    assert [manifest.name for manifest in runtime.tools.catalog()] == ["add", "far"]
 
 
 async def handles_of_session_and_frame_are_listed_once(stores: SessionStores) -> None:
