@@ -18,7 +18,7 @@ from lash_core.model.turn_input import PendingTurnInput, TurnInputClaim
 from lash_core.protocols.turn_machine import Checkpoint, Delivered
 from lash_core.runtime.plugin_hooks import PluginCheckpoint
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
-from lash_core.runtime.turns.turn_messages import causes_of_batches, messages_of_batches, messages_of_pending
+from lash_core.runtime.turns.turn_messages import causes_of_batches, messages_of_delivery
 from lash_core.store.turn_input_store import TurnInputStore
 
 CHECKPOINT_PHASE = "checkpoint"
@@ -71,7 +71,7 @@ class TurnCheckpoints:
         spare = turn.claims.take_spare()
         batches = () if queue is None else queue.batches
         inputs = (*spare, *(() if lane is None else lane.inputs))
-        messages = (*messages_of_pending(inputs), *messages_of_batches(batches), *injected)
+        messages = (*messages_of_delivery(inputs, batches), *injected)
         if not messages:
             return ()
         messages = _with_ids(messages, f"{turn.turn_id}_{effect.kind}_{effect.iteration}")
@@ -116,7 +116,7 @@ class TurnCheckpoints:
         if len(batches) + len(inputs) != len(value["batch_ids"]) + len(value["input_ids"]):
             raise RuntimeFailure(DELIVERY_GONE, f"what `{envelope.replay_key}` delivered is not in the queue any more")
         own = tuple(Message.model_validate(message) for message in value["messages"])
-        return (*messages_of_pending(inputs), *messages_of_batches(batches), *own)
+        return (*messages_of_delivery(inputs, batches), *own)
 
     async def _reclaim_inputs(
         self, store: TurnInputStore, effect: Checkpoint, input_ids: Sequence[str]

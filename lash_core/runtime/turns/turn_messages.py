@@ -5,7 +5,8 @@ Ids are made of what is given, so a turn that is redone makes the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 from pydantic import ValidationError
 
@@ -30,6 +31,11 @@ WAKE_ORIGIN = "process_wake"
 HOST_EVENT_ORIGIN = "host_event"
 TIMER_ORIGIN = "timer"
 FRAME_TASK_ORIGIN = "agent_frame_task"
+
+UNUSABLE_ATTACHMENT = "[an attachment without a usable reference]"
+
+_Attached = Callable[[JsonValue], MessagePart]
+"""The part of an attachment's reference."""
 
 
 def batch_message_id(batch_id: str) -> str:
@@ -58,8 +64,7 @@ def message_of_input(given: TurnInput, message_id: str) -> Message:
     Raises:
         InvalidArgumentError: an attachment's reference is none.
     """
-    parts = _parts_of(given.items)
-    return Message(id=message_id, role="user", parts=parts or (TextPart(""),))
+    return _message_of_items(given.items, message_id, _checked)
 
 
 def messages_of_batches(batches: Iterable[QueuedWorkBatch]) -> tuple[Message, ...]:
@@ -68,17 +73,21 @@ def messages_of_batches(batches: Iterable[QueuedWorkBatch]) -> tuple[Message, ..
     Raises:
         InvalidArgumentError: as ``message_of_input``.
     """
-    found = (_message_of_batch(batch) for batch in batches)
+    found = (_message_of_batch(batch, _checked) for batch in batches)
     return tuple(message for message in found if message is not None)
 
 
-def messages_of_pending(inputs: Sequence[PendingTurnInput]) -> tuple[Message, ...]:
-    """One user message an input: what a checkpoint delivers.
+def messages_of_delivery(inputs: Iterable[PendingTurnInput], batches: Iterable[QueuedWorkBatch]) -> tuple[Message, ...]:
+    """What a checkpoint delivers: a message each, in the one order of both lanes (decision 19).
 
-    Raises:
-        InvalidArgumentError: as ``message_of_input``.
+    An attachment that is none becomes a text: a running turn does not end for an input that came late.
     """
-    return tuple(message_of_input(row.input, ingress_message_id(row.input_id)) for row in inputs)
+    rows: list[tuple[int, Message | None]] = [
+        (row.enqueue_seq, _message_of_items(row.input.items, ingress_message_id(row.input_id), _named))
+        for row in inputs
+    ]
+    rows += ((batch.enqueue_seq, _message_of_batch(batch, _named)) for batch in batches)
+    return tuple(message for _, message in sorted(rows, key=itemgetter(0)) if message is not None)
 
 
 def options_of_batches(batches: Iterable[QueuedWorkBatch]) -> JsonValue:
@@ -122,7 +131,11 @@ def attachment_ids(messages: Iterable[Message]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _message_of_batch(batch: QueuedWorkBatch) -> Message | None:
+def _message_of_items(items: Iterable[TurnInputItem], message_id: str, attached: _Attached) -> Message:
+    return Message(id=message_id, role="user", parts=_parts_of(items, attached) or (TextPart(""),))
+
+
+def _message_of_batch(batch: QueuedWorkBatch, attached: _Attached) -> Message | None:
     items: list[TurnInputItem] = []
     texts: list[TextPart] = []
     origin: str | None = None
@@ -144,7 +157,7 @@ def _message_of_batch(batch: QueuedWorkBatch) -> Message | None:
                 texts.append(TextPart(task if isinstance(task, str) else canonical_json(task)))
             case SessionCommandPayload():
                 return None
-    given_parts = _parts_of(items)
+    given_parts = _parts_of(items, attached)
     if not given_parts and not texts:
         given_parts = (TextPart(""),)
     # What a user typed beside other causes makes the message a user's.
@@ -156,7 +169,7 @@ def _message_of_batch(batch: QueuedWorkBatch) -> Message | None:
     )
 
 
-def _parts_of(items: Iterable[TurnInputItem]) -> tuple[MessagePart, ...]:
+def _parts_of(items: Iterable[TurnInputItem], attached: _Attached) -> tuple[MessagePart, ...]:
     parts: list[MessagePart] = []
     for item in items:
         match item:
@@ -169,13 +182,20 @@ def _parts_of(items: Iterable[TurnInputItem]) -> tuple[MessagePart, ...]:
                 else:
                     parts.append(TextPart(text))
             case AttachmentInput(reference=reference):
-                parts.append(AttachmentPart(_checked(reference)))
+                parts.append(attached(reference))
     return tuple(parts)
 
 
-def _checked(reference: JsonValue) -> JsonValue:
+def _named(reference: JsonValue) -> MessagePart:
     try:
-        return AttachmentRef.model_validate(reference).to_json_value()
+        return _checked(reference)
+    except InvalidArgumentError:
+        return TextPart(UNUSABLE_ATTACHMENT)
+
+
+def _checked(reference: JsonValue) -> MessagePart:
+    try:
+        return AttachmentPart(AttachmentRef.model_validate(reference).to_json_value())
     except ValidationError as error:
         raise InvalidArgumentError(
             "an attachment of the input is no reference: it needs an `attachment_id`", field="items", value=reference

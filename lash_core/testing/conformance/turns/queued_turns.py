@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lash_core.model.message import TextPart
 from lash_core.model.queued_work import (
     DeliveryPolicy,
     HostEventPayload,
@@ -13,7 +14,8 @@ from lash_core.model.queued_work import (
     TurnInputPayload,
     session_command_draft,
 )
-from lash_core.model.turn_input import ActiveTurnIngress, TextInput, TurnInput
+from lash_core.model.turn_input import ActiveTurnIngress, AttachmentInput, TextInput, TurnInput
+from lash_core.runtime.turns.turn_messages import UNUSABLE_ATTACHMENT
 from lash_core.testing.conformance.session_scene import SessionStores, command_draft, enqueued, leased, put_in
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, texts_of, words
 from lash_core.testing.scripted_provider import ScriptedReply, calls_tools, says
@@ -173,6 +175,28 @@ async def what_arrives_while_tools_run_reaches_the_model(stores: SessionStores) 
     assert "queued_messages_committed" in scene.heard
     started = next(one.event for one in scene.activities if one.event.type == "queued_work_started")
     assert ("active_turn_checkpoint", "after_work") == (started.facts["boundary"], started.facts["checkpoint"])
+
+
+async def what_both_lanes_deliver_keeps_its_order(stores: SessionStores) -> None:
+    """By when it was enqueued; an attachment that is none does not end the turn that was running."""
+    scene = scene_of(stores, [calls_tools(("add", {"a": 1, "b": 2})), says("all")])
+    store = await scene.store()
+
+    async def arrive(_context: object, _args: object) -> None:
+        await enqueued(store, "1")
+        await put_in(store, "2", ActiveTurnIngress("turn-1"))
+        odd = TurnInputPayload(TurnInput((TextInput("3"), AttachmentInput("no reference"))))
+        await enqueued(store, payloads=(odd,))
+
+    scene.bench.before = arrive
+    turn = await (await scene.runtime()).stream_turn(words("add"), turn_id="turn-1")
+
+    assert "all" == finished(turn)
+    assert ["1", "2", f"3\n{UNUSABLE_ATTACHMENT}"] == [
+        "\n".join(part.text for part in message.parts if isinstance(part, TextPart))
+        for message in scene.provider.requests[-1].messages[-3:]
+    ]
+    assert () == await store.list_queued_work(scene.session_id)
 
 
 async def large_inputs_reach_the_running_turn(stores: SessionStores) -> None:
