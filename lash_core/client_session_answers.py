@@ -71,13 +71,15 @@ async def _ended(
 
 def _turn_of(session_id: str, stamp: TurnStampRecord) -> AssembledTurn:
     try:
-        return AssembledTurn.model_validate(stamp.turn_result)
+        turn = AssembledTurn.model_validate(stamp.turn_result)
     except ValidationError as error:
         raise CorruptRecordError(
             f"session `{session_id}`: the result of turn `{stamp.turn_id}` cannot be decoded: "
             f"{error.errors()[0]['msg']}",
             key=stamp.turn_id,
         ) from error
+    # The result was written with the commit that made the revision.
+    return turn.model_copy(update={"session_revision": stamp.result.head_revision})
 
 
 async def _from_history(store: RuntimePersistence, session_id: str, asked: SessionNodeRecord) -> AssembledTurn:

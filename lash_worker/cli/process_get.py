@@ -14,6 +14,7 @@ from lash_core.client_retry import retries_of, retry_of
 from lash_core.model.audit import AuditEntry
 from lash_core.model.lease import ProcessLease
 from lash_core.model.record import ProcessRecord
+from lash_core.model.scope import SessionOriginator
 from lash_core.why import Why, at_text
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, facts, json_cell, print_json, status_cell, table, when
@@ -96,6 +97,8 @@ def process_json(shown: Shown) -> dict[str, Any]:
         "wait": None if record.wait is None else record.wait.to_json_value(),
         "cancel_request": None if record.cancel_request is None else record.cancel_request.to_json_value(),
         "abandon_request": None if record.abandon_request is None else record.abandon_request.to_json_value(),
+        "originator": record.provenance.originator.to_json_value(),
+        "wake_target": None if record.wake_target is None else record.wake_target.to_json_value(),
         "first_started": None if record.first_started is None else record.first_started.to_json_value(),
         "deaths": record.deaths,
         "retries": record.retries,
@@ -157,6 +160,7 @@ def _pairs(shown: Shown) -> list[tuple[str, Text]]:
         pairs.append(("deaths", cell(record.deaths)))
     if record.retries:
         pairs.append(("retries", cell(record.retries)))
+    pairs += _sessions_of(record)
     first_id = retry_of(record)
     if first_id is not None:
         pairs.append(("retry of", cell(first_id)))
@@ -165,4 +169,14 @@ def _pairs(shown: Shown) -> list[tuple[str, Text]]:
     pairs.append(("input", json_cell(record.input.to_json_value(), limit=2_000)))
     if record.await_output is not None:
         pairs.append(("output", json_cell(record.await_output.to_json_value(), limit=4_000)))
+    return pairs
+
+
+def _sessions_of(record: ProcessRecord) -> list[tuple[str, Text]]:
+    originator, woken = record.provenance.originator, record.wake_target
+    pairs: list[tuple[str, Text]] = []
+    if isinstance(originator, SessionOriginator):
+        pairs.append(("started by", cell(f"session {originator.scope.session_id}")))
+    if woken is not None:
+        pairs.append(("wakes", cell(f"session {woken.session_id}")))
     return pairs

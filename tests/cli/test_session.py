@@ -19,7 +19,7 @@ from lash_core.model.process_handle import ProcessHandleDescriptor
 from lash_core.model.process_input import ProcessInput
 from lash_core.model.queued_work import TurnInputPayload
 from lash_core.model.registration import ProcessRegistration
-from lash_core.model.scope import SessionScope
+from lash_core.model.scope import ProcessProvenance, SessionScope
 from lash_core.model.turn_outcome import StoppedOutcome, TurnOutcome
 from lash_core.testing.waiting import eventually
 from lash_worker.cli.exit_codes import exit_code
@@ -69,6 +69,7 @@ def test_send_waits_for_the_answer(lash: Lash) -> None:
 
     assert ("again", "finished") == (turn["text"], turn["outcome"]["type"])
     assert turn["turn_id"].startswith("t_qwb:")
+    assert 2 == turn["session_revision"]
 
 
 def test_a_stopped_turn_is_exit_code_1(lash: Lash) -> None:
@@ -282,6 +283,25 @@ def test_delete_names_what_goes_on(lash: Lash) -> None:
     )
     assert [] == lash.ok("session", "ls", "--json").json["items"]
     assert "running" == lash.ok("process", "get", "export", "--json").json["status"]
+
+
+def test_a_process_names_the_sessions_it_belongs_to(lash: Lash) -> None:
+    """Who started it, and whom it wakes."""
+    scope = SessionScope(session_id="chat")
+    registration = ProcessRegistration(
+        id="export",
+        input=ProcessInput.external(),
+        disposition=RecoveryDisposition.EXTERNALLY_OWNED,
+        provenance=ProcessProvenance.for_session(scope),
+        wake_target=SessionScope(session_id="other"),
+    )
+    lash.behind(lambda client: client.stores.process_registry.register_process(registration))
+
+    page = lash.ok("process", "get", "export").out
+    assert "started by   session chat" in page
+    assert "wakes        session other" in page
+    shown = lash.ok("process", "get", "export", "--json").json
+    assert ("chat", "other") == (shown["originator"]["scope"]["session_id"], shown["wake_target"]["session_id"])
 
 
 def test_every_error_of_sessions_has_its_exit_code() -> None:

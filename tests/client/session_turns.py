@@ -63,5 +63,5 @@ async def answer_queue(
         turn_result=turn.to_json_value() if result else None,
         completed_queue_claims=(claim.completion,),
     )
-    await store.commit_runtime_state(commit.stamped(turn_id) if stamped else commit)
-    return turn
+    committed = await store.commit_runtime_state(commit.stamped(turn_id) if stamped else commit)
+    return turn.model_copy(update={"session_revision": committed.head_revision})
