@@ -15,6 +15,7 @@ from lash_core.runtime import runtime_lifecycle
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.child_starts import CreateSessionRequest, ExistingSessionStart, child_state
 from lash_core.runtime.managed_turns import ManagedSession
+from lash_core.runtime.plugin_host import PluginSession
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost
 from lash_core.runtime.session_editing import commit_with_fresh_lease
@@ -148,13 +149,19 @@ class ManagedSessions:
         if known or (factory is not None and await factory.open_existing_store(session_id) is not None):
             raise SessionError(f"session `{session_id}` already exists", field="session_id", value=session_id)
         state = await child_state(parent, request, session_id)
+        # Before its store: an id whose plugins cannot be built stays free.
+        plugins = self._plugins_of(request, state)
         store = None
         if factory is not None and parent.store is not None:
             relation = ChildRelation(parent.session_id, caused_by=request.caused_by)
-            store = await factory.create_store(
-                SessionStoreCreateRequest(session_id, relation=relation, policy=state.policy)
-            )
-        child = await self._assembled(request, state, store)
+            try:
+                store = await factory.create_store(
+                    SessionStoreCreateRequest(session_id, relation=relation, policy=state.policy)
+                )
+            except BaseException:
+                plugins.host.unregister_session(plugins)
+                raise
+        child = await self._assembled(request, plugins, state, store)
         try:
             await _adopt_attachments(parent, child)
             if store is not None:
@@ -172,18 +179,25 @@ class ManagedSessions:
         if store is None:
             raise UnknownManagedSessionError(session_id)
         state = await load_for_residency(store, self._parent.residency)
-        return await self._assembled(request, state or RuntimeSessionState(session_id=session_id), store)
+        state = state or RuntimeSessionState(session_id=session_id)
+        return await self._assembled(request, self._plugins_of(request, state), state, store)
 
-    async def _assembled(
-        self, request: CreateSessionRequest, state: RuntimeSessionState, store: RuntimePersistence | None
-    ) -> LashRuntime:
-        parent = self._parent
-        plugins = parent.plugins.host.build_session(
+    def _plugins_of(self, request: CreateSessionRequest, state: RuntimeSessionState) -> PluginSession:
+        return self._parent.plugins.host.build_session(
             state.session_id,
             state.plugin_snapshot,
             extra_factories=_overlay(request),
             include_base_tools=request.include_base_tools,
         )
+
+    async def _assembled(
+        self,
+        request: CreateSessionRequest,
+        plugins: PluginSession,
+        state: RuntimeSessionState,
+        store: RuntimePersistence | None,
+    ) -> LashRuntime:
+        parent = self._parent
         child = await runtime_lifecycle.assemble_runtime(
             type(parent),
             request.policy or parent.policy,

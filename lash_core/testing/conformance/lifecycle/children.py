@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lash_core.errors import PluginSessionError
 from lash_core.errors.session import SessionError, UnknownManagedSessionError
 from lash_core.model.agent_frame import ToolAccess
 from lash_core.model.message import AttachmentPart, Message
@@ -109,6 +110,18 @@ async def a_fork_sees_what_the_parents_frame_had(stores: SessionStores) -> None:
             shown = state.frame_read_model(state.current_agent_frame_id).messages
             assert [message.text for message in shown] == ["b"]
         assert texts_of(rebuilt) == ["a", "b"]
+
+
+async def an_id_whose_plugins_cannot_be_built_stays_free(stores: SessionStores) -> None:
+    """Nothing is stored under it, so the next attempt opens it."""
+    _, parent = await _parent(stores)
+    child_id = unique("child")
+    taken = StaticToolSource("more", [tool("add")])
+    async with refused(PluginSessionError, "add"):
+        await parent.create_session(CreateSessionRequest(child_id, tool_sources=[taken]))
+
+    assert await factory_of(stores).open_existing_store(child_id) is None
+    assert (await parent.create_session(CreateSessionRequest(child_id))).session_id == child_id
 
 
 async def plugins_of_a_child_begin_fresh_or_with_the_parents_state(stores: SessionStores) -> None:
