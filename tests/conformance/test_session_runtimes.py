@@ -1,4 +1,4 @@
-"""A runtime's life keeps its contract over every store."""
+"""What is built on session stores keeps its contract over every store: a runtime's life, and the tools of sessions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lash_core.testing.conformance.lifecycle import cases
+from lash_core.testing.conformance import lifecycle, tools
 from tests.conformance.suites import (
     broken_keys_after,
     failures_on_plain_stores,
@@ -15,23 +15,24 @@ from tests.conformance.suites import (
     without_a_promise,
 )
 
-CASES = dict(cases())
+SUITES = {"life": lifecycle, "tools": tools}
+CASES = {f"{label}.{name}": case for label, suite in SUITES.items() for name, case in suite.cases()}
 
 
 @pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES, without=["debian-redis"]))
 async def test_the_contract_is_kept(backend: str, name: str, server_url: Callable[[str], str]) -> None:
-    """Each promise of ``lash_core.testing.conformance.lifecycle``."""
-    await run_case(CASES[name], backend, server_url, "life-" + name.partition(".")[0])
+    """Each promise of the two suites, on stores whose clock can be moved."""
+    await run_case(CASES[name], backend, server_url, "-".join(name.split(".")[:2]))
 
 
-async def test_the_suite_runs_on_plain_stores() -> None:
+async def test_the_suites_run_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases pass as well."""
     assert [] == await failures_on_plain_stores(CASES)
 
 
 async def test_the_keys_are_in_order_afterwards(server_url: Callable[[str], str]) -> None:
-    """No run of the suite leaves keys that nothing names."""
-    assert [] == await broken_keys_after(CASES, server_url("valkey"), "life")
+    """No run of the suites leaves keys that nothing names."""
+    assert [] == await broken_keys_after(CASES, server_url("valkey"), "runtimes")
 
 
 def test_every_case_states_its_promise() -> None:
