@@ -72,6 +72,9 @@ class Journal:
     async def find_turn_stamp(self, session_id: str, turn_id: str) -> TurnStampRecord | None:
         return None
 
+    async def list_stamped_turns(self, session_id: str, offset: int, limit: int) -> tuple[str, ...]:
+        return ()
+
     def outcome(self, effect_id: str) -> Any:
         """What is recorded of an effect of the turn ``t``."""
         return self.entries[f"turn:t:{effect_id}"].outcome
