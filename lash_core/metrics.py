@@ -169,6 +169,10 @@ class FleetCollector(Collector):
         busy_or_ready = Tally(facts.ready) + Tally(facts.leases_by_queue)
         queues = dict.fromkeys((*facts.ready, *facts.leases_by_queue), 0) | busy_or_ready
         yield _family("lash_busy_or_ready", "Rows that run or are due, for autoscalers.", "queue", queues)
+        yield GaugeMetricFamily("lash_sessions_ready", "Sessions due that nobody holds.", facts.sessions_due)
+        oldest_s = facts.oldest_session_due_ms / 1_000
+        yield GaugeMetricFamily("lash_oldest_session_ready_seconds", "How long the first of them waits.", oldest_s)
+        yield GaugeMetricFamily("lash_session_leases", "Sessions held in the fleet.", facts.session_leases)
         yield GaugeMetricFamily("lash_outbox_depth", "Steps for other partitions to do.", facts.outbox_depth)
         yield _family("lash_redis_memory_bytes", "Estimated bytes by key family.", "family", facts.memory_bytes)
         grace_ms = max(0, (facts.grace_until_ms or 0) - facts.server_time_ms)

@@ -42,6 +42,7 @@ class FleetGauges(ProcessMaintenanceOperations):
                 Command(keys.outbox, ("XLEN", keys.outbox)),
             ]
         replies = await self._context.connection.read(commands)
+        sessions_due, oldest_session_due_ms, session_leases = await self._session_facts(now_ms)
         metas = [as_mapping(reply) for reply in replies[::3]]
         processes = {
             status: sum(int(meta.get(f"n:{letter}", 0)) for meta in metas) for status, letter in STATUS_LETTERS.items()
@@ -56,6 +57,9 @@ class FleetGauges(ProcessMaintenanceOperations):
             oldest_ready_ms=oldest,
             leases=sum(int(count) for count in replies[1::3]),
             leases_by_queue=await self._leases_by_queue(),
+            sessions_due=sessions_due,
+            oldest_session_due_ms=oldest_session_due_ms,
+            session_leases=session_leases,
             outbox_depth=sum(int(count) for count in replies[2::3]),
             memory_bytes=await self._memory(sum(processes.values())),
             grace_until_ms=grace if grace > now_ms else None,
@@ -84,6 +88,21 @@ class FleetGauges(ProcessMaintenanceOperations):
             for _, score in scored(first):
                 oldest[queue] = max(oldest.get(queue, 0), now_ms - score)
         return ready, delayed, oldest
+
+    async def _session_facts(self, now_ms: int) -> tuple[int, int, int]:
+        """Sessions that wait, how long the first one does, and those that are held."""
+        commands: list[Command] = []
+        for keys in self._context.keyspace.partitions:
+            ready, held = keys.sessions_ready, keys.session_expiries
+            commands += [
+                Command(ready, ("ZCOUNT", ready, "-inf", now_ms)),
+                Command(ready, ("ZRANGE", ready, "-inf", now_ms, "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")),
+                Command(held, ("ZCOUNT", held, f"({now_ms}", "+inf")),
+            ]
+        replies = await self._context.connection.read(commands)
+        firsts = [score for first in replies[1::3] for _, score in scored(first)]
+        oldest_ms = now_ms - min(firsts) if firsts else 0
+        return sum(map(int, replies[::3])), oldest_ms, sum(map(int, replies[2::3]))
 
     async def _leases_by_queue(self) -> dict[str, int]:
         counts: Counter[str] = Counter()

@@ -25,6 +25,11 @@ class FleetFacts:
     """Queue → age of its oldest due row."""
     leases: int = 0
     leases_by_queue: dict[str, int] = field(default_factory=dict)
+    sessions_due: int = 0
+    """Sessions with due work that nobody holds; in memory 0, as the next two."""
+    oldest_session_due_ms: int = 0
+    """How long the first of them waits."""
+    session_leases: int = 0
     outbox_depth: int = 0
     memory_bytes: dict[str, int] = field(default_factory=dict)
     """Key family → bytes, estimated from samples."""

@@ -66,6 +66,7 @@ def examine(facts: DoctorFacts) -> tuple[Finding, ...]:
         _grace(facts.fleet),
         _workers(facts),
         *_queues(facts),
+        *_sessions(facts),
         _outbox(facts.fleet),
         *_projectors(facts),
     )
@@ -133,6 +134,22 @@ def _queues(facts: DoctorFacts) -> Iterator[Finding]:
             yield Finding(f"queue {queue}", "fail" if age_ms >= UNSERVED_MS else "warn", f"{text}; no worker serves it")
         else:
             yield Finding(f"queue {queue}", "ok" if age_ms < UNSERVED_MS else "warn", text)
+
+
+def _sessions(facts: DoctorFacts) -> Iterator[Finding]:
+    """Nothing where there are none: neither workers that run them nor sessions that wait."""
+    serving = [worker for worker in facts.workers if worker.state == "running" and worker.facts.get("sessions")]
+    fleet, age_ms = facts.fleet, facts.fleet.oldest_session_due_ms
+    if not serving and not fleet.sessions_due:
+        return
+    text = f"{len(serving)} workers run them, {fleet.session_leases} are held, {fleet.sessions_due} wait"
+    if fleet.sessions_due:
+        text += f", the first for {ago(fleet.server_time_ms - age_ms, fleet.server_time_ms)}"
+    state: State = "ok" if age_ms < UNSERVED_MS else "warn"
+    if not serving:
+        text += "; no worker's app declares app.sessions(...)"
+        state = "fail" if age_ms >= UNSERVED_MS else "warn"
+    yield Finding("sessions", state, text)
 
 
 def _outbox(fleet: FleetFacts) -> Finding:

@@ -63,6 +63,8 @@ def _screen(facts: FleetFacts, workers: tuple[WorkerEntry, ...]) -> RenderableTy
     slots, busy = sum(entry.concurrency for entry in workers), sum(entry.busy for entry in workers)
     head = Text(f"{states}   leases {facts.leases}   slots {busy}/{slots}   outbox {facts.outbox_depth}", style="bold")
     parts: list[RenderableType] = [head]
+    if facts.sessions_due or facts.session_leases or any(entry.facts.get("sessions") for entry in workers):
+        parts.append(Text(f"sessions: {facts.sessions_due} wait, {facts.session_leases} are held"))
     if facts.grace_until_ms is not None:
         left_s = max(0, facts.grace_until_ms - facts.server_time_ms) / 1_000
         parts.append(Text(f"failover grace: nothing is claimed for {left_s:.0f} s more", style="yellow"))

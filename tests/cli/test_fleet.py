@@ -77,6 +77,24 @@ def test_doctor_says_what_it_found(lash: Lash) -> None:
     assert "Valkey" in lash.ok("doctor").out
 
 
+def test_doctor_tells_of_sessions_that_nobody_runs(lash: Lash) -> None:
+    """Nothing where there are none; who waits in vain is told apart from who is about to be answered."""
+    publish(lash)
+    assert [] == found_of_sessions(lash)
+    lash.ok("session", "send", "chat", "hello")
+    [alone] = found_of_sessions(lash)
+    assert "warn" == alone["state"]
+    assert alone["text"].startswith("0 workers run them, 0 are held, 1 wait, the first for")
+    assert alone["text"].endswith("no worker's app declares app.sessions(...)")
+    publish(lash, facts={"sessions": {"busy": 0, "concurrency": 5, "providers": ["local"]}})
+    assert "ok" == found_of_sessions(lash)[0]["state"]
+    assert "sessions: 1 wait, 0 are held" in lash.ok("top", "--once").out
+
+
+def found_of_sessions(lash: Lash) -> list[dict[str, str]]:
+    return [check for check in lash.ok("doctor", "--json").json["checks"] if check["name"] == "sessions"]
+
+
 def test_top_takes_one_look(lash: Lash) -> None:
     """Queues and workers; one line of JSON for programs."""
     publish(lash)
