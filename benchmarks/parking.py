@@ -10,21 +10,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_quick import cpu_seconds, memory, server_cpu_seconds
 from benchmarks.parking_app import app
+from benchmarks.worker_process import Worker
 from lash_core.client import LashClient
 from lash_core.client_handle import ProcessHandle
 from lash_core.redis_store.stores import RedisStores
@@ -32,7 +29,7 @@ from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually
 
-ROOT = Path(__file__).resolve().parent.parent
+APP = "benchmarks.parking_app:app"
 HOUR_MS = 3_600_000
 IDLE_SECONDS = 10
 TIMERS = 300
@@ -59,28 +56,6 @@ class Figures:
     timer_lateness_ms: list[float] = field(default_factory=list[float])
     resident_signal_ms: list[float] = field(default_factory=list[float])
     parked_signal_ms: list[float] = field(default_factory=list[float])
-
-
-class Worker:
-    """A worker process."""
-
-    def __init__(self, url: str, *options: str) -> None:
-        command = [sys.executable, "-m", "lash_worker.cli.main", "worker", "run", "--app", "benchmarks.parking_app:app"]
-        environment = {**os.environ, "LASH_REDIS_URL": url, "LASH_EMBEDDED": "0", "LASH_FAILOVER_GRACE_MS": "0"}
-        self.process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    @property
-    def memory_mb(self) -> float:
-        """Resident memory (Linux)."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1_000_000
-
-    def stop(self) -> None:
-        """Drain and wait."""
-        self.process.terminate()
-        self.process.wait(60)
 
 
 def spread(values: Sequence[float]) -> list[float]:
@@ -156,7 +131,7 @@ async def measure(rows: int) -> Figures:
         async with RedisStores.connect(server.url, settings=settings) as stores:
             lash = LashClient(stores, app=app)
             figures.alone_server_cpu, _ = await idle_cpu(server.url, None)
-            worker = Worker(server.url, "--park-after-ms", "500")
+            worker = Worker(APP, server.url, "--park-after-ms", "500")
             try:
                 figures.empty_server_cpu, figures.empty_worker_cpu = await idle_cpu(server.url, worker)
                 # Warm: code is imported, pools and buffers have their size.
@@ -171,7 +146,7 @@ async def measure(rows: int) -> Figures:
             finally:
                 worker.stop()
             for options, parked in ((("--park-after-ms", "60000"), False), (("--park-after-ms", "0"), True)):
-                worker = Worker(server.url, "--queue", "signals", *options)
+                worker = Worker(APP, server.url, "--queue", "signals", *options)
                 try:
                     took = spread(await signal_latency(lash, parked=parked))
                 finally:

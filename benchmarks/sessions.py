@@ -14,12 +14,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -29,6 +27,7 @@ from rich.table import Table
 from benchmarks.bench_quick import cpu_seconds, memory, server_cpu_seconds
 from benchmarks.parking import spread
 from benchmarks.sessions_app import POLICY, InstantProvider
+from benchmarks.worker_process import Worker
 from lash_core.client import LashClient
 from lash_core.model.message import Message
 from lash_core.model.owner import LeaseOwnerIdentity
@@ -50,7 +49,6 @@ from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually
 
-ROOT = Path(__file__).resolve().parent.parent
 OWNER = LeaseOwnerIdentity.opaque("bench", "bench-1")
 ACTIVE_PART = 20
 """Of so many nodes one is on the active path."""
@@ -239,36 +237,6 @@ async def answers(lash: LashClient, figures: Figures, turns: int) -> None:
             figures.answer_ms.append((time.perf_counter() - started) * 1_000)
 
 
-class Worker:
-    """A worker process."""
-
-    def __init__(self, url: str) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "lash_worker.cli.main",
-            "worker",
-            "run",
-            "--app",
-            "benchmarks.sessions_app:app",
-        ]
-        environment = {**os.environ, "LASH_REDIS_URL": url, "LASH_EMBEDDED": "0", "LASH_FAILOVER_GRACE_MS": "0"}
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    @property
-    def memory_mb(self) -> float:
-        """Resident memory (Linux)."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1_000_000
-
-    def stop(self) -> None:
-        """Drain and wait."""
-        self.process.terminate()
-        self.process.wait(60)
-
-
 async def up(stores: RedisStores) -> None:
     """Wait until a worker serves."""
 
@@ -313,7 +281,7 @@ async def measure(nodes: int, parked: int, turns: int) -> Figures:
                 figures.rebuilds.append(await rebuild(stores, server.url, store, residency))
             await settled_commits(stores, figures)
             await turns_here(stores, figures, turns)
-            worker = Worker(server.url)
+            worker = Worker("benchmarks.sessions_app:app", server.url)
             try:
                 await up(stores)
                 await answers(LashClient(stores), figures, turns)

@@ -15,7 +15,6 @@ import asyncio
 import os
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from examples.chat import desk, model
 from examples.chat.app import app
+from examples.workers import Workers
 from lash_core.client import LashClient
 from lash_core.client_session import SessionHandle
 from lash_core.model.message import Message
@@ -34,7 +34,6 @@ from lash_core.settings import EmbeddedSettings, Settings, StoreSettings
 from lash_core.testing.model_server import ModelServer
 from lash_core.testing.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 ITEMS = ("mug", "lamp", "chair")
 ROUND = (
     "What is the price of a {item}, and how many {item}s are left?",
@@ -65,52 +64,6 @@ class Plan:
     workers: int = 3
     concurrency: int = 4
     seed: int = 1
-
-
-class Workers:
-    """Real workers of this machine, killed and replaced."""
-
-    def __init__(self, folder: Path, count: int, concurrency: int, environment: dict[str, str]) -> None:
-        self._folder = folder
-        self.count = count
-        self._concurrency = concurrency
-        self._environment = {**os.environ, **environment}
-        self._running: list[subprocess.Popen[bytes]] = []
-        self.started = 0
-
-    def refill(self) -> None:
-        """Start workers until there are as many as wanted."""
-        self._running = [process for process in self._running if process.poll() is None]
-        while len(self._running) < self.count:
-            self.started += 1
-            # Kills are the storm's doing: nothing here is poison, however often its worker dies.
-            command = [sys.executable, "-m", "lash_worker.cli.main", "worker", "run", "--app", "examples.chat.app:app"]
-            command += ["--session-concurrency", str(self._concurrency), "--poison-deaths-max", "0"]
-            with (self._folder / f"worker-{self.started}.log").open("wb") as log:
-                process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
-            self._running.append(process)
-
-    def kill(self, pid: int) -> None:
-        """SIGKILL, and take the dead one in, as any supervisor does."""
-        victim = next(process for process in self._running if process.pid == pid)
-        victim.kill()
-        victim.wait(10)
-
-    @property
-    def pids(self) -> set[int]:
-        """Those that run."""
-        return {process.pid for process in self._running if process.poll() is None}
-
-    def stop(self) -> None:
-        """End all of them."""
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @dataclass
@@ -241,7 +194,8 @@ async def talk(folder: Path, plan: Plan) -> Talk:
     async with ModelServer(lambda ask: model.answer(ask, WORD_DELAY_MS), models=("desk-clerk",)) as clerk:
         environment = {"LASH_DATA_DIR": data_dir, "LASH_REDIS_URL": "", "LASH_EMBEDDED": "1"}
         environment |= {"CHAT_MODEL_URL": clerk.base_url, "CHAT_DESK": os.environ["CHAT_DESK"]}
-        fleet = Workers(folder, plan.workers, plan.concurrency, environment)
+        options = ("--session-concurrency", str(plan.concurrency))
+        fleet = Workers("examples.chat.app:app", options, folder, plan.workers, environment)
         fleet.refill()
         try:
             settings = Settings(store=StoreSettings(failover_grace_ms=0))

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,13 +23,13 @@ from pathlib import Path
 
 from examples.orders import shop
 from examples.orders.app import Order, app
+from examples.workers import Workers
 from lash_core.client import LashClient
 from lash_core.errors import LashError, ProcessCancelled
 from lash_core.redis_store.embedded import ensure_embedded
 from lash_core.settings import EmbeddedSettings, Settings, StoreSettings
 from lash_core.testing.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 CENTS = 4_200
 SHIPPED = ("reserve", "invoice", "charge", "pack", "ship")
 PUT_BACK = ("reserve", "release")
@@ -55,55 +54,6 @@ class Outcome:
     repeated: int
     reminders: int = 0
     wrong: list[str] = field(default_factory=list[str])
-
-
-class Workers:
-    """Real workers of this machine, killed and replaced."""
-
-    def __init__(self, folder: Path, count: int, concurrency: int, environment: dict[str, str]) -> None:
-        self._folder = folder
-        self._count = count
-        self._concurrency = concurrency
-        self._environment = {**os.environ, **environment}
-        self._running: list[subprocess.Popen[bytes]] = []
-        self.started = 0
-
-    def refill(self) -> None:
-        """Start workers until there are as many as wanted."""
-        self._running = [process for process in self._running if process.poll() is None]
-        while len(self._running) < self._count:
-            self.started += 1
-            command = [
-                sys.executable,
-                "-m",
-                "lash_worker.cli.main",
-                "worker",
-                "run",
-                "--app",
-                "examples.orders.app:app",
-            ]
-            # Kills are the storm's doing: nothing here is poison, however often its worker dies.
-            command += ["--concurrency", str(self._concurrency), "--poison-deaths-max", "0", "--drain-seconds", "5"]
-            with (self._folder / f"worker-{self.started}.log").open("wb") as log:
-                process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
-            self._running.append(process)
-
-    def kill_one(self, dice: random.Random) -> None:
-        """SIGKILL, and take the dead one in, as any supervisor does."""
-        victim = dice.choice(self._running)
-        victim.kill()
-        victim.wait(10)
-
-    def stop(self) -> None:
-        """End all of them."""
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 class Storm:
@@ -167,7 +117,7 @@ class Storm:
         while self.killed < self._kills and not self._over.is_set():
             await self._pause(self._dice.uniform(0.3, 0.9))
             if not self._over.is_set():
-                self._workers.kill_one(self._dice)
+                self._workers.kill(self._dice.choice(sorted(self._workers.pids)))
                 self.killed += 1
                 self._workers.refill()
 
@@ -239,7 +189,9 @@ async def storm(
     data_dir = str(folder / "data")
     server = await asyncio.to_thread(ensure_embedded, EmbeddedSettings(data_dir=data_dir))
     environment = {"LASH_DATA_DIR": data_dir, "LASH_REDIS_URL": "", "LASH_EMBEDDED": "1", "LASH_PARK_AFTER_MS": "0"}
-    fleet = Workers(folder, workers, concurrency, environment | {"ORDERS_DB": os.environ["ORDERS_DB"]})
+    environment |= {"ORDERS_DB": os.environ["ORDERS_DB"]}
+    options = ("--concurrency", str(concurrency), "--drain-seconds", "5")
+    fleet = Workers("examples.orders.app:app", options, folder, workers, environment)
     fleet.refill()
     started = time.monotonic()
     try:
