@@ -62,12 +62,14 @@ class CreateSessionRequest:
         start: what it begins with.
         policy: the parent's when None.
         tool_access: which tools it has; hidden names are neither members nor executable, also after a rebuild.
+            A session that exists has no more than this and what it had: nothing is unhidden.
         include_base_tools: False: it has the tools of ``tool_sources`` alone, while it is in this program.
         tool_sources: further tools, live: they are gone when another program opens the child.
         prompt_contributions: further texts of its instructions, live as well.
         plugin_options: opaque, for plugins.
         plugin_source: ``current_session_fork``: its plugins begin with the state of the parent's.
-        usage_source: under which its tokens are counted in the parent's ledger; ``child:<session id>`` when None.
+        usage_source: under which its tokens are counted in the parent's ledger; when None the one it was created
+            with, else ``child:<session id>``.
         subagent: opaque, of whoever opens it.
         caused_by: what it was opened for.
     """
@@ -113,11 +115,33 @@ async def _fork(parent: LashRuntime, session_id: str) -> RuntimeSessionState:
     state = _copied(source, session_id)
     state.tool_state_snapshot = parent.tools.export_state()
     state.execution_state_snapshot = source.execution_state_snapshot or parent.unstored_execution_state
-    if source.execution_state_ref is not None and parent.store is not None:
+    stored = source.execution_state_ref is not None and state.execution_state_snapshot is None
+    if stored and parent.store is not None:
         # The blob lives with the parent; the child keeps one of its own.
         read = await parent.store.load_session(ActivePath())
         state.execution_state_snapshot = None if read is None else read.checkpoint.execution_state
     return state
+
+
+def narrow_access(state: RuntimeSessionState, access: ToolAccess) -> bool:
+    """Let a session that exists have no more tools than it is opened with; what was hidden in it stays hidden.
+
+    Returns:
+        True when its frame has another access now.
+    """
+    state.ensure_agent_frame_initialized()
+    frame = state.current_agent_frame()
+    if frame is None:
+        return False
+    had = frame.assignment.tool_access
+    hidden = tuple(dict.fromkeys((*had.hidden_tools, *access.hidden_tools)))
+    tools = had.tools if access.tools is None else access.tools
+    narrowed = ToolAccess(tools=tools, hidden_tools=hidden)
+    if narrowed == had:
+        return False
+    assignment = frame.assignment.model_copy(update={"tool_access": narrowed})
+    state.set_frame(frame.model_copy(update={"assignment": assignment}))
+    return True
 
 
 def _copied(source: RuntimeSessionState, session_id: str) -> RuntimeSessionState:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lash_core.errors import LashError
@@ -13,7 +15,7 @@ from lash_core.model.session import ChildRelation, SessionStoreCreateRequest
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime import runtime_lifecycle
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.child_starts import CreateSessionRequest, ExistingSessionStart, child_state
+from lash_core.runtime.child_starts import CreateSessionRequest, ExistingSessionStart, child_state, narrow_access
 from lash_core.runtime.managed_turns import ManagedSession
 from lash_core.runtime.plugin_host import PluginSession
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
@@ -39,6 +41,7 @@ class ManagedSessions:
     def __init__(self, parent: LashRuntime) -> None:
         self._parent = parent
         self._sessions: dict[str, ManagedSession] = {}
+        self._opening: set[str] = set()
 
     @property
     def session_ids(self) -> tuple[str, ...]:
@@ -69,13 +72,13 @@ class ManagedSessions:
                 field="session_id",
                 limit=MANAGED_SESSIONS_MAX,
             )
-        if isinstance(request.start, ExistingSessionStart):
-            child = await self._open_existing(request, request.start.session_id)
-        else:
-            child = await self._open_new(request)
-        managed = ManagedSession(self._parent, child, request.usage_source or f"child:{child.session_id}")
-        self._sessions[child.session_id] = managed
-        return managed
+        start = request.start
+        if isinstance(start, ExistingSessionStart):
+            with self._opened_once(start.session_id, "is open already"):
+                return self._managed(request, await self._open_existing(request, start.session_id))
+        session_id = request.session_id or str(uuid.uuid4())
+        with self._opened_once(session_id, "already exists"):
+            return self._managed(request, await self._open_new(request, session_id))
 
     async def close_session(self, session_id: str) -> None:
         """Park a child, or drop it where nothing is stored.
@@ -137,16 +140,33 @@ class ManagedSessions:
         del self._sessions[session_id]
         self._parent.swap_session(managed.runtime)
         # What was the current session lives in the other runtime now.
-        self._sessions[before] = ManagedSession(self._parent, managed.runtime, f"child:{before}")
+        self._sessions[before] = ManagedSession(self._parent, managed.runtime, _usage_source_of(managed.runtime))
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    async def _open_new(self, request: CreateSessionRequest) -> LashRuntime:
+    def _managed(self, request: CreateSessionRequest, child: LashRuntime) -> ManagedSession:
+        managed = ManagedSession(self._parent, child, request.usage_source or _usage_source_of(child))
+        self._sessions[child.session_id] = managed
+        return managed
+
+    def _is_taken(self, session_id: str) -> bool:
+        return session_id == self._parent.session_id or session_id in self._sessions or session_id in self._opening
+
+    @contextmanager
+    def _opened_once(self, session_id: str, refusal: str) -> Generator[None]:
+        """Refuse an id that is open here, or that somebody else is opening here just now."""
+        if self._is_taken(session_id):
+            raise SessionError(f"session `{session_id}` {refusal}", field="session_id", value=session_id)
+        self._opening.add(session_id)
+        try:
+            yield
+        finally:
+            self._opening.discard(session_id)
+
+    async def _open_new(self, request: CreateSessionRequest, session_id: str) -> LashRuntime:
         parent = self._parent
-        session_id = request.session_id or str(uuid.uuid4())
         factory = parent.host.session_store_factory
-        known = session_id == parent.session_id or session_id in self._sessions
-        if known or (factory is not None and await factory.open_existing_store(session_id) is not None):
+        if factory is not None and await factory.open_existing_store(session_id) is not None:
             raise SessionError(f"session `{session_id}` already exists", field="session_id", value=session_id)
         state = await child_state(parent, request, session_id)
         # Before its store: an id whose plugins cannot be built stays free.
@@ -172,15 +192,16 @@ class ManagedSessions:
         return child
 
     async def _open_existing(self, request: CreateSessionRequest, session_id: str) -> LashRuntime:
-        if session_id == self._parent.session_id or session_id in self._sessions:
-            raise SessionError(f"session `{session_id}` is open already", field="session_id", value=session_id)
         factory = self._parent.host.session_store_factory
         store = None if factory is None else await factory.open_existing_store(session_id)
         if store is None:
             raise UnknownManagedSessionError(session_id)
         state = await load_for_residency(store, self._parent.residency)
         state = state or RuntimeSessionState(session_id=session_id)
-        return await self._assembled(request, self._plugins_of(request, state), state, store)
+        narrowed = narrow_access(state, request.tool_access)
+        child = await self._assembled(request, self._plugins_of(request, state), state, store)
+        child.config_changed = narrowed
+        return child
 
     def _plugins_of(self, request: CreateSessionRequest, state: RuntimeSessionState) -> PluginSession:
         return self._parent.plugins.host.build_session(
@@ -212,6 +233,11 @@ class ManagedSessions:
         child.host.queued_work_driver = parent.host.queued_work_driver
         child.turn_phase_probe = parent.turn_phase_probe
         return child
+
+
+def _usage_source_of(child: LashRuntime) -> str:
+    frame = child.state.current_agent_frame()
+    return (frame and frame.assignment.usage_source) or f"child:{child.session_id}"
 
 
 class _OverlayPlugin(SessionPlugin):

@@ -8,7 +8,7 @@ from lash_core.errors import RuntimeFailure
 from lash_core.errors.session import SessionError
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.model.usage import TokenUsage
-from lash_core.runtime.child_starts import CreateSessionRequest, CurrentSessionStart
+from lash_core.runtime.child_starts import CreateSessionRequest, CurrentSessionStart, ExistingSessionStart
 from lash_core.testing.conformance.lifecycle.arrange import refused
 from lash_core.testing.conformance.session_scene import SessionStores, factory_of, loaded
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, words
@@ -67,6 +67,21 @@ async def a_childs_tokens_are_in_the_parents_ledger(stores: SessionStores) -> No
     (event,) = [activity.event.facts for activity in heard]
     assert (event["session_id"], event["source"], event["model"]) == (child.session_id, "subagent:scout", "model-1")
     assert event["delta"] == event["cumulative"] == USAGE.to_json_value()
+
+
+async def a_child_that_is_opened_again_keeps_its_usage_source(stores: SessionStores) -> None:
+    """It is stored with the child; whoever opens it may say another one."""
+    scene = scene_of(stores, [says("one", usage=USAGE), says("two", usage=USAGE)])
+    parent = await scene.runtime()
+    child = await parent.create_session(CreateSessionRequest(usage_source="subagent:scout"))
+    for asked in (None, "errand"):
+        await parent.close_session(child.session_id)
+        again = CreateSessionRequest(start=ExistingSessionStart(child.session_id), usage_source=asked)
+        opened = await parent.create_session(again)
+        opened.start_turn(words("hi"))
+        await opened.await_turn()
+
+    assert parent.usage_report().by_source == {"errand": USAGE, "subagent:scout": USAGE}
 
 
 async def a_running_child_is_neither_closed_nor_given_another_turn(stores: SessionStores) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from lash_core.errors import PluginSessionError
 from lash_core.errors.session import SessionError, UnknownManagedSessionError
 from lash_core.model.agent_frame import ToolAccess
@@ -181,6 +183,35 @@ async def hidden_tools_stay_hidden_after_a_rebuild(stores: SessionStores) -> Non
             runtime.tools.resolve("secret")
         async with refused(ToolUnavailableError, "secret"):
             runtime.tools.resolve_by_id("secret")
+
+
+async def a_session_that_is_opened_again_has_no_more_tools(stores: SessionStores) -> None:
+    """Than it had, and than it is opened with now; both last."""
+    scene, parent = await _parent(stores)
+    child = await parent.create_session(CreateSessionRequest(tool_access=ToolAccess(hidden_tools=("secret",))))
+    await parent.close_session(child.session_id)
+    opened = await parent.create_session(
+        CreateSessionRequest(
+            start=ExistingSessionStart(child.session_id), tool_access=ToolAccess(hidden_tools=("add",))
+        )
+    )
+    await parent.close_session(child.session_id)
+    rebuilt = await Scene(stores, session_id=child.session_id, tools=scene.tools).runtime()
+
+    assert (_names(opened.runtime), _names(rebuilt)) == ([], [])
+
+
+async def a_child_is_opened_once(stores: SessionStores) -> None:
+    """Also when it is asked for twice at once."""
+    _, parent = await _parent(stores)
+    child_id = unique("child")
+    answers = await asyncio.gather(
+        *(parent.create_session(CreateSessionRequest(child_id)) for _ in range(3)), return_exceptions=True
+    )
+    refusals = [answer for answer in answers if isinstance(answer, SessionError)]
+
+    assert [f"session `{child_id}` already exists"] * 2 == [refusal.message for refusal in refusals]
+    assert parent.managed_sessions.session_ids == (child_id,)
 
 
 async def an_overlay_is_the_childs_alone(stores: SessionStores) -> None:
