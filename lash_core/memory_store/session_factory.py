@@ -42,7 +42,6 @@ class MemorySessionFactory:
         registry: shares lock, limits, process table and the journals of scopes; None: the factory has its own.
         manifest: of attachments; None: sessions have none.
         notices: told of commits and of changes of queues; None: own ones.
-        durability_tier: what it reports.
         on_delete: called with the id of a session that is deleted, for what other stores keep of it.
     """
 
@@ -53,11 +52,10 @@ class MemorySessionFactory:
         registry: RegistryState | None = None,
         manifest: MemoryAttachmentManifest | None = None,
         notices: MemorySessionNotices | None = None,
-        durability_tier: DurabilityTier = DurabilityTier.INLINE,
         on_delete: Callable[[str], None] | None = None,
     ) -> None:
         self._state = SessionsState(clock, registry=registry, manifest=manifest, notices=notices, on_delete=on_delete)
-        self._tier = durability_tier
+        self._tier = DurabilityTier.INLINE
 
     @property
     def notices(self) -> MemorySessionNotices:

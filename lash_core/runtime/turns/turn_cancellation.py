@@ -25,8 +25,6 @@ from lash_core.runtime.turns.cancel_gate import (
 )
 from lash_core.store.effect_host import TurnScopedEffects
 
-LEASE_LOST_REASON = "session_execution_lease_lost"
-
 
 class TurnCancellation:
     """Links the caller's token and the gate to the turn's token, and settles the gate.
