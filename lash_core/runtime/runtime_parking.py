@@ -47,6 +47,9 @@ async def park(runtime: LashRuntime) -> ParkedSession:
         raise SessionError(
             f"failed to persist runtime state: {error}", field="session_id", value=runtime.session_id
         ) from error
+    except Exception as error:
+        # A store that is no part of lash: what it raises does not say whether it wrote.
+        raise OutcomeUnknownError(f"failed to persist runtime state: {error}") from error
     finally:
         runtime.turn_memory.end()
     await runtime.close_managed_sessions()
@@ -60,7 +63,7 @@ async def resume(cls: type[LashRuntime], parked: ParkedSession, env: RuntimeEnvi
         state = await load_for_residency(parked.store, env.residency)
     except OutcomeUnknownError:
         raise
-    except LashError as error:
+    except Exception as error:
         raise SessionError(
             f"failed to load runtime state: {error}", field="session_id", value=parked.session_id
         ) from error
@@ -79,7 +82,7 @@ async def get_historic_node(runtime: LashRuntime, node_id: str) -> SessionNodeRe
         return await store.load_node(node_id)
     except OutcomeUnknownError:
         raise
-    except LashError as error:
+    except Exception as error:
         raise SessionError(f"failed to load historic node: {error}", field="node_id", value=node_id) from error
 
 
@@ -90,7 +93,7 @@ async def orphaned_node_ids(runtime: LashRuntime) -> list[str]:
         read = await store.load_session(FullGraph())
     except OutcomeUnknownError:
         raise
-    except LashError as error:
+    except Exception as error:
         raise SessionError(f"failed to load full graph: {error}") from error
     return [] if read is None else read.graph.orphaned_node_ids()
 

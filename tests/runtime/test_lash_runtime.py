@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
+from lash_core.errors import OutcomeUnknownError
+from lash_core.errors.session import SessionError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session import ModelSpec, SessionPolicy
+from lash_core.model.session_commit import (
+    PersistedSessionRead,
+    RuntimeCommit,
+    RuntimeCommitResult,
+    SessionReadScope,
+)
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
@@ -16,6 +24,8 @@ from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
+from lash_core.runtime.runtime_parking import ParkedSession
+from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_core.testing.conformance.lifecycle.arrange import Scene
 
 POLICY = SessionPolicy(model=ModelSpec("m"), provider_id=" p ")
@@ -62,3 +72,36 @@ async def test_handles_that_cannot_be_listed_are_none(caplog: pytest.LogCaptureF
 
     assert () == await runtime.list_process_handles()
     assert "cannot be listed" in caplog.text
+
+
+class _Foreign:
+    """A store that is no part of lash: it raises what it likes."""
+
+    def __init__(self, store: RuntimePersistence) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit_runtime_state(self, commit: RuntimeCommit) -> RuntimeCommitResult:
+        raise ValueError("disk full")
+
+    async def load_session(self, scope: SessionReadScope) -> PersistedSessionRead | None:
+        raise ValueError("disk gone")
+
+
+async def test_errors_of_a_foreign_store_say_what_was_being_done() -> None:
+    """Whether a failed commit wrote anything is not known of it; a read wrote nothing."""
+    scene = Scene(InMemoryStores())
+    store: Any = _Foreign(await scene.store())
+    environment = scene.environment()
+    runtime = await LashRuntime.from_environment(environment, POLICY, RuntimeSessionState(scene.session_id), store)
+    with pytest.raises(OutcomeUnknownError, match="failed to persist runtime state: disk full"):
+        await runtime.park()
+    runtime.close()
+    for call, text in (
+        (LashRuntime.resume(ParkedSession(scene.session_id, store, POLICY), environment), "load runtime state"),
+        (runtime.orphaned_node_ids(), "load full graph"),
+    ):
+        with pytest.raises(SessionError, match=f"failed to {text}: disk gone"):
+            await call
