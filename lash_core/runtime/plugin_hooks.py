@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lash_core.model.message import Message
 from lash_core.model.session_state import SessionReadView
@@ -92,14 +92,23 @@ class PluginHooks:
         for plugin_id, plugin in self._by_priority():
             try:
                 answer = plugin.context_transform(messages)
-                messages = messages if answer is None else tuple(await answer)
+                messages = messages if answer is None else _messages(await answer)
             except Exception:  # noqa: BLE001 - a plugin is the user's code
                 _log.exception("plugin %s could not transform the context", plugin_id)
         return messages
 
     async def before_turn(self, turn: PluginTurn) -> BeforeTurn:
         """Ask every plugin. Messages are kept in the order of plugins, also beside an abort; the first abort counts."""
-        answers = await self._ask("before_turn", lambda plugin: plugin.before_turn(turn))
+
+        async def ask(plugin: SessionPlugin) -> BeforeTurn | None:
+            answer: Any = await plugin.before_turn(turn)
+            if answer is None:
+                return None
+            if not isinstance(answer, BeforeTurn):
+                raise TypeError(f"expected a BeforeTurn, got {type(answer).__name__}")
+            return BeforeTurn(_messages(answer.messages), answer.abort)
+
+        answers = await self._ask("before_turn", ask)
         messages: list[Message] = []
         abort: TurnAbort | None = None
         for plugin_id, answer in answers:
@@ -112,10 +121,12 @@ class PluginHooks:
 
     async def checkpoint(self, checkpoint: PluginCheckpoint) -> tuple[Message, ...]:
         """What plugins have for the running turn, in the order of plugins."""
-        answers = await self._ask("checkpoint", lambda plugin: plugin.checkpoint(checkpoint))
-        return tuple(
-            _from_plugin(message, plugin_id) for plugin_id, messages in answers for message in (messages or ())
-        )
+
+        async def ask(plugin: SessionPlugin) -> tuple[Message, ...]:
+            return _messages(await plugin.checkpoint(checkpoint) or ())
+
+        answers = await self._ask("checkpoint", ask)
+        return tuple(_from_plugin(message, plugin_id) for plugin_id, messages in answers for message in messages)
 
     async def compact(self, messages: tuple[Message, ...]) -> Compaction | None:
         """The answer of the first compactor, by descending priority, that has one."""
@@ -153,6 +164,16 @@ class PluginHooks:
 
         answers = await asyncio.gather(*(one(plugin_id, plugin) for plugin_id, plugin in self._plugins.items()))
         return [answer for found in answers for answer in found]
+
+
+def _messages(answer: Iterable[object]) -> tuple[Message, ...]:
+    """What a plugin gives as messages. Raises: TypeError: something in it is none."""
+    found: list[Message] = []
+    for one in answer:
+        if not isinstance(one, Message):
+            raise TypeError(f"expected messages, got a {type(one).__name__}")
+        found.append(one)
+    return tuple(found)
 
 
 def _from_plugin(message: Message, plugin_id: str) -> Message:

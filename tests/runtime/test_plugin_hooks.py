@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
 import pytest
 
@@ -132,3 +133,33 @@ async def test_a_hook_that_fails_is_silent(caplog: pytest.LogCaptureFixture) -> 
     assert compaction is not None
     assert () == hooks.prompt_contributions()
     assert 5 == sum("plugin bad" in record.getMessage() for record in caplog.records)
+
+
+class Confuses(SessionPlugin):
+    """Answers with something else wherever it is asked."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def before_turn(self, turn: PluginTurn) -> BeforeTurn | None:
+        return self.answer
+
+    async def checkpoint(self, checkpoint: PluginCheckpoint) -> Sequence[Message]:
+        return self.answer
+
+    def context_transform(self, messages: tuple[Message, ...]) -> Awaitable[tuple[Message, ...]]:
+        async def answer() -> tuple[Message, ...]:
+            return self.answer
+
+        return answer()
+
+
+@pytest.mark.parametrize("answer", ["text", 7, ("text",), BeforeTurn(("text",)), {"messages": ()}])  # type: ignore[arg-type]
+async def test_an_answer_that_is_none_counts_as_silence(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged; what the other plugins say stays."""
+    hooks = PluginHooks({"odd": Confuses(answer), "says": Says("hello")})
+
+    assert ["hello"] == texts((await hooks.before_turn(TURN)).messages)
+    assert ["hello"] == texts(await hooks.checkpoint(CHECKPOINT))
+    assert ["hello"] == texts(await hooks.context_transforms(()))
+    assert 3 == len([record for record in caplog.records if "odd" in record.getMessage()])
