@@ -63,7 +63,7 @@ def send(
     waits = given["wait"] or given["timeout"] is not None
     timeout = WAIT_SECONDS if given["timeout"] is None else given["timeout"]
 
-    async def work(lash: LashClient) -> tuple[SentInput, AssembledTurn | None, str | None]:
+    async def work(lash: LashClient) -> tuple[SentInput, AssembledTurn | None]:
         handle = lash.session(session_id)
         references = [await _attach(handle, path) for path in files]
         policy = DeliveryPolicy.EARLIEST_SAFE_BOUNDARY
@@ -75,18 +75,18 @@ def send(
             )
         except LimitExceededError as error:
             raise _too_large(error) from error
-        if waits:
-            return sent, await _answer(lash, sent, timeout), None
-        return sent, None, None if as_json else await missing_worker(lash)
+        missing = None if as_json else await missing_worker(lash)
+        if missing is not None:
+            # Before the wait: who hears it after a minute has waited for nothing.
+            click.echo(f"lash: it waits: {missing}", err=True)
+        return sent, await _answer(lash, sent, timeout) if waits else None
 
-    sent, turn, missing = with_client(invocation, work)
+    sent, turn = with_client(invocation, work)
     if as_json:
         facts = {"session_id": session_id, "batch_id": sent.batch_id, "enqueue_seq": sent.batch.enqueue_seq}
         print_json(facts | ({} if turn is None else {"turn": turn_json(turn)}))
     elif turn is None:
         console().print(cell(f"queued {sent.batch_id}"))
-        if missing is not None:
-            click.echo(f"lash: it waits: {missing}", err=True)
     elif isinstance(turn.outcome, FinishedOutcome):
         click.echo(safe(turn_text(turn)))
     else:

@@ -75,7 +75,7 @@ _OPTIONS = (
         default=8,
         show_default=True,
         envvar="LASH_POISON_DEATHS_MAX",
-        help="Deaths in a row without progress that fail a process; 0 = never.",
+        help="Deaths in a row without progress that fail a process or stop a turn; 0 = never.",
     ),
     click.option(
         "--park-after-ms",

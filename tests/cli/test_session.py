@@ -74,6 +74,7 @@ def test_send_waits_for_the_answer(lash: Lash) -> None:
 
 def test_a_stopped_turn_is_exit_code_1(lash: Lash) -> None:
     """Why stands on standard error."""
+    sessions_worker(lash, "local")
     thread = answer_meanwhile(lash, "", StoppedOutcome("max_turns"))
     ended = lash("session", "send", "chat", "hello", "--wait")
     thread.join()
@@ -103,6 +104,8 @@ def test_who_sends_hears_of_a_missing_worker(lash: Lash) -> None:
     alone = lash.ok("session", "send", "chat", "hello")
     assert alone.err.startswith("lash: it waits: no worker that is up runs sessions")
     assert "" == lash.ok("session", "send", "chat", "hello", "--json").err
+    first, _ = lash("session", "send", "chat", "hello", "--timeout", "0.1").err.splitlines()
+    assert first == alone.err.strip()
     sessions_worker(lash, "other")
     assert "" == lash.ok("session", "send", "chat", "hello").err
 
