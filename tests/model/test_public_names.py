@@ -12,7 +12,7 @@ import pytest
 
 import lash_core
 import lash_worker
-from lash_core import model, store
+from lash_core import errors, model, store
 from lash_core.model.base import Model
 
 
@@ -60,6 +60,11 @@ def classes(package: ModuleType) -> dict[str, type]:
 def test_every_type_of_the_model_is_exported() -> None:
     """A type of the contracts that the package does not export would be found by nobody."""
     assert [] == [path for path, value in classes(model).items() if value.__name__ not in model.__all__]
+
+
+def test_every_error_is_exported() -> None:
+    """Who catches one need not know which file it is in."""
+    assert [] == [path for path, value in classes(errors).items() if value.__name__ not in errors.__all__]
 
 
 def test_every_store_contract_is_exported() -> None:
