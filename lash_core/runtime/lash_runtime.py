@@ -1,4 +1,4 @@
-"""A session at work (seed 001): its state, plugins and stores, and the verbs that its hosts call.
+"""A session at work: its state, plugins and stores, and the verbs that its hosts call.
 
 What the verbs do is in modules of their own: ``runtime_lifecycle`` builds, ``runtime_parking`` stores and reads back,
 ``session_api`` edits and enqueues, ``managed_sessions`` has the children, ``turns`` runs turns.

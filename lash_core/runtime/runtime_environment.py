@@ -1,4 +1,4 @@
-"""What all runtimes of a program share (seed 001)."""
+"""What all runtimes of a program share (``docs/contracts/sessions.md`` 2.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host of one runtime: configuration, the other stores that it reaches, who drives ready work (seed 001)."""
+"""The host of one runtime: configuration, the other stores that it reaches, who drives ready work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a runtime comes to be: the order of construction, and the one place where its parts are put together (seed 001).
+"""How a runtime comes to be: the order of construction, and the one place where its parts are put together.
 
 ``docs/contracts/sessions.md`` 2.7. Every way in — live open, rebuild by a worker, child session, branch — goes through
 ``assemble_runtime``, so that wiring and residency cannot drift between them.
@@ -34,7 +34,7 @@ ACTIVE_PATH_NEEDS_STORE = (
 )
 
 
-async def assemble_runtime(  # noqa: PLR0913 - the seed's parts, and whether a model is needed
+async def assemble_runtime(  # noqa: PLR0913 - a runtime's parts, and whether a model is needed
     cls: type[LashRuntime],
     policy: SessionPolicy,
     embedded_host: EmbeddedRuntimeHost,

@@ -1,4 +1,4 @@
-"""The services of one runtime: its plugins, its store, and what its session was given to work with (seed 001)."""
+"""The services of one runtime: its plugins, its store, and what its session was given to work with."""
 
 from __future__ import annotations
 

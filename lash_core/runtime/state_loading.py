@@ -1,4 +1,4 @@
-"""A session's stored state as a runtime works on it (seed 001: ``load_persisted_session_state``)."""
+"""A session's stored state as a runtime works on it (``docs/contracts/sessions.md`` 2.2)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ async def load_persisted_session_state_active_path(
 
 
 async def load_for_residency(store: RuntimePersistence, residency: Residency) -> RuntimeSessionState | None:
-    """The state, as much of it as stays in memory."""
+    """The state, as much of it as stays in memory.
+
+    A stored leaf that does not exist is healed on all nodes: the state has them then, and whoever heals it trims it.
+    """
     if residency is Residency.ACTIVE_PATH_ONLY:
-        return await load_persisted_session_state_active_path(store)
+        state = await load_persisted_session_state_active_path(store)
+        if state is None or state.session_graph.leaf_node_id is None or state.session_graph.nodes:
+            return state
     return await load_persisted_session_state(store)
 
 
