@@ -1,4 +1,7 @@
-"""Reads of a session in memory, and what removes for good what nobody reads any more (contract 2.2)."""
+"""Reads of a session in memory, and what removes for good what nobody reads any more.
+
+``docs/contracts/sessions.md`` 2.2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Safe boundaries of a running turn: what has arrived for it is delivered (contract 3.3, 2.4; docs/adr/0187).
+"""Safe boundaries of a running turn: what has arrived for it is delivered.
+
+``docs/contracts/sessions.md`` 3.3, 2.4; docs/adr/0187.
 
 A delivery is an effect: a turn that is redone hears at each boundary what it heard first, and nothing it did not.
 """

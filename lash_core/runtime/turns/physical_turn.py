@@ -1,4 +1,4 @@
-"""One physical turn, from what it is given to its commit (contract 3.2; ``docs/contracts/turns.md`` 5)."""
+"""One physical turn, from what it is given to its commit (``docs/contracts/turns.md`` 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""From what a turn is given to the messages that it begins with (contract 1.11, 3.2; decision 19). Pure.
+"""From what a turn is given to the messages that it begins with. Pure.
+
+``docs/contracts/sessions.md`` 1.11, 3.2; decision 19.
 
 Ids are made of what is given, so a turn that is redone makes the same messages.
 """

@@ -1,4 +1,7 @@
-"""Snapshots beside a session's head: stored by their content, kept by their refs, swept (contract 1.4, 2.2)."""
+"""Snapshots beside a session's head: stored by their content, kept by their refs, swept.
+
+``docs/contracts/sessions.md`` 1.4, 2.2.
+"""
 
 from __future__ import annotations
 

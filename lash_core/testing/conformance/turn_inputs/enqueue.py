@@ -1,4 +1,7 @@
-"""``enqueue_pending_turn_input``: an input waits in the lane, once per source key or id (contract 2.5)."""
+"""``enqueue_pending_turn_input``: an input waits in the lane, once per source key or id.
+
+``docs/contracts/sessions.md`` 2.5.
+"""
 
 from __future__ import annotations
 

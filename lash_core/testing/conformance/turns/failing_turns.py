@@ -1,4 +1,7 @@
-"""What goes wrong around a turn: the lease, the store, code of plugins; each is an error of its own (contract 3.5)."""
+"""What goes wrong around a turn: the lease, the store, code of plugins; each is an error of its own.
+
+``docs/contracts/sessions.md`` 3.5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Drains of the queue: order, joining, commands, deliveries at checkpoints (contract 2.4, 3.1, 3.3)."""
+"""Drains of the queue: order, joining, commands, deliveries at checkpoints.
+
+``docs/contracts/sessions.md`` 2.4, 3.1, 3.3.
+"""
 
 from __future__ import annotations
 
