@@ -27,6 +27,7 @@ from lash_core.runtime.plugins import PluginLifecycleEvent
 from lash_core.runtime.session_editing import editing
 from lash_core.runtime.session_refresh import take_state, trim_to_residency
 from lash_core.runtime.state_loading import load_persisted_session_state_active_path
+from lash_core.store.runtime_persistence import RuntimePersistence
 
 if TYPE_CHECKING:
     from lash_core.runtime.runtime_core import RuntimeCore
@@ -59,6 +60,8 @@ async def branch_to_node(runtime: RuntimeCore, node_id: str) -> None:
     """See ``LashRuntime.branch_to_node``."""
     async with editing(runtime):
         state, store = runtime.state, runtime.store
+        if store is not None and await _is_tombstoned(runtime, store, node_id):
+            raise InvalidArgumentError(f"node `{node_id}` is tombstoned", field="node_id", value=node_id)
         if state.session_graph.find_node(node_id) is None and store is not None:
             branch = await load_persisted_session_state_active_path(store, node_id)
             if branch is not None:
@@ -67,6 +70,12 @@ async def branch_to_node(runtime: RuntimeCore, node_id: str) -> None:
         state.session_graph.branch_to(node_id)
         runtime.config_changed = True
     trim_to_residency(runtime)
+
+
+async def _is_tombstoned(runtime: RuntimeCore, store: RuntimePersistence, node_id: str) -> bool:
+    """True for a resident node that the store had and hides: tombstones change no revision."""
+    stored = runtime.state.session_graph.nodes[: runtime.stored_node_count]
+    return any(node.node_id == node_id for node in stored) and await store.load_node(node_id) is None
 
 
 async def append_session_nodes(

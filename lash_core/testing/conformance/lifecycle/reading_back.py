@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.errors.session import SessionError
+from lash_core.model.session_commit import GraphUnchanged
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.residency import Residency
 from lash_core.testing.conformance.lifecycle.arrange import POLICY, Scene, refused, said, texts_of
-from lash_core.testing.conformance.session_scene import SessionStores
+from lash_core.testing.conformance.session_scene import SessionStores, commit_of, leased, loaded
 
 
 async def _branched(stores: SessionStores) -> Scene:
@@ -81,6 +83,42 @@ async def a_branch_leaves_only_its_path_in_memory(stores: SessionStores) -> None
 
     assert (resident, await scene.messages()) == (["a"], ["a", "c"])
     assert await runtime.orphaned_node_ids() == ["b", "d"]
+
+
+async def a_tombstoned_node_cannot_be_stood_on(stores: SessionStores) -> None:
+    """Also while a runtime has it in memory: the session would end there for everybody else."""
+    scene = await _branched(stores)
+    runtime = await scene.runtime()
+    await (await scene.store()).tombstone_nodes(["b"])
+    async with refused(InvalidArgumentError, "b"):
+        await runtime.branch_to_node("b")
+
+    assert (texts_of(runtime), await scene.messages()) == (["a", "c"], ["a", "c"])
+
+
+async def a_stored_leaf_that_does_not_exist_is_healed_on_all_nodes(stores: SessionStores) -> None:
+    """Before memory is trimmed, also where only the active path is read otherwise."""
+    scene = await _branched(stores)
+    store = await scene.store()
+    lease = await leased(store)
+    read = await loaded(store)
+    await store.commit_runtime_state(
+        commit_of(
+            store,
+            lease,
+            expected_head_revision=read.head_revision,
+            config=read.config,
+            agent_frames=read.agent_frames,
+            current_agent_frame_id=read.current_agent_frame_id,
+            graph=GraphUnchanged("gone"),
+            release_session_execution_lease=lease.completion,
+        )
+    )
+    runtime = await scene.runtime(residency=Residency.ACTIVE_PATH_ONLY)
+    resident = [node.node_id for node in runtime.state.session_graph.nodes]
+    await runtime.park()
+
+    assert (resident, await scene.messages()) == (["a", "c"], ["a", "c"])
 
 
 async def without_a_store_both_are_errors(stores: SessionStores) -> None:
