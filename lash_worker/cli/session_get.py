@@ -66,7 +66,7 @@ def _pairs(shown: SessionFacts, now_ms: int) -> list[tuple[str, Text]]:
             ("frame", cell(read.current_agent_frame_id)),
             ("tokens", cell(f"{usage.input} in, {usage.output} out, {usage.cache_read} from cache")),
         ]
-    held = "nobody: it is parked"
+    held = "nobody, and its queue waits" if shown.queue else "nobody: it is parked"
     if lease is not None:
         held = f"{lease.owner.owner_id}  fence {lease.fencing_token}, until {at_text(lease.expires_at_ms)}"
     return [*pairs, ("held by", cell(held)), ("queued", cell(len(shown.queue)))]

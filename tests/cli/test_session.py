@@ -221,6 +221,7 @@ def test_get_and_ls_show_a_session(lash: Lash) -> None:
     assert (1, "tiny", 2) == (shown["head_revision"], shown["model"], shown["messages"])
     assert ["and then?"] == [batch["text"] for batch in shown["queue"]]
     assert "and then?" in lash.ok("session", "get", "chat").out
+    assert "nobody, and its queue waits" in lash.ok("session", "get", "chat").out
     [item] = lash.ok("session", "ls", "--json").json["items"]
     assert ("chat", 1, 1, None) == (item["id"], item["head_revision"], item["queued"], item["held_by"])
     assert "chat" in lash.ok("session", "ls").out
