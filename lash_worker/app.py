@@ -361,7 +361,10 @@ def load_app(name: str) -> App:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
-        if missing == module_name or module_name.startswith(f"{missing}."):
+        if not missing:
+            # Raised by hand, by a part that needs an extra: its own text says more.
+            text = f"app {name!r}: importing {module_name!r} failed: {error}"
+        elif missing == module_name or module_name.startswith(f"{missing}."):
             text = f"app {name!r}: there is no module {missing!r} (in the working folder or installed)"
         else:
             text = f"app {name!r}: module {module_name!r} imports {missing!r}, which is not there"

@@ -19,10 +19,11 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     (tmp_path / "broken_app.py").write_text("raise RuntimeError('at import')\n")
     (tmp_path / "needy_app.py").write_text("import nobody_has_this\n")
+    (tmp_path / "extra_app.py").write_text("raise ModuleNotFoundError('it needs the extra [mcp]')\n")
     (tmp_path / "empty_app.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    for name in ("good_app", "broken_app", "needy_app", "empty_app"):
+    for name in ("good_app", "broken_app", "needy_app", "extra_app", "empty_app"):
         sys.modules.pop(name, None)
 
 
@@ -43,6 +44,7 @@ def test_an_app_is_found_by_module_and_attribute() -> None:
         ("no_such_app:app", "there is no module 'no_such_app'"),
         ("no_such.package:app", "there is no module 'no_such'"),
         ("needy_app:app", "imports 'nobody_has_this', which is not there"),
+        ("extra_app:app", "importing 'extra_app' failed: it needs the extra [mcp]"),
         ("broken_app:app", "importing 'broken_app' failed: RuntimeError: at import"),
         ("good_app:application", "has no attribute 'application'; it has the apps app"),
         ("empty_app:app", "has no attribute 'app'; it has no App at all"),
