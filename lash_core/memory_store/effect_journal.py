@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lash_core.errors import InvalidArgumentError, LimitExceededError, RegistrationConflictError
 from lash_core.memory_store.registry import MemoryProcessRegistry
@@ -13,7 +12,7 @@ from lash_core.memory_store.scope_effects import ScopeEffects
 from lash_core.memory_store.start import PreparedStart, prepare_start, start_row
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.disposition import DurabilityTier
-from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite
+from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite, WriteAnswer
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.ids import check_replay_key
 from lash_core.model.lease import ProcessLease
@@ -35,7 +34,7 @@ class _Plan:
     """What a call would write: the entries as they will stand, and how each item is answered."""
 
     entries: dict[str, EffectRecord]
-    answers: list[tuple[str, Literal["written", "replayed", "conflict"]]]
+    answers: list[tuple[str, WriteAnswer]]
     starts: list[tuple[str, PreparedStart]]
     size: int = 0
 
@@ -141,36 +140,15 @@ def _planned(row: Row, items: Sequence[_Item], now_ms: int) -> _Plan:
     for item in items:
         write = item.write
         stored = plan.entries.get(write.key) or row.journal.get(write.key)
-        if stored is not None and not _same_effect(stored, write):
-            plan.answers.append((write.key, "conflict"))
-        elif stored is not None and not (stored.state == "waiting" and write.state in ("completed", "failed")):
-            plan.answers.append((write.key, "replayed"))
-        else:
-            record = EffectRecord(
-                key=write.key,
-                kind=write.kind,
-                state=write.state,
-                envelope_hash=write.envelope_hash,
-                digests=write.digests,
-                outcome_json=write.outcome_json,
-                due_at_ms=_due_ms(stored, write, now_ms),
-            )
+        answer = write.answer_over(stored)
+        plan.answers.append((write.key, answer))
+        if answer == "written":
+            record = write.record_over(stored, now_ms)
             plan.size += journal_size(record) - (0 if stored is None else journal_size(stored))
             plan.entries[write.key] = record
-            plan.answers.append((write.key, "written"))
             if item.start is not None:
                 plan.starts.append((write.key, item.start))
     return plan
-
-
-def _same_effect(stored: EffectRecord, write: EffectWrite) -> bool:
-    return (stored.kind, stored.envelope_hash) == (write.kind, write.envelope_hash)
-
-
-def _due_ms(stored: EffectRecord | None, write: EffectWrite, now_ms: int) -> int | None:
-    if write.delay_ms is not None:
-        return now_ms + write.delay_ms
-    return None if stored is None else stored.due_at_ms
 
 
 def _detached(record: EffectRecord) -> EffectRecord:

@@ -12,7 +12,7 @@ from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.memory_store.sessions_state import SessionsState
 from lash_core.model.canonical_json import check_json
-from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite
+from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite, WriteAnswer
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.ids import check_id, check_replay_key
 from lash_core.model.session_commit import TurnStampRecord
@@ -157,29 +157,16 @@ def _planned(
 ) -> tuple[dict[str, ScopeEntry], tuple[EffectAnswer, ...]]:
     """The entries as they will stand, and each write's answer."""
     planned: dict[str, ScopeEntry] = {}
-    words: list[tuple[str, bool, bool]] = []
+    words: list[tuple[str, WriteAnswer]] = []
     for write in writes:
         entry = planned.get(write.key) or journal.get(write.key)
         stored = None if entry is None else entry.record
-        conflict = stored is not None and (stored.kind, stored.envelope_hash) != (write.kind, write.envelope_hash)
-        ends_wait = stored is not None and stored.state == "waiting" and write.state in ("completed", "failed")
-        replayed = stored is not None and not conflict and not ends_wait
-        if not conflict and not replayed:
-            due_ms = None if stored is None else stored.due_at_ms
-            planned[write.key] = ScopeEntry(
-                EffectRecord(
-                    key=write.key,
-                    kind=write.kind,
-                    state=write.state,
-                    envelope_hash=write.envelope_hash,
-                    digests=write.digests,
-                    outcome_json=write.outcome_json,
-                    due_at_ms=due_ms if write.delay_ms is None else now_ms + write.delay_ms,
-                )
-            )
-        words.append((write.key, replayed, conflict))
+        answer = write.answer_over(stored)
+        if answer == "written":
+            planned[write.key] = ScopeEntry(write.record_over(stored, now_ms))
+        words.append((write.key, answer))
     found = {**journal, **planned}
     return planned, tuple(
-        EffectAnswer(replace(found[key].record), now_ms, replayed=replayed, conflict=conflict)
-        for key, replayed, conflict in words
+        EffectAnswer(replace(found[key].record), now_ms, replayed=word == "replayed", conflict=word == "conflict")
+        for key, word in words
     )

@@ -16,6 +16,9 @@ from lash_core.model.scope import SessionScope
 EffectState = Literal["waiting", "starting", "completed", "failed"]
 """``waiting``: has a due time and no outcome yet. ``starting``: a child start on its way. The other two are final."""
 
+WriteAnswer = Literal["written", "replayed", "conflict"]
+"""``replayed``: the key has this effect already. ``conflict``: it has another one. Neither writes anything."""
+
 
 @dataclass(frozen=True)
 class EffectRecord:
@@ -84,6 +87,28 @@ class EffectWrite:
     outcome_json: str | None = None
     delay_ms: int | None = None
     start: ChildStart | None = None
+
+    def answer_over(self, stored: EffectRecord | None) -> WriteAnswer:
+        """What a journal does with this entry where ``stored`` is under its key."""
+        if stored is None:
+            return "written"
+        if (stored.kind, stored.envelope_hash) != (self.kind, self.envelope_hash):
+            return "conflict"
+        ends_wait = stored.state == "waiting" and self.state in ("completed", "failed")
+        return "written" if ends_wait else "replayed"
+
+    def record_over(self, stored: EffectRecord | None, now_ms: int) -> EffectRecord:
+        """The record of this entry once it is written; one that ends a wait keeps the wait's due time."""
+        due_at_ms = None if stored is None else stored.due_at_ms
+        return EffectRecord(
+            key=self.key,
+            kind=self.kind,
+            state=self.state,
+            envelope_hash=self.envelope_hash,
+            digests=self.digests,
+            outcome_json=self.outcome_json,
+            due_at_ms=due_at_ms if self.delay_ms is None else now_ms + self.delay_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from lash_core.model.session import SessionPolicy
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.residency import Residency
+from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.store.process_registry import ProcessRegistry
-from lash_core.store.runtime_persistence import SessionStoreFactory
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
 
 
 class ProcessParts(Protocol):
@@ -44,3 +45,19 @@ class ProcessParts(Protocol):
     def residency(self) -> Residency:
         """How much of a session stays in memory."""
         ...
+
+
+def builder_of(
+    parts: ProcessParts, session_id: str, policy: SessionPolicy, store: RuntimePersistence
+) -> EmbeddedRuntimeBuilder:
+    """Builds the runtime of a process, or of its child session; it may live beside others of that session."""
+    return EmbeddedRuntimeBuilder(
+        session_id=session_id,
+        plugin_host=parts.plugin_host,
+        runtime_host=parts.runtime_host,
+        policy=policy,
+        session_store_factory=parts.session_store_factory,
+        process_registry=parts.process_registry,
+        residency=parts.residency,
+        store=store,
+    ).beside_others()

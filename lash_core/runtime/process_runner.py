@@ -34,8 +34,7 @@ from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.process_engine import EngineRun, RuntimeBuilder
 from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_parts import ProcessParts
-from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+from lash_core.runtime.process_parts import ProcessParts, builder_of
 from lash_core.runtime.session_turn_process import run_session_turn
 from lash_core.runtime.tools import ToolContext
 from lash_core.store.effect_host import ScopedEffects
@@ -155,18 +154,7 @@ class ProcessRunner:
                 f"failed to open session store for process worker session `{session_id}`: {error}",
                 process_id=registration.id,
             ) from error
-        builder = (
-            EmbeddedRuntimeBuilder()
-            .with_session_id(session_id)
-            .with_plugin_host(parts.plugin_host)
-            .with_runtime_host(parts.runtime_host)
-            .with_policy(policy)
-            .with_session_store_factory(parts.session_store_factory)
-            .with_process_registry(parts.process_registry)
-            .with_residency(parts.residency)
-            .with_store(store)
-            .beside_others()
-        )
+        builder = builder_of(parts, session_id, policy, store)
         try:
             return await builder.build()
         except RUN_ERRORS:

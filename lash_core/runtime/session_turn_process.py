@@ -28,8 +28,7 @@ from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.journaled_errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.process_engine import EngineRun
-from lash_core.runtime.process_parts import ProcessParts
-from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+from lash_core.runtime.process_parts import ProcessParts, builder_of
 from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseLostError
 from lash_core.runtime.turns.turn_log import turn_within
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -169,18 +168,7 @@ async def _open_child(
         SessionStoreCreateRequest(session_id, relation=relation, policy=policy)
     )
     await _check_ours(store, session_id, relation)
-    builder = (
-        EmbeddedRuntimeBuilder()
-        .with_session_id(session_id)
-        .with_plugin_host(parts.plugin_host)
-        .with_runtime_host(parts.runtime_host)
-        .with_policy(policy)
-        .with_session_store_factory(parts.session_store_factory)
-        .with_process_registry(parts.process_registry)
-        .with_residency(parts.residency)
-        .with_store(store)
-        .beside_others()
-    )
+    builder = builder_of(parts, session_id, policy, store)
     child = await builder.build()
     held = run.context.run_lease
     if held is not None:
