@@ -51,12 +51,8 @@ class TurnState(Model):
     protocol_turn_options: JsonValue = None
 
 
-class CheckpointDraft(Model):
-    """The checkpoint of a commit.
-
-    Of each of the three states either the snapshot, stored as a blob by its content, or the ref of what is stored
-    already; neither = the session has none.
-    """
+class _CheckpointStates(Model):
+    """Counters, and of each of the three states its snapshot or the ref of it."""
 
     turn_state: TurnState = Field(default_factory=TurnState)
     tool_state: ToolState | None = None
@@ -67,6 +63,14 @@ class CheckpointDraft(Model):
     plugin_snapshot_revision: int | None = None
     execution_state: JsonValue = None
     execution_state_ref: str | None = None
+
+
+class CheckpointDraft(_CheckpointStates):
+    """The checkpoint of a commit.
+
+    Of each of the three states either the snapshot, stored as a blob by its content, or the ref of what is stored
+    already; neither = the session has none.
+    """
 
 
 class SessionCheckpoint(Model):
@@ -81,18 +85,8 @@ class SessionCheckpoint(Model):
     execution_state_ref: str | None = None
 
 
-class HydratedSessionCheckpoint(Model):
+class HydratedSessionCheckpoint(_CheckpointStates):
     """A checkpoint with its blobs."""
-
-    turn_state: TurnState = Field(default_factory=TurnState)
-    tool_state: ToolState | None = None
-    tool_state_ref: str | None = None
-    tool_state_generation: int | None = None
-    plugin_snapshot: PluginSessionSnapshot | None = None
-    plugin_snapshot_ref: str | None = None
-    plugin_snapshot_revision: int | None = None
-    execution_state: JsonValue = None
-    execution_state_ref: str | None = None
 
 
 class SessionHeadMeta(Model):
