@@ -31,6 +31,11 @@ from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalEx
 NEVER_RECORDED = (*STORE_ERRORS, SessionExecutionLeaseExpiredError, SessionLeaseLostError, NotRecordedError)
 """Not the effect's fault: the effect runs again when the turn is redone."""
 
+MACHINE_KINDS = frozenset({EffectKind.LLM_CALL, EffectKind.TOOL_ATTEMPT, EffectKind.EXEC_CODE, EffectKind.CHECKPOINT})
+"""Of effects that machines ask for. All others happen inside an attempt of a tool, or before the machine begins."""
+
+ATTEMPT = "attempt:"
+
 
 class TurnEffects(ScopedController):
     """``TurnScopedEffects`` of one physical turn. Belongs to the turn's event loop; made by ``scoped_turn``.
@@ -70,8 +75,12 @@ class TurnEffects(ScopedController):
 
     @property
     def is_replaying(self) -> bool:
-        """True while recorded entries are left that were not asked for, and nothing new was."""
-        return bool(self._entries.unasked)
+        """True while recorded entries of the machine are left that were not asked for, and nothing new was.
+
+        What a tool did inside an attempt is asked for by that attempt alone: nobody asks for it where the attempt is
+        answered itself.
+        """
+        return any(self._is_of_the_machine(key) for key in self._entries.unasked)
 
     async def load(self) -> None:
         """Read the journal unless it was read. Raises: store errors; the next call tries again."""
@@ -109,6 +118,7 @@ class TurnEffects(ScopedController):
                     raise self._entries.conflict(record, envelope)
                 self._entries.unasked.discard(key)
                 if record.is_final:
+                    self._forget_inner(record)
                     return outcome_of(record)
             other = self._under_way.get(key)
             if other is None:
@@ -142,6 +152,17 @@ class TurnEffects(ScopedController):
                 return await self._commands.finish(self._run_and_record(envelope, digest, executor, envelope))
             case _:
                 return await self._run_and_record(envelope, digest, executor, envelope)
+
+    def _is_of_the_machine(self, key: str) -> bool:
+        record = self._entries.find(key)
+        return record is not None and record.kind in MACHINE_KINDS
+
+    def _forget_inner(self, record: EffectRecord) -> None:
+        """Calls that a tool made itself have ids that begin with its own (``docs/contracts/tools.md`` 4)."""
+        if record.kind is EffectKind.TOOL_ATTEMPT:
+            call = record.key.rpartition(ATTEMPT)[0]
+            unasked = self._entries.unasked
+            unasked -= {key for key in unasked if key.startswith(call) and not key.startswith(f"{call}{ATTEMPT}")}
 
     async def _begin(self) -> None:
         self._entries.unasked.clear()

@@ -16,7 +16,7 @@ from lash_core.runtime.batch_tool import batch_tool
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.testing.conformance.process_registry.arrange import unique
-from lash_core.testing.conformance.session_scene import SessionStores
+from lash_core.testing.conformance.session_scene import SessionStores, enqueued
 from lash_core.testing.conformance.stores import short_ttl_ms
 from lash_core.testing.conformance.turns.arrange import Bench, Scene, finished, scene_of, words
 from lash_core.testing.conformance.turns.crashes import Life, MortalStore, mortal_host, until_death
@@ -133,6 +133,24 @@ async def a_batch_goes_on_where_a_dead_owner_left_it(stores: SessionStores) -> N
 
     assert "done" == finished(turn)
     assert [0, 1, 1] == sorted(bench.seen)
+
+
+async def the_boundary_after_a_batch_is_heard_by_the_redo(stores: SessionStores) -> None:
+    """What the batch's calls left in the journal is nobody's any more: the replay is over with the round."""
+    scene, bench = _scene(stores, ("batch", {"calls": [{"tool": "work"}]}), ttl_ms=await short_ttl_ms(stores))
+
+    async def work(_context: ToolContext, _args: Any) -> AnyToolOutput:
+        bench.seen.append("work")
+        return ToolSuccess(1)
+
+    bench.work = work
+    assert await _one_life(scene, Life(dies_at="claim_checkpoint_work")) is None
+    await enqueued(await scene.store(), "wait")
+    await scene.outlive_leases()
+
+    assert "done" == finished(await _one_life(scene, Life()))
+    assert ["work"] == bench.seen
+    assert "wait" == scene.provider.requests[-1].messages[-1].text
 
 
 async def a_tool_that_vanished_answers_what_was_recorded(stores: SessionStores) -> None:
