@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lash_core.errors import LashError
 from lash_core.errors.session import SessionError, UnknownManagedSessionError
-from lash_core.model.message import AttachmentPart
 from lash_core.model.session import ChildRelation, SessionStoreCreateRequest
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime import runtime_lifecycle
@@ -21,6 +20,7 @@ from lash_core.runtime.plugin_host import PluginSession
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost
 from lash_core.runtime.session_editing import commit_with_fresh_lease
+from lash_core.runtime.shown_attachments import attachment_ids
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.runtime.tool_sources import ToolSource
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -273,12 +273,7 @@ async def _adopt_attachments(parent: LashRuntime, child: LashRuntime) -> None:
     ours, theirs = child.attachments, parent.attachments
     if not isinstance(ours, SessionAttachments) or not isinstance(theirs, SessionAttachments):
         return
-    shown = {
-        str(part.reference.get("attachment_id"))
-        for message in child.state.session_graph.read_model().messages
-        for part in message.parts
-        if isinstance(part, AttachmentPart) and isinstance(part.reference, dict)
-    }
+    shown = attachment_ids(child.state.session_graph.read_model().messages)
     for attachment_id in sorted(shown):
         try:
             await ours.adopt(attachment_id, theirs)

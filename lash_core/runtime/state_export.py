@@ -16,6 +16,7 @@ from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.model.session_persisting import persisted_state
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.usage import TokenLedgerEntry
+from lash_core.runtime.shown_attachments import attachments_shown_by
 
 if TYPE_CHECKING:
     from lash_core.runtime.runtime_core import RuntimeCore
@@ -92,11 +93,13 @@ def export_commit(
         usage_deltas: of this commit; the caller drains ``shared_token_ledger`` into it.
     """
     capture_snapshots(runtime)
+    delta = graph_delta(runtime.state, runtime.stored_node_count)
     return persisted_state(runtime.state, usage_deltas).model_copy(
         update={
             # A state that was never stored must not land on what somebody else stored meanwhile.
             "expected_head_revision": runtime.state.head_revision or 0,
-            "graph": graph_delta(runtime.state, runtime.stored_node_count),
+            "graph": delta,
+            "committed_attachment_ids": attachments_shown_by(delta),
             "session_execution_lease": fence,
             "release_session_execution_lease": fence if release_lease else None,
         }

@@ -16,10 +16,11 @@ from lash_core.model.turn_outcome import StoppedOutcome, StopReason, TurnIssue
 from lash_core.protocols.turn_machine import Finish, TurnStart
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
+from lash_core.runtime.shown_attachments import attachment_ids
 from lash_core.runtime.turn_context import TurnContext
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
 from lash_core.runtime.turns.turn_commit import commit_progress
-from lash_core.runtime.turns.turn_messages import attachment_ids, causes_of_batches
+from lash_core.runtime.turns.turn_messages import causes_of_batches
 from lash_core.store.attachment_store import AttachmentNotFoundError
 
 

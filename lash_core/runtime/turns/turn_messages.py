@@ -121,18 +121,6 @@ def causes_of_batches(batches: Iterable[QueuedWorkBatch]) -> list[JsonValue]:
     ]
 
 
-def attachment_ids(messages: Iterable[Message]) -> tuple[str, ...]:
-    """The attachments that messages refer to, each once, in order."""
-    found: dict[str, None] = {}
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, AttachmentPart) and isinstance(part.reference, dict):
-                attachment_id = part.reference.get("attachment_id")
-                if isinstance(attachment_id, str):
-                    found[attachment_id] = None
-    return tuple(found)
-
-
 def _message_of_items(items: Iterable[TurnInputItem], message_id: str, attached: _Attached) -> Message:
     return Message(id=message_id, role="user", parts=_parts_of(items, attached) or (TextPart(""),))
 

@@ -22,8 +22,8 @@ from lash_core.model.queued_work import (
     TurnInputPayload,
 )
 from lash_core.model.turn_input import AttachmentInput, TextInput, TurnInput
+from lash_core.runtime.shown_attachments import attachment_ids
 from lash_core.runtime.turns.turn_messages import (
-    attachment_ids,
     message_of_input,
     messages_of_batches,
     options_of_batches,

@@ -228,7 +228,7 @@ async def an_overlay_is_the_childs_alone(stores: SessionStores) -> None:
 
 
 async def a_child_has_attachments_of_its_own(stores: SessionStores) -> None:
-    """Those that its forked messages show are referred to by both; what comes in later belongs to one."""
+    """Those that its forked messages show are referred to by both, for good; what comes in later belongs to one."""
     _, parent = await _parent(stores)
     ours = parent.attachments
     assert isinstance(ours, SessionAttachments)
@@ -242,7 +242,10 @@ async def a_child_has_attachments_of_its_own(stores: SessionStores) -> None:
 
     assert await theirs.get(shown.attachment_id) == b"shown " + parent.session_id.encode()
     assert [held.attachment_id for held in await theirs.refs()] == [shown.attachment_id]
-    assert later.attachment_id in {held.attachment_id for held in await ours.refs()}
+    held = {
+        one.attachment_id: one.committed_at_epoch_ms is not None for one in (*await ours.refs(), *await theirs.refs())
+    }
+    assert held == {shown.attachment_id: True, later.attachment_id: False}
 
 
 async def a_closed_child_is_stored_and_its_id_is_free(stores: SessionStores) -> None:
