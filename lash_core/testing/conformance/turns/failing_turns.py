@@ -10,8 +10,8 @@ from typing import Any
 
 from lash_core.errors import LashError, LimitExceededError, OutcomeUnknownError, RuntimeFailure, StoreRefusedError
 from lash_core.errors.session import UnsettledQueuedWorkClaimError, UnsettledTurnInputClaimError
-from lash_core.model.message import Message
 from lash_core.model.queued_work import ClaimBoundary
+from lash_core.model.session import ModelSpec
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.runtime.journaled_effects import JournaledEffectHost
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
@@ -29,7 +29,7 @@ from lash_core.testing.conformance.session_scene import (
 )
 from lash_core.testing.conformance.turns.arrange import finished, scene_of, stopped, texts_of, words
 from lash_core.testing.conformance.turns.crashes import MortalStore
-from lash_core.testing.scripted_provider import ScriptedReply, calls_tools, says
+from lash_core.testing.scripted_provider import ScriptedProvider, ScriptedReply, calls_tools, says
 from lash_core.testing.waiting import eventually
 
 
@@ -161,19 +161,17 @@ async def two_writers_take_turns(stores: SessionStores) -> None:
     assert "two" == finished(await other.stream_turn(words("2")))
 
 
-class _Broken(SessionPlugin):
-    """A transform that answers what is no message."""
+class _Broken(ScriptedProvider):
+    """A provider whose check of a model raises."""
 
-    def context_transform(self, messages: tuple[Message, ...]) -> Any:
-        async def transform() -> Any:
-            return ("no message",)
-
-        return transform()
+    def check_model(self, model: ModelSpec) -> str | None:
+        raise LookupError(model.id)
 
 
 async def broken_code_is_committed_as_stopped(stores: SessionStores) -> None:
     """The input is settled: it would break every worker in turn."""
-    scene = scene_of(stores, [says("never")], plugin=_Broken)
+    scene = scene_of(stores, [])
+    scene.provider = _Broken([says("never")])
     store = await scene.store()
     await enqueued(store, "hi")
     turn = stopped(await (await scene.runtime(store)).run_next_queued_turn(), "runtime_error")
