@@ -93,4 +93,5 @@ class DirectoryBeat(Service):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._directory.remove_worker(self._make_entry().worker_id)
         except (LashError, OSError) as error:
-            _log.info("this worker could not be taken out of the directory: %s", error)
+            reason = str(error) or f"no answer within {LEAVE_SECONDS:g} s"
+            _log.info("this worker could not be taken out of the directory: %s", reason)
