@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from lash_core.clock import Clock
 from lash_core.errors import LimitExceededError
-from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.session_notices import MemorySessionNotices
 from lash_core.memory_store.session_persistence import MemoryRuntimePersistence
 from lash_core.memory_store.session_queue import enqueue_batch
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.memory_store.sessions_state import SessionsState
-from lash_core.memory_store.state import RegistryState
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.event import ProcessWakeDelivery
 from lash_core.model.ids import check_id, check_lease_ttl
@@ -38,23 +35,11 @@ class MemorySessionFactory:
     """``SessionStoreFactory`` and ``ReadySessions`` in memory; lost with the OS process.
 
     Args:
-        clock: the machine's by default.
-        registry: shares lock, limits, process table and the journals of scopes; None: the factory has its own.
-        manifest: of attachments; None: sessions have none.
-        notices: told of commits and of changes of queues; None: own ones.
-        on_delete: called with the id of a session that is deleted, for what other stores keep of it.
+        state: of the sessions; None: one that shares nothing with other stores.
     """
 
-    def __init__(
-        self,
-        clock: Clock | None = None,
-        *,
-        registry: RegistryState | None = None,
-        manifest: MemoryAttachmentManifest | None = None,
-        notices: MemorySessionNotices | None = None,
-        on_delete: Callable[[str], None] | None = None,
-    ) -> None:
-        self._state = SessionsState(clock, registry=registry, manifest=manifest, notices=notices, on_delete=on_delete)
+    def __init__(self, state: SessionsState | None = None) -> None:
+        self._state = state or SessionsState()
         self._tier = DurabilityTier.INLINE
 
     @property

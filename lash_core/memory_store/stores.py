@@ -15,6 +15,7 @@ from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
 from lash_core.memory_store.session_factory import MemorySessionFactory
 from lash_core.memory_store.session_notices import MemorySessionNotices
+from lash_core.memory_store.sessions_state import SessionsState
 from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
@@ -51,11 +52,13 @@ class InMemoryStores:
         )
         self.session_notices = MemorySessionNotices(self.process_registry.state.notices.queued)
         self.session_store_factory = MemorySessionFactory(
-            self.clock,
-            registry=self.process_registry.state,
-            manifest=self.attachment_manifest,
-            notices=self.session_notices,
-            on_delete=self._forget_session,
+            SessionsState(
+                self.clock,
+                registry=self.process_registry.state,
+                manifest=self.attachment_manifest,
+                notices=self.session_notices,
+                on_delete=self._forget_session,
+            )
         )
         self.sessions = self.session_store_factory
         self.ready_sessions = self.session_store_factory
