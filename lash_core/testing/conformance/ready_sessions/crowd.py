@@ -10,6 +10,7 @@ from lash_core.model.queued_work import ClaimBoundary, SlotPolicy
 from lash_core.model.session_commit import GraphAppend, RuntimeCommit
 from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
+from lash_core.store.ready_sessions import DEATH_WAITS_MS
 from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.ready_sessions.arrange import everybody_held
@@ -55,7 +56,8 @@ async def every_batch_is_answered_once(stores: SessionStores) -> None:
         await asyncio.gather(*(work() for _ in range(WORKERS)))
         if not any([await store.list_queued_work(store.session_id) for store in mine.values()]):
             break
-        await elapse(stores, ttl_ms + 50 if mortal else 0)
+        # A session that lost its worker several times is held back; that time passes too.
+        await elapse(stores, ttl_ms + DEATH_WAITS_MS[-1] if mortal else 0)
         await _come_back(zombies)
 
     for store in mine.values():
