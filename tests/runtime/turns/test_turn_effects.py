@@ -85,16 +85,41 @@ def _step(name: str = "a", kind: EffectKind = EffectKind.DURABLE_STEP, **args: A
 async def test_a_recorded_outcome_is_answered_without_the_executor() -> None:
     """In the same life of the turn and in a later one; one write, one read."""
     scene, executor = await _Scene.opened(), Executor({"n": [1, None]})
+    asked = _step(kind=EffectKind.LLM_CALL)
     first = scene.effects(is_fresh=True)
-    values = [(await first.execute_effect(_step(), executor)).value for _ in range(2)]
+    values = [(await first.execute_effect(asked, executor)).value for _ in range(2)]
     later = scene.effects()
     await later.load()
     assert later.is_replaying
-    values.append((await later.execute_effect(_step(), executor)).value)
+    values.append((await later.execute_effect(asked, executor)).value)
 
     assert [{"n": [1, None]}] * 3 == values
     assert (1, 1, 1) == (executor.calls, len(scene.journal.batches), scene.journal.loads)
     assert not later.is_replaying
+
+
+async def test_what_a_tool_did_inside_a_recorded_attempt_ends_no_replay() -> None:
+    """Nobody asks for it again; calls of other rounds are still to come."""
+    scene, executor = await _Scene.opened(), Executor(1)
+    turn = TurnScope("s", "turn-1", 0, None)  # type: ignore[arg-type]
+    inner, outer, later_call = (
+        turn.envelope(
+            f"tool:{call}:attempt:1", EffectKind.TOOL_ATTEMPT, {"call_id": call, "attempt": 1, "attempts_max": 1}
+        )
+        for call in ("c1:00", "c1", "c2")
+    )
+    first = scene.effects(is_fresh=True)
+    for envelope in (inner, _step("inside"), outer, later_call):
+        await first.execute_effect(envelope, executor)
+    later = scene.effects()
+    await later.load()
+    asked: list[bool] = []
+    for envelope in (outer, later_call):
+        await later.execute_effect(envelope, executor)
+        asked.append(later.is_replaying)
+
+    assert [True, False] == asked
+    assert 4 == executor.calls
 
 
 async def test_fifty_effects_at_once_share_writes() -> None:
