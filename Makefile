@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-units test-embedded test-cluster test-faults check format wheel bench-quick soak clean
+.PHONY: help demo test test-units test-embedded test-cluster test-faults check format wheel bench-quick soak storm clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 18
@@ -62,6 +62,9 @@ bench-quick: $(VENV)/.dev ## 20,000 no-ops with one worker, beside arq on the sa
 
 soak: $(VENV)/.dev ## A storm of kills over real workers; SOAK_SECONDS=600
 	@$(BIN)/python -m benchmarks.soak --seconds $(or $(SOAK_SECONDS),600)
+
+storm: $(VENV)/.dev ## Kill workers of the chat example in the middle of turns; compare with a calm run
+	@$(BIN)/python -m examples.chat.storm
 
 clean: ## Remove what make made
 	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .lash
