@@ -26,9 +26,9 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.direct_effects import LeasedRun
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.testing.servers import ValkeyServer
 from lash_worker import App, DurableProcessWorkerConfig, ProcessContext
 

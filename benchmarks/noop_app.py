@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker.app import App
 
 app = App("bench", version="1")

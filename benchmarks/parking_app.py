@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker.app import App
 
 app = App("parking", version="1")

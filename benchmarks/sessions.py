@@ -41,7 +41,7 @@ from lash_core.redis_store.connection import RedisConnection
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.settings import StoreSettings

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker.app import App
 
 app = App("soak", version="1")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker import App
 
 app = App("reports", version="1")

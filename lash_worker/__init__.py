@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lash_core.runtime.process_context import ProcessContext
+    from lash_core.runtime.process.context import ProcessContext
     from lash_core.runtime.tools import ToolContext
     from lash_worker.app import App, load_app
     from lash_worker.driver import ProcessWorkDriver
@@ -29,7 +29,7 @@ _HOMES = {
     "App": "lash_worker.app",
     "DurableProcessWorker": "lash_worker.worker",
     "DurableProcessWorkerConfig": "lash_worker.worker_config",
-    "ProcessContext": "lash_core.runtime.process_context",
+    "ProcessContext": "lash_core.runtime.process.context",
     "ProcessWorkDriver": "lash_worker.driver",
     "ToolContext": "lash_core.runtime.tools",
     "WorkerSettings": "lash_worker.worker_settings",

@@ -15,7 +15,7 @@ from lash_core.model.manifest import KindManifest
 from lash_core.model.registration import RetryPolicy
 from lash_core.model.session import SessionPolicy
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
-from lash_core.runtime.process_engine import ProcessEngine
+from lash_core.runtime.process.engine import ProcessEngine
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.tools import Tool
 from lash_core.settings import load_settings

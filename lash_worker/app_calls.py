@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.process_blocking import ThreadBridge
+from lash_core.runtime.process.blocking import ThreadBridge
 from lash_worker.thread_pool import Raised, ThreadOutcome, ThreadPool
 
 TIMEOUT_REASON = "timeout"

@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
-from lash_core.runtime.journaled_errors import JOURNAL_FULL
-from lash_core.runtime.journaled_run import RunEffects
-from lash_core.runtime.process_context import ProcessContext
-from lash_core.runtime.process_engine import EngineRun
-from lash_core.runtime.process_runner import PROCESS_FAILED, RUN_ERRORS
+from lash_core.runtime.journal.errors import JOURNAL_FULL
+from lash_core.runtime.journal.run import RunEffects
+from lash_core.runtime.process.context import ProcessContext
+from lash_core.runtime.process.engine import EngineRun
+from lash_core.runtime.process.runner import PROCESS_FAILED, RUN_ERRORS
 from lash_worker.app_calls import CallStoppedError, FunctionCancelledError, call_coroutine, call_in_thread
 from lash_worker.app_failures import bounded
 from lash_worker.app_outcomes import bad_params, raised, returned, stopped

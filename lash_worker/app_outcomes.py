@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError
 
 from lash_core.errors import Failure, InvalidJsonError
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, Success
-from lash_core.runtime.process_runner import PROCESS_FAILED
+from lash_core.runtime.process.runner import PROCESS_FAILED
 from lash_core.runtime.value_codec import ResultCodec
 from lash_worker.app_failures import bounded, faults_of, raised_failure, text_of, traceback_of
 

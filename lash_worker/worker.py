@@ -23,8 +23,8 @@ from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.direct_effects import direct_effects
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.runtime.trigger_router import TriggerRouter
 from lash_core.store.effect_host import EffectSource, JournalingEffectHost, ScopedEffects
 from lash_worker.boundary import NO_STATIC_SCOPE, check_before_run, check_process_id, check_runnable, refused

@@ -10,8 +10,8 @@ from lash_core.metrics import WorkerMetrics
 from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
 from lash_core.model.session import SessionPolicy
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
-from lash_core.runtime.plugin_stack import PluginStack
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.plugin.stack import PluginStack
 from lash_core.runtime.plugins import PluginFactory
 from lash_core.runtime.residency import Residency
 from lash_core.store.ready_sessions import ReadySessions

@@ -14,7 +14,7 @@ from examples.chat import desk
 from lash_core.model.event_type import WAKE_TYPE
 from lash_core.model.session import ModelLimits, ModelSpec, SessionPolicy
 from lash_core.protocols.providers.model_provider import ModelProvider
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.runtime.tools import ToolContext
 from lash_worker import App
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from examples.orders import shop
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker import App
 
 REMINDERS_MAX = 5

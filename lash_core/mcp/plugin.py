@@ -19,7 +19,7 @@ from lash_core.mcp.tool_forms import failed, manifests_of, may_repeat, output_of
 from lash_core.model.await_output import ToolFailureClass
 from lash_core.model.base import JsonValue
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled
-from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn
+from lash_core.runtime.plugin.hooks import BeforeTurn, PluginTurn
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.token_race import unless_cancelled
 from lash_core.runtime.tool_sources import ToolSource

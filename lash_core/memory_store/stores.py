@@ -20,7 +20,7 @@ from lash_core.memory_store.triggers import MemoryTriggerStore
 from lash_core.model.limits import Limits
 from lash_core.model.owner import ProcessTable
 from lash_core.runtime.attachment_roots import AttachmentRoots
-from lash_core.runtime.journaled_effects import JournaledEffectHost
+from lash_core.runtime.journal.effects import JournaledEffectHost
 from lash_core.runtime.registry_roots import RegistryRoots
 from lash_core.runtime.trigger_roots import TriggerRoots
 from lash_core.store.content_sweep import ContentRoots, SweptContent

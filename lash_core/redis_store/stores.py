@@ -29,7 +29,7 @@ from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.session_notices import RedisSessionNotices
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.runtime.attachment_roots import AttachmentRoots
-from lash_core.runtime.journaled_effects import JournaledEffectHost
+from lash_core.runtime.journal.effects import JournaledEffectHost
 from lash_core.settings import StoreSettings
 from lash_core.store.content_sweep import ContentRoots, SweptContent
 

@@ -12,20 +12,13 @@ if TYPE_CHECKING:
     from lash_core.runtime.attachment_roots import AttachmentRoots
     from lash_core.runtime.attachments import SessionAttachments
     from lash_core.runtime.cancellation import CancellationToken
-    from lash_core.runtime.child_starts import (
-        CreateSessionRequest,
-        CurrentSessionStart,
-        EmptyStart,
-        ExistingSessionStart,
-        SnapshotStart,
-    )
     from lash_core.runtime.content_sweep import (
         ContentSweep,
         SweepReport,
         content_sweep_of,
         reclaim_unreferenced_attachments,
     )
-    from lash_core.runtime.context_state import ProcessEventContext
+    from lash_core.runtime.context.state import ProcessEventContext
     from lash_core.runtime.engine_context import execution_context_of_run
     from lash_core.runtime.execution_context import RuntimeExecutionContext
     from lash_core.runtime.host_config import RuntimeHostConfig
@@ -35,12 +28,10 @@ if TYPE_CHECKING:
         InlineRuntimeEffectController,
         ScopedEffectController,
     )
-    from lash_core.runtime.journaled_effects import JournaledEffectHost
+    from lash_core.runtime.journal.effects import JournaledEffectHost
     from lash_core.runtime.lash_runtime import LashRuntime, RuntimeSessionState
     from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
-    from lash_core.runtime.managed_sessions import ManagedSessions
-    from lash_core.runtime.managed_turns import ManagedSession
-    from lash_core.runtime.plugin_hooks import (
+    from lash_core.runtime.plugin.hooks import (
         BeforeTurn,
         Compaction,
         PluginCheckpoint,
@@ -48,8 +39,8 @@ if TYPE_CHECKING:
         PluginTurn,
         TurnAbort,
     )
-    from lash_core.runtime.plugin_host import PluginHost, PluginSession
-    from lash_core.runtime.plugin_stack import PluginStack
+    from lash_core.runtime.plugin.host import PluginHost, PluginSession
+    from lash_core.runtime.plugin.stack import PluginStack
     from lash_core.runtime.plugins import (
         PluginFactory,
         PluginLifecycleEvent,
@@ -58,17 +49,17 @@ if TYPE_CHECKING:
         SessionPlugin,
         StatelessProtocolSession,
     )
-    from lash_core.runtime.process_cancel import DefaultProcessCancelAbility, ProcessCancelAbility, ProcessCancelRequest
-    from lash_core.runtime.process_children import ChildHandle
-    from lash_core.runtime.process_context import ProcessContext
-    from lash_core.runtime.process_engine import EngineRun, ProcessEngine, ProcessEngineRegistry
-    from lash_core.runtime.process_execution_context import ProcessExecutionContext
-    from lash_core.runtime.process_op_scope import ProcessOpScope
-    from lash_core.runtime.process_promises import PendingEvent
-    from lash_core.runtime.process_runner import ProcessRunner
-    from lash_core.runtime.process_service import ProcessCancelSummary, ProcessService
-    from lash_core.runtime.process_start import ChecksStarts, ProcessStarts
-    from lash_core.runtime.registry_process_service import RegistryProcessService
+    from lash_core.runtime.process.cancel import DefaultProcessCancelAbility, ProcessCancelAbility, ProcessCancelRequest
+    from lash_core.runtime.process.children import ChildHandle
+    from lash_core.runtime.process.context import ProcessContext
+    from lash_core.runtime.process.engine import EngineRun, ProcessEngine, ProcessEngineRegistry
+    from lash_core.runtime.process.execution_context import ProcessExecutionContext
+    from lash_core.runtime.process.op_scope import ProcessOpScope
+    from lash_core.runtime.process.promises import PendingEvent
+    from lash_core.runtime.process.registry_service import RegistryProcessService
+    from lash_core.runtime.process.runner import ProcessRunner
+    from lash_core.runtime.process.service import ProcessCancelSummary, ProcessService
+    from lash_core.runtime.process.start import ChecksStarts, ProcessStarts
     from lash_core.runtime.residency import Residency
     from lash_core.runtime.run_lease import RunLease
     from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
@@ -84,7 +75,16 @@ if TYPE_CHECKING:
     )
     from lash_core.runtime.runtime_parking import ParkedSession
     from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
-    from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
+    from lash_core.runtime.session.child_starts import (
+        CreateSessionRequest,
+        CurrentSessionStart,
+        EmptyStart,
+        ExistingSessionStart,
+        SnapshotStart,
+    )
+    from lash_core.runtime.session.lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
+    from lash_core.runtime.session.managed_sessions import ManagedSessions
+    from lash_core.runtime.session.managed_turns import ManagedSession
     from lash_core.runtime.standard_protocol import StandardProtocolFactory
     from lash_core.runtime.standard_tools import StandardToolsFactory
     from lash_core.runtime.tool_dispatch import ToolCatalog, ToolDispatchContext, ToolTriggerOutcomeBuffer
@@ -226,7 +226,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "lash_core.runtime.session_lease_guard": ("SessionBusyError", "SessionLeaseGuard", "SessionLeaseLostError"),
+    "lash_core.runtime.session.lease_guard": ("SessionBusyError", "SessionLeaseGuard", "SessionLeaseLostError"),
     "lash_core.runtime.turns.cancel_gate": ("TurnCancelGate",),
     "lash_core.runtime.turns.turn_commit": ("StoreCommitFailedError",),
     "lash_core.model.execution_scope": ("EffectScope", "ExecutionScope"),
@@ -234,15 +234,15 @@ _HOMES = {
     "lash_core.runtime.attachment_roots": ("AttachmentRoots",),
     "lash_core.runtime.attachments": ("SessionAttachments",),
     "lash_core.runtime.cancellation": ("CancellationToken",),
-    "lash_core.runtime.child_starts": (
+    "lash_core.runtime.session.child_starts": (
         "CreateSessionRequest",
         "CurrentSessionStart",
         "EmptyStart",
         "ExistingSessionStart",
         "SnapshotStart",
     ),
-    "lash_core.runtime.managed_sessions": ("ManagedSessions",),
-    "lash_core.runtime.managed_turns": ("ManagedSession",),
+    "lash_core.runtime.session.managed_sessions": ("ManagedSessions",),
+    "lash_core.runtime.session.managed_turns": ("ManagedSession",),
     "lash_core.runtime.runtime_handle": ("RuntimeHandle",),
     "lash_core.runtime.content_sweep": (
         "ContentSweep",
@@ -250,7 +250,7 @@ _HOMES = {
         "content_sweep_of",
         "reclaim_unreferenced_attachments",
     ),
-    "lash_core.runtime.context_state": ("ProcessEventContext",),
+    "lash_core.runtime.context.state": ("ProcessEventContext",),
     "lash_core.runtime.engine_context": ("execution_context_of_run",),
     "lash_core.runtime.execution_context": ("RuntimeExecutionContext",),
     "lash_core.runtime.host_config": ("RuntimeHostConfig",),
@@ -261,12 +261,12 @@ _HOMES = {
         "InlineRuntimeEffectController",
         "ScopedEffectController",
     ),
-    "lash_core.runtime.journaled_effects": ("JournaledEffectHost",),
-    "lash_core.runtime.process_children": ("ChildHandle",),
-    "lash_core.runtime.process_promises": ("PendingEvent",),
+    "lash_core.runtime.journal.effects": ("JournaledEffectHost",),
+    "lash_core.runtime.process.children": ("ChildHandle",),
+    "lash_core.runtime.process.promises": ("PendingEvent",),
     "lash_core.runtime.lash_runtime": ("LashRuntime", "RuntimeSessionState"),
     "lash_core.runtime.local_executors": ("ProcessWaitCancelledError", "RuntimeEffectLocalExecutor"),
-    "lash_core.runtime.plugin_hooks": (
+    "lash_core.runtime.plugin.hooks": (
         "BeforeTurn",
         "Compaction",
         "PluginCheckpoint",
@@ -274,8 +274,8 @@ _HOMES = {
         "PluginTurn",
         "TurnAbort",
     ),
-    "lash_core.runtime.plugin_host": ("PluginHost", "PluginSession"),
-    "lash_core.runtime.plugin_stack": ("PluginStack",),
+    "lash_core.runtime.plugin.host": ("PluginHost", "PluginSession"),
+    "lash_core.runtime.plugin.stack": ("PluginStack",),
     "lash_core.runtime.plugins": (
         "PluginFactory",
         "PluginLifecycleEvent",
@@ -284,15 +284,15 @@ _HOMES = {
         "SessionPlugin",
         "StatelessProtocolSession",
     ),
-    "lash_core.runtime.process_cancel": ("DefaultProcessCancelAbility", "ProcessCancelAbility", "ProcessCancelRequest"),
-    "lash_core.runtime.process_context": ("ProcessContext",),
-    "lash_core.runtime.process_engine": ("EngineRun", "ProcessEngine", "ProcessEngineRegistry"),
-    "lash_core.runtime.process_execution_context": ("ProcessExecutionContext",),
-    "lash_core.runtime.process_op_scope": ("ProcessOpScope",),
-    "lash_core.runtime.process_runner": ("ProcessRunner",),
-    "lash_core.runtime.process_service": ("ProcessCancelSummary", "ProcessService"),
-    "lash_core.runtime.process_start": ("ChecksStarts", "ProcessStarts"),
-    "lash_core.runtime.registry_process_service": ("RegistryProcessService",),
+    "lash_core.runtime.process.cancel": ("DefaultProcessCancelAbility", "ProcessCancelAbility", "ProcessCancelRequest"),
+    "lash_core.runtime.process.context": ("ProcessContext",),
+    "lash_core.runtime.process.engine": ("EngineRun", "ProcessEngine", "ProcessEngineRegistry"),
+    "lash_core.runtime.process.execution_context": ("ProcessExecutionContext",),
+    "lash_core.runtime.process.op_scope": ("ProcessOpScope",),
+    "lash_core.runtime.process.runner": ("ProcessRunner",),
+    "lash_core.runtime.process.service": ("ProcessCancelSummary", "ProcessService"),
+    "lash_core.runtime.process.start": ("ChecksStarts", "ProcessStarts"),
+    "lash_core.runtime.process.registry_service": ("RegistryProcessService",),
     "lash_core.runtime.residency": ("Residency",),
     "lash_core.runtime.run_lease": ("RunLease",),
     "lash_core.runtime.runtime_builder": ("EmbeddedRuntimeBuilder",),

@@ -8,7 +8,7 @@ from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.facts import ProcessStarted
 from lash_core.model.lease import ProcessLease
 from lash_core.runtime.inline_effects import InlineEffectController, ScopedEffectController
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
 from lash_core.runtime.run_lease import RunLease
 from lash_core.runtime.run_waits import RunWaits
 from lash_core.store.effect_host import JournalingEffectHost, ScopedEffects

@@ -7,9 +7,9 @@ from lash_core.errors import MissingEnvironmentError
 from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.process_engine import EngineRun
-from lash_core.runtime.process_start import ProcessStarts
-from lash_core.runtime.registry_process_service import RegistryProcessService
+from lash_core.runtime.process.engine import EngineRun
+from lash_core.runtime.process.registry_service import RegistryProcessService
+from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.tool_dispatch import ToolDispatchContext
 from lash_core.runtime.trigger_router import TriggerRouter
 from lash_core.store.trigger_store import TriggerStore

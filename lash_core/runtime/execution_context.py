@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from lash_core.model.turn_activity import TurnEvent
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.context_children import ChildStarts
-from lash_core.runtime.context_handles import HandleOperations
-from lash_core.runtime.context_tools import ToolLookups
-from lash_core.runtime.context_waits import ProcessWaits
+from lash_core.runtime.context.children import ChildStarts
+from lash_core.runtime.context.handles import HandleOperations
+from lash_core.runtime.context.tools import ToolLookups
+from lash_core.runtime.context.waits import ProcessWaits
 from lash_core.runtime.turn_activities import send_turn_activity
 from lash_core.runtime.turn_context import RuntimeNamedPhase, TurnContext
 from lash_core.store.attachment_store import AttachmentStore

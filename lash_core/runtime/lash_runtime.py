@@ -18,17 +18,18 @@ from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.turn_control import TurnCancelReceipt, TurnCancelRequest
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
-from lash_core.runtime import runtime_lifecycle, runtime_parking, session_commands
+from lash_core.runtime import runtime_lifecycle, runtime_parking
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.child_starts import CreateSessionRequest
-from lash_core.runtime.managed_sessions import ManagedSessions
-from lash_core.runtime.managed_turns import ManagedSession
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost
 from lash_core.runtime.runtime_parking import ParkedSession
 from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
-from lash_core.runtime.session_verbs import SessionVerbs
+from lash_core.runtime.session import commands as session_commands
+from lash_core.runtime.session.child_starts import CreateSessionRequest
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.managed_sessions import ManagedSessions
+from lash_core.runtime.session.managed_turns import ManagedSession
+from lash_core.runtime.session.verbs import SessionVerbs
 from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turns import logical_turn
 from lash_core.store.runtime_persistence import RuntimePersistence

@@ -16,8 +16,8 @@ from lash_core.model.effect import RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.effect_record import ChildStart
 from lash_core.model.process_command import AnyProcessCommand, AwaitProcess, ProcessCommand, StartProcess
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.journaled_errors import NotRecordedError
-from lash_core.runtime.process_commands import run_process_command
+from lash_core.runtime.journal.errors import NotRecordedError
+from lash_core.runtime.process.commands import run_process_command
 from lash_core.runtime.promise_wait import PromiseWait
 from lash_core.runtime.run_waits import RunWaits
 from lash_core.runtime.token_race import unless_cancelled

@@ -13,13 +13,13 @@ from lash_core.model.message import Message
 from lash_core.model.plugin_snapshot import PluginSnapshotArtifact
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.protocols.turn_machine import ProtocolDriver
-from lash_core.runtime.plugin_hooks import BeforeTurn, Compaction, PluginCheckpoint, PluginTurn
-from lash_core.runtime.process_engine import ProcessEngine
+from lash_core.runtime.plugin.hooks import BeforeTurn, Compaction, PluginCheckpoint, PluginTurn
+from lash_core.runtime.process.engine import ProcessEngine
 from lash_core.runtime.tool_sources import ToolSource
 from lash_core.runtime.tools import Tool
 
 if TYPE_CHECKING:
-    from lash_core.runtime.plugin_host import PluginSession
+    from lash_core.runtime.plugin.host import PluginSession
 
 
 class PluginLifecycleEvent(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 from lash_core.clock import SystemClock
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.fast_build import fast_build
-from lash_core.runtime.process_verbs import RunVerbs
+from lash_core.runtime.process.verbs import RunVerbs
 
 _CLOCK = SystemClock()
 

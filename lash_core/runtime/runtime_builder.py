@@ -9,7 +9,7 @@ from lash_core.model.session import SessionPolicy
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import ProcessWorkDriver, QueuedWorkDriver

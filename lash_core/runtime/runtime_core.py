@@ -14,16 +14,14 @@ from lash_core.model.session_persisting import apply_persisted_commit_result
 from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_ledger, usage_report
-from lash_core.runtime import (
-    session_refresh,
-    state_export,
-)
+from lash_core.runtime import state_export
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.plugin_host import PluginSession
-from lash_core.runtime.process_engine import ProcessEngineRegistry
+from lash_core.runtime.plugin.host import PluginSession
+from lash_core.runtime.process.engine import ProcessEngineRegistry
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_host import RuntimeHost
 from lash_core.runtime.runtime_services import RuntimeServices
+from lash_core.runtime.session import refresh as session_refresh
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tool_registry_errors import ToolUnavailableError
 from lash_core.runtime.tools import ToolContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessWorkDriver, QueuedWorkDriver
 from lash_core.store.process_registry import ProcessRegistry

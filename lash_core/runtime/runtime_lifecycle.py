@@ -16,7 +16,7 @@ from lash_core.model.base import JsonValue
 from lash_core.model.session import SessionPolicy
 from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.plugin_host import PluginSession
+from lash_core.runtime.plugin.host import PluginSession
 from lash_core.runtime.plugins import PluginLifecycleEvent, ProtocolSessionContext
 from lash_core.runtime.residency import Residency, apply_residency_on_load
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost

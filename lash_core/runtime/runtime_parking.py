@@ -14,7 +14,7 @@ from lash_core.model.session import SessionPolicy
 from lash_core.model.session_commit import FullGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_state import RuntimeSessionState
-from lash_core.runtime.session_editing import commit_with_fresh_lease
+from lash_core.runtime.session.editing import commit_with_fresh_lease
 from lash_core.runtime.state_export import has_something_to_commit
 from lash_core.runtime.state_loading import load_for_residency
 from lash_core.store.runtime_persistence import RuntimePersistence

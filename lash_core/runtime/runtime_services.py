@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from lash_core.clock import Clock, SystemClock
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.plugin_host import PluginSession
+from lash_core.runtime.plugin.host import PluginSession
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.process_env_store import ProcessExecutionEnvStore
 from lash_core.store.runtime_persistence import RuntimePersistence

@@ -13,7 +13,7 @@ from lash_core.model.await_event import AWAIT_EVENT_UNSUPPORTED, Resolution, Wai
 from lash_core.model.event import ProcessEvent
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.process_command import SignalProcess
-from lash_core.runtime.process_op_scope import ProcessOpScope, execute_process_command
+from lash_core.runtime.process.op_scope import ProcessOpScope, execute_process_command
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor
 from lash_core.store.process_registry import ProcessRegistry
 

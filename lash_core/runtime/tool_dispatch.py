@@ -17,8 +17,8 @@ from lash_core.model.tool_state import (
     ToolScheduling,
 )
 from lash_core.model.trigger_occurrence import TriggerOccurrence
-from lash_core.runtime.process_cancel import DefaultProcessCancelAbility, ProcessCancelAbility
-from lash_core.runtime.process_service import ProcessService
+from lash_core.runtime.process.cancel import DefaultProcessCancelAbility, ProcessCancelAbility
+from lash_core.runtime.process.service import ProcessService
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.trigger_router import EmitReport
 from lash_core.store.effect_host import ScopedEffects

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker.app import App
 
 app = App("census", version="1")

@@ -7,7 +7,7 @@ import secrets
 from typing import Any
 
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, decode_await_output
-from lash_core.runtime.process_engine import EngineRun
+from lash_core.runtime.process.engine import EngineRun
 from lash_worker.app_calls import TIMEOUT_REASON
 from lash_worker.app_outcomes import bad_params, stopped
 from lash_worker.app_signature import ProcessSignature

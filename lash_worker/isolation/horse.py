@@ -13,7 +13,7 @@ import redis
 from rq.job import Job
 
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
-from lash_core.runtime.process_runner import PROCESS_FAILED
+from lash_core.runtime.process.runner import PROCESS_FAILED
 from lash_worker.app import App
 from lash_worker.app_outcomes import RESULT_INVALID, bad_params, raised, returned
 from lash_worker.app_signature import ProcessSignature

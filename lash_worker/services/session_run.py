@@ -12,9 +12,9 @@ from lash_core.clock import own_time_ms
 from lash_core.errors import LashError, RuntimeFailure
 from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome, StoppedOutcome
-from lash_core.runtime.journaled_errors import STORE_ERRORS
+from lash_core.runtime.journal.errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.store.ready_sessions import ReadySession
 from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_worker.services.session_context import SessionContext

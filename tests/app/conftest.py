@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker import App
 from tests.app.kit import Bench
 from tests.app.step_scene import Body, Scene

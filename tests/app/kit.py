@@ -18,9 +18,9 @@ from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.direct_effects import direct_effects
 from lash_core.runtime.held_run_waits import HeldRunWaits
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.runtime.residency import Residency
 from lash_core.store.effect_host import ScopedEffects
 from lash_worker.app import App

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lash_core.model.await_output import AnyAwaitOutput, FailureOutput, Success
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from tests.app.kit import Bench
 
 Body = Callable[[ProcessContext], Any]

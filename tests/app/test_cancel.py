@@ -12,7 +12,7 @@ import pytest
 
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, Success
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.testing.waiting import eventually
 from lash_worker import App
 from tests.app.kit import Bench

@@ -12,9 +12,9 @@ from lash_core.model.await_event import Resolution
 from lash_core.model.await_output import ProcessAwaitOutput, Success
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.journaled_run import RunEffects
-from lash_core.runtime.process_context import ProcessContext
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
+from lash_core.runtime.journal.run import RunEffects
+from lash_core.runtime.process.context import ProcessContext
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
 from lash_core.testing.waiting import eventually
 from lash_worker import App
 from tests.app.kit import Bench

@@ -14,9 +14,9 @@ from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import WAKE_TYPE
 from lash_core.model.payload_schema import schema_fault
 from lash_core.model.registration import RetryPolicy
-from lash_core.runtime.plugin_host import PluginHost
-from lash_core.runtime.process_context import ProcessContext
-from lash_core.runtime.process_engine import DuplicateEngineError
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.process.context import ProcessContext
+from lash_core.runtime.process.engine import DuplicateEngineError
 from lash_worker import App
 from tests.app.kit import Bench
 

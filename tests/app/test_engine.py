@@ -17,7 +17,7 @@ from lash_core.model.await_output import AnyAwaitOutput, FailureOutput, ProcessA
 from lash_core.model.event import ProcessEventAppendRequest
 from lash_core.model.scope import SessionScope
 from lash_core.model.tool_state import ToolState
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker import App
 from tests.app.kit import Bench
 

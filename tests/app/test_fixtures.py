@@ -11,7 +11,7 @@ import pytest
 
 from lash_core import LashClient, ProcessCancelled
 from lash_core.memory_store import InMemoryStores
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker import App
 
 if TYPE_CHECKING:

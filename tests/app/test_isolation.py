@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lash_core.errors import SettingsError
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.settings import Settings
 from lash_worker import App
 from lash_worker.app import load_app

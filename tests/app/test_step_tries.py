@@ -13,8 +13,8 @@ from lash_core import StepFailed, StepRetry
 from lash_core.errors import StoreUnreachableError
 from lash_core.model.await_output import Success
 from lash_core.model.registration import RetryPolicy
-from lash_core.runtime import journaled_writer
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.journal import writer as journaled_writer
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker import App
 from tests.app.kit import Bench
 from tests.app.step_scene import Body, Scene

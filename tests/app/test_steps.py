@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from lash_core import Failure, StepFailed, StepRetry
 from lash_core.errors import RuntimeFailure, StoreUnreachableError
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from tests.app.step_scene import Scene
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.model.tool_control import FinishControl
 from lash_core.model.tool_output import ToolSuccess
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.process_context import ProcessContext
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.process.context import ProcessContext
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.runtime.tools import ToolContext
 from lash_core.testing.waiting import eventually
 from lash_worker import App

@@ -9,7 +9,7 @@ from lash_worker import App
 
 if TYPE_CHECKING:
     from lash_core.memory_store import InMemoryStores
-    from lash_core.runtime.process_context import ProcessContext
+    from lash_core.runtime.process.context import ProcessContext
     from lash_worker.testing import RunApps
 
 

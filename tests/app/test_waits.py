@@ -16,7 +16,7 @@ from lash_core import LashClient, ProcessFailed
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_event import Accepted, AwaitEventKey, Resolution
 from lash_core.model.record import ProcessRecord
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.testing.waiting import eventually
 from lash_worker import App
 

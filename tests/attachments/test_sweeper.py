@@ -10,7 +10,7 @@ from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_output import Success
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.runtime.content_sweep import ContentSweep, content_sweep_of
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.store.content_sweep import GRACE_MS, ContentRefs
 from lash_worker.app import App
 from lash_worker.services.content_sweeper import PASS_EVERY_MS, STEPS_A_ROUND, ContentSweeper

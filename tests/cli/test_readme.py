@@ -17,7 +17,7 @@ import pytest
 from lash_core.model.message import ToolCallPart, ToolResultPart
 from lash_core.model.model_call import ModelRequest
 from lash_core.protocols.providers.pydantic_ai import PydanticAiProvider
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.settings import ENVIRONMENT
 from lash_core.testing.scripted_provider import ScriptedProvider, ScriptedReply, calls_tools, says
 from lash_core.testing.waiting import eventually_sync

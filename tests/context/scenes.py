@@ -24,10 +24,10 @@ from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.journaled_effects import JournaledEffectHost
-from lash_core.runtime.process_engine import ProcessEngineRegistry
-from lash_core.runtime.process_start import ProcessStarts
-from lash_core.runtime.registry_process_service import RegistryProcessService
+from lash_core.runtime.journal.effects import JournaledEffectHost
+from lash_core.runtime.process.engine import ProcessEngineRegistry
+from lash_core.runtime.process.registry_service import RegistryProcessService
+from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.tool_dispatch import ToolDispatchContext
 from lash_core.runtime.tool_registry import ToolRegistry
 

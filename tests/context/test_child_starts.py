@@ -15,7 +15,7 @@ from lash_core.model.process_input import ProcessIdentity, ProcessInput
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import CausalRef, ProcessOriginator, ProcessProvenance, SessionScope
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.process_engine import EngineRun, ProcessEngineRegistry
+from lash_core.runtime.process.engine import EngineRun, ProcessEngineRegistry
 from tests.context.scenes import Scene, Stores, registration, row, turn_invocation, unique
 
 JOB = ProcessHandleDescriptor("job", "nightly")

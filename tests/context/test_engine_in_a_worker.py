@@ -21,7 +21,7 @@ from lash_core.model.tool_output import ToolSuccess, from_tool_output
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.engine_context import execution_context_of_run
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.process_engine import EngineRun, ProcessEngine
+from lash_core.runtime.process.engine import EngineRun, ProcessEngine
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually

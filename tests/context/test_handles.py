@@ -20,8 +20,8 @@ from lash_core.model.scope import SessionScope
 from lash_core.model.tool_invocation import ToolInvocationReply
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.process_cancel import ProcessCancelRequest
-from lash_core.runtime.process_service import ProcessCancelSummary, ProcessService
+from lash_core.runtime.process.cancel import ProcessCancelRequest
+from lash_core.runtime.process.service import ProcessCancelSummary, ProcessService
 from lash_core.testing.waiting import eventually
 from tests.context.scenes import Scene, registration, row, turn_invocation, unique
 

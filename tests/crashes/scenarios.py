@@ -12,7 +12,7 @@ from lash_core.client import LashClient
 from lash_core.errors import ProcessCancelled
 from lash_core.model.event_type import WAKE_TYPE
 from lash_core.model.registration import RetryPolicy
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker.app import App
 
 HOUR_MS = 3_600_000

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_worker.app import App
 
 app = App("faults", version="1")

@@ -12,7 +12,7 @@ from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session import ModelSpec, SessionPolicy
 from lash_core.model.tool_output import ToolSuccess
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.tool_registry_errors import ToolUnavailableError
 from lash_core.runtime.tools import ToolContext

@@ -17,7 +17,7 @@ from lash_core.errors import SettingsError
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.model.tool_retry import ToolRetryDisposition
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.plugin_host import PluginHost, PluginSession
+from lash_core.runtime.plugin.host import PluginHost, PluginSession
 from lash_core.runtime.tools import ToolContext
 from lash_core.testing.waiting import eventually
 from tests.mcp_tools.conftest import PROGRAM, Closes, HttpServer

@@ -8,8 +8,8 @@ from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.inline_effects import InlineEffectHost
-from lash_core.runtime.process_start import ProcessStarts
-from lash_core.runtime.registry_process_service import RegistryProcessService
+from lash_core.runtime.process.registry_service import RegistryProcessService
+from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.tool_dispatch import ToolDispatchContext
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.store.effect_host import EffectHost

@@ -30,8 +30,8 @@ from lash_core.model.lease import Acquired, ProcessLease
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.process_input import ProcessInput
 from lash_core.model.registration import ProcessRegistration
-from lash_core.runtime.journaled_effects import JournaledEffectHost
-from lash_core.runtime.journaled_run import RunEffects
+from lash_core.runtime.journal.effects import JournaledEffectHost
+from lash_core.runtime.journal.run import RunEffects
 from lash_core.store.effect_journal import EffectJournal
 
 OWNER = LeaseOwnerIdentity.opaque("worker", "1")

@@ -21,7 +21,7 @@ from lash_core.errors import (
 )
 from lash_core.model.effect import EffectKind
 from lash_core.model.facts import ProcessStarted
-from lash_core.runtime import journaled_writer
+from lash_core.runtime.journal import writer as journaled_writer
 from lash_core.testing.waiting import eventually
 from tests.runtime.effect_kit import OWNER, Executor, Scene, envelope, outcome_of, step
 

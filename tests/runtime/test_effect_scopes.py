@@ -10,7 +10,7 @@ import pytest
 from lash_core.errors import Failure, RuntimeFailure, StoreUnreachableError
 from lash_core.model.effect import EffectKind
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.runtime.journaled_scope import LeasedEffects
+from lash_core.runtime.journal.scope import LeasedEffects
 from lash_core.testing.waiting import eventually
 from tests.runtime.effect_kit import Executor, Scene, envelope, outcome_of, step
 

@@ -30,10 +30,10 @@ from lash_core.model.turn_activity import TurnActivity, TurnEvent
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.engine_context import execution_context_of_run
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
-from lash_core.runtime.process_engine import EngineRun
-from lash_core.runtime.process_start import ProcessStarts
+from lash_core.runtime.process.engine import EngineRun
+from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext

@@ -22,7 +22,7 @@ from lash_core.model.tool_state import ToolEntry, ToolManifest, ToolState
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_parking import ParkedSession
 from lash_core.store.runtime_persistence import RuntimePersistence

@@ -21,7 +21,7 @@ from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.process_command import AwaitProcess, CancelProcess, StartProcess
 from lash_core.model.tool_invocation import ToolInvocationReply
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.context_errors import error_reply, text_for_code
+from lash_core.runtime.context.errors import error_reply, text_for_code
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
 from lash_core.store.effect_host import StartsProcess

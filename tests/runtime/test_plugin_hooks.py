@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lash_core.model.message import Message
-from lash_core.runtime.plugin_hooks import (
+from lash_core.runtime.plugin.hooks import (
     BeforeTurn,
     Compaction,
     PluginCheckpoint,

@@ -8,8 +8,8 @@ from lash_core.errors import PluginSessionError
 from lash_core.model.base import JsonValue
 from lash_core.model.tool_state import ToolManifest
 from lash_core.protocols.turn_machine import ProtocolDriver, TurnMachine, TurnStart
-from lash_core.runtime.plugin_host import PluginHost, PluginSession
-from lash_core.runtime.plugin_stack import PluginStack
+from lash_core.runtime.plugin.host import PluginHost, PluginSession
+from lash_core.runtime.plugin.stack import PluginStack
 from lash_core.runtime.plugins import PluginFactory, ProtocolSession, SessionPlugin, StatelessProtocolSession
 from lash_core.runtime.tool_sources import StaticToolSource, ToolSource
 from tests.runtime.test_tool_registry import tool

@@ -11,10 +11,10 @@ import pytest
 from lash_core.errors import PluginSessionError
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
 from lash_core.model.base import JsonValue
-from lash_core.runtime.plugin_host import PluginHost
-from lash_core.runtime.plugin_stack import PluginStack
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.plugin.stack import PluginStack
 from lash_core.runtime.plugins import PluginFactory, PluginLifecycleEvent, SessionPlugin
-from lash_core.runtime.process_engine import DuplicateEngineError, EngineRun, ProcessEngine
+from lash_core.runtime.process.engine import DuplicateEngineError, EngineRun, ProcessEngine
 
 
 class Engine:

@@ -26,11 +26,11 @@ from lash_core.model.tool_state import ToolManifest
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.inline_effects import InlineEffectHost
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
-from lash_core.runtime.process_engine import EngineRun, ProcessEngine, RuntimeAlreadyBuiltError
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.process.engine import EngineRun, ProcessEngine, RuntimeAlreadyBuiltError
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.tools import Tool, ToolContext

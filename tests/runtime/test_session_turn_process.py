@@ -26,10 +26,10 @@ from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.protocols.providers.model_providers import ModelProviders
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.testing.scripted_provider import ScriptedProvider, calls_tools, fails, hangs, says

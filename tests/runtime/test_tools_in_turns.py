@@ -20,10 +20,10 @@ from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, FinalValueFinish, FinishedOutcome, StoppedOutcome
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
-from lash_core.runtime.process_execution_context import ProcessExecutionContext
-from lash_core.runtime.process_runner import ProcessRunner
+from lash_core.runtime.process.execution_context import ProcessExecutionContext
+from lash_core.runtime.process.runner import ProcessRunner
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.standard_tools import StandardToolsFactory

@@ -12,7 +12,7 @@ import pytest
 from lash_core.errors import RuntimeFailure, StoreBehindError, StoreUnreachableError
 from lash_core.model.tool_output import ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.model.tool_retry import ToolRetryDisposition, ToolRetryPolicy
-from lash_core.runtime.session_lease_guard import SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import SessionLeaseLostError
 from lash_core.runtime.tools import ToolContext
 from lash_core.testing.waiting import eventually
 from tests.runtime.tool_kit import Turn, call, failure, tool

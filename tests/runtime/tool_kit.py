@@ -23,9 +23,9 @@ from lash_core.protocols.turn_machine import ToolCalls, ToolResults
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.inline_await_events import InlineAwaitEvents
-from lash_core.runtime.process_start import ProcessStarts
-from lash_core.runtime.registry_process_service import RegistryProcessService
-from lash_core.runtime.session_lease_guard import SessionLeaseLostError
+from lash_core.runtime.process.registry_service import RegistryProcessService
+from lash_core.runtime.process.start import ProcessStarts
+from lash_core.runtime.session.lease_guard import SessionLeaseLostError
 from lash_core.runtime.tool_dispatch import ToolDispatchContext, TriggerRouting
 from lash_core.runtime.tool_registry import ToolRegistry
 from lash_core.runtime.tools import Tool, ToolContext

@@ -18,7 +18,7 @@ from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultP
 from lash_core.model.model_call import ModelRequest, ModelResponse, ModelStreamEvent, ModelTextDelta
 from lash_core.model.session import ModelLimits, ModelSpec, SessionPolicy
 from lash_core.model.usage import TokenUsage
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.runtime.tools import ToolContext
 from lash_worker.app import App
 

@@ -10,7 +10,7 @@ import pytest
 
 from lash_core import LashClient, ProcessCancelled, ProcessFailed, StepFailed
 from lash_core.model.registration import RetryPolicy
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.testing.waiting import eventually
 from lash_worker import App
 from lash_worker.testing import running_apps

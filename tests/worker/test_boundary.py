@@ -17,10 +17,10 @@ from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import ProcessOriginator, ProcessProvenance, SessionScope
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.inline_effects import InlineEffectHost
-from lash_core.runtime.plugin_host import PluginHost
-from lash_core.runtime.plugin_stack import PluginStack
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.plugin.stack import PluginStack
 from lash_core.runtime.plugins import PluginFactory
-from lash_core.runtime.process_engine import EngineRun, ProcessEngine
+from lash_core.runtime.process.engine import EngineRun, ProcessEngine
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_errors import DurableStoreFacet, durable_store_required
 from lash_worker.worker import DurableProcessWorker

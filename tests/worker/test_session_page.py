@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from lash_core.runtime import session_turn_process
+from lash_core.runtime.session import turn_process as session_turn_process
 from lash_core.session_metrics import SessionMetrics
 from lash_core.store.ready_sessions import DEATH_WAITS_MS
 from lash_worker.services import session_drainer, session_run

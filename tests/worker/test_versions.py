@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lash_core.memory_store.stores import InMemoryStores
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.testing.waiting import eventually
 from lash_worker.app import App
 from lash_worker.testing import running_apps

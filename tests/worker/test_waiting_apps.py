@@ -16,7 +16,7 @@ from lash_core.errors import ProcessFailed
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.registration import RetryPolicy
 from lash_core.redis_store.stores import RedisStores
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually

@@ -17,7 +17,7 @@ from lash_core.errors import OutcomeUnknownError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime import held_run_waits
-from lash_core.runtime.process_context import ProcessContext
+from lash_core.runtime.process.context import ProcessContext
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually

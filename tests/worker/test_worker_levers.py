@@ -18,7 +18,7 @@ from lash_core.model.process_input import ProcessInput
 from lash_core.model.record import ProcessRecord
 from lash_core.model.registration import ProcessRegistration
 from lash_core.runtime.host_config import RuntimeHostConfig
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_worker.worker import DurableProcessWorker
 from lash_worker.worker_config import DurableProcessWorkerConfig
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.runtime.turns.idle_work import IdleWork, as_redo
 from lash_core.runtime.turns.turn_at_work import LogicalWork
 from lash_core.runtime.turns.turn_given import TurnGiven, follow_on_id

@@ -18,7 +18,7 @@ from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch, QueuedWo
 from lash_core.model.turn_activity import TurnEvent
 from lash_core.model.turn_input import PendingTurnInput, TurnInputClaim
 from lash_core.protocols.turn_machine import Checkpoint, Delivered
-from lash_core.runtime.plugin_hooks import PluginCheckpoint
+from lash_core.runtime.plugin.hooks import PluginCheckpoint
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
 from lash_core.runtime.turns.turn_messages import causes_of_batches, messages_of_delivery
 from lash_core.store.turn_input_store import TurnInputStore

@@ -14,7 +14,7 @@ from lash_core.errors import InvalidArgumentError
 from lash_core.model.ids import check_id
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkClaim
 from lash_core.model.turn_input import TurnInputClaim
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.runtime.turns.session_commands import COMMANDS_MAX, run_claimed_command
 from lash_core.runtime.turns.turn_checks import poison_issue, switch_limit_issue
 from lash_core.runtime.turns.turn_given import NotedTurn, TurnGiven, fitting_turn_id

@@ -12,7 +12,7 @@ from lash_core.model.turn_control import TurnCancelReceipt, TurnCancelRequest
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionBusyError, SessionLeaseGuard
 from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turns.begun_turns import (
     committed_before,

@@ -15,7 +15,7 @@ from lash_core.model.usage import TokenUsage
 from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.providers.retry import ModelRetryPolicy
 from lash_core.protocols.turn_machine import LlmCall, LlmResult
-from lash_core.runtime.journaled_errors import OUTCOME_TOO_LARGE, NotRecordedError
+from lash_core.runtime.journal.errors import OUTCOME_TOO_LARGE, NotRecordedError
 from lash_core.runtime.turns.model_attachments import ReadsAttachments, with_attachments
 from lash_core.runtime.turns.model_attempts import CallEnd, Live, ModelAttempts
 from lash_core.runtime.turns.model_call_outcome import outcome_value, record_of, result_of

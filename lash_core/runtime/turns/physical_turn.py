@@ -18,9 +18,9 @@ from lash_core.model.turn_outcome import (
 from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.turn_machine import Finish, TurnStart
 from lash_core.runtime.failure_texts import bounded
-from lash_core.runtime.journaled_errors import STORE_ERRORS
+from lash_core.runtime.journal.errors import STORE_ERRORS
 from lash_core.runtime.plugins import PluginLifecycleEvent
-from lash_core.runtime.session_lease_guard import LEASE_LOST, SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import LEASE_LOST, SessionLeaseLostError
 from lash_core.runtime.turns.cancel_gate import GATE_REVOKED, GATE_UNAVAILABLE, TurnCancelGate
 from lash_core.runtime.turns.machine_loop import MachineLoop
 from lash_core.runtime.turns.model_caller import ModelCaller

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.queued_work import QueuedWorkClaim, SessionCommandPayload
 from lash_core.model.session_state import RuntimeSessionState
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.runtime.tool_registry_errors import ToolRegistryError
 from lash_core.store.runtime_persistence import RuntimePersistence
 

@@ -24,7 +24,7 @@ from lash_core.model.tool_retry import NO_TOOL_RETRIES, ToolRetryPolicy, wait_be
 from lash_core.model.tool_state import ToolManifest
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.failure_texts import bounded, text_of
-from lash_core.runtime.journaled_errors import NotRecordedError
+from lash_core.runtime.journal.errors import NotRecordedError
 from lash_core.runtime.tool_registry import ToolRegistry, ToolUnavailableError
 from lash_core.runtime.tools import ToolContext
 from lash_core.runtime.turns.bounded_call import CallEnd, call_bounded

@@ -26,7 +26,7 @@ from lash_core.model.turn_outcome import TurnToolCall
 from lash_core.protocols.turn_machine import ToolCalls, ToolResults
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.journaled_errors import OUTCOME_TOO_LARGE
+from lash_core.runtime.journal.errors import OUTCOME_TOO_LARGE
 from lash_core.runtime.local_executors import RuntimeEffectLocalExecutor
 from lash_core.runtime.token_race import unless_cancelled
 from lash_core.runtime.tool_dispatch import ToolTriggerOutcomeBuffer

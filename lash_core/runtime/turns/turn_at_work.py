@@ -11,7 +11,7 @@ from lash_core.model.scope import CausalRef
 from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard, SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard, SessionLeaseLostError
 from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turns.turn_claims import TurnClaims
 from lash_core.runtime.turns.turn_given import TurnGiven

@@ -15,7 +15,7 @@ from lash_core.model.turn_activity import TurnEvent
 from lash_core.model.turn_outcome import StoppedOutcome, StopReason, TurnIssue
 from lash_core.protocols.turn_machine import Finish, TurnStart
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
+from lash_core.runtime.plugin.hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.shown_attachments import attachment_ids
 from lash_core.runtime.turn_context import TurnContext
 from lash_core.runtime.turns.turn_at_work import TurnAtWork

@@ -25,7 +25,7 @@ from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.model.usage import TokenLedgerEntry, merge_ledger
-from lash_core.runtime.session_lease_guard import SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import SessionLeaseLostError
 from lash_core.runtime.shown_attachments import attachment_ids
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
 from lash_core.runtime.turns.turn_log import stamped_result

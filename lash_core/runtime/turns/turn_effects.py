@@ -16,15 +16,15 @@ from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEff
 from lash_core.model.effect_digest import envelope_hash
 from lash_core.model.effect_record import EffectRecord
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.runtime.journaled_controller import ScopedController
-from lash_core.runtime.journaled_ends import end_of
-from lash_core.runtime.journaled_errors import (
+from lash_core.runtime.journal.controller import ScopedController
+from lash_core.runtime.journal.ends import end_of
+from lash_core.runtime.journal.errors import (
     STORE_ERRORS,
     NotRecordedError,
 )
-from lash_core.runtime.journaled_replay import outcome_of, with_argument
+from lash_core.runtime.journal.replay import outcome_of, with_argument
 from lash_core.runtime.sent_commands import is_process_command
-from lash_core.runtime.session_lease_guard import SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import SessionLeaseLostError
 from lash_core.runtime.turns.turn_entries import TurnEntries
 from lash_core.store.effect_host import AwaitEventResolver, RuntimeEffectLocalExecutor, TurnRun
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from lash_core.errors import LimitExceededError, RuntimeFailure
 from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite
-from lash_core.runtime.journaled_entries import EffectEntries
-from lash_core.runtime.journaled_writer import BatchedWriter
+from lash_core.runtime.journal.entries import EffectEntries
+from lash_core.runtime.journal.writer import BatchedWriter
 from lash_core.store.effect_host import TurnRun
 
 TURN_JOURNAL_FULL = "turn_journal_full"

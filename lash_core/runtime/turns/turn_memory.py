@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from lash_core.runtime.session_lease_guard import SessionBusyError
+from lash_core.runtime.session.lease_guard import SessionBusyError
 
 TOLD_FAILURES_MAX = 64
 """Failed turns of a runtime that it remembers; only the one that is still open matters."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.runtime.turns.inline_handoff import inline_handoff
 from lash_core.runtime.turns.physical_turn import run_physical_turn
 from lash_core.runtime.turns.turn_at_work import HeldTurn, LogicalWork, TurnAtWork

@@ -17,8 +17,8 @@ from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.model.session_state import SessionReadView
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.execution_context import RuntimeExecutionContext
-from lash_core.runtime.process_start import ProcessStarts
-from lash_core.runtime.registry_process_service import RegistryProcessService
+from lash_core.runtime.process.registry_service import RegistryProcessService
+from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.tool_dispatch import ToolDispatchContext
 from lash_core.runtime.trigger_router import TriggerRouter
 from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext

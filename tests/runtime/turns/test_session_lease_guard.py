@@ -13,7 +13,7 @@ from lash_core.clock import VirtualClock
 from lash_core.errors import StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session_lease import SessionLeaseTimings
-from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
 from lash_core.testing.conformance.session_scene import leased, opened, owner
 from lash_core.testing.waiting import eventually
 

@@ -13,9 +13,9 @@ from lash_core.errors import Failure, RuntimeFailure, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
 from lash_core.model.limits import Limits
-from lash_core.runtime import journaled_writer
-from lash_core.runtime.journaled_errors import NotRecordedError
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard, SessionLeaseLostError
+from lash_core.runtime.journal import writer as journaled_writer
+from lash_core.runtime.journal.errors import NotRecordedError
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard, SessionLeaseLostError
 from lash_core.runtime.turns.turn_at_work import HeldTurn
 from lash_core.runtime.turns.turn_effects import TurnEffects
 from lash_core.runtime.turns.turn_scope import TurnScope

@@ -8,7 +8,7 @@ from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import Accepted, WaitIdentity
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.execution_scope import ExecutionScope
-from lash_core.runtime.journaled_effects import JournaledEffectHost
+from lash_core.runtime.journal.effects import JournaledEffectHost
 from lash_core.testing.conformance.await_events.arrange import OK, scopes, turn
 from lash_core.testing.conformance.effect_host.arrange import host_of, run_of
 from lash_core.testing.conformance.expectations import refused

@@ -9,7 +9,7 @@ from lash_core.errors import Failure, LashError, RuntimeFailure, StepFailed, Sto
 from lash_core.model.effect import EffectKind
 from lash_core.model.effect_digest import digest_tree, envelope_hash
 from lash_core.model.effect_record import EffectWrite
-from lash_core.runtime.journaled_effects import JournaledEffectHost
+from lash_core.runtime.journal.effects import JournaledEffectHost
 from lash_core.testing.conformance.await_events.arrange import turn
 from lash_core.testing.conformance.effect_host.arrange import Executor, ended, envelope, host_of, sleep, step
 from lash_core.testing.conformance.effect_journal.arrange import claimed_effect, operation

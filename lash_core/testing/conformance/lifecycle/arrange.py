@@ -17,7 +17,7 @@ from lash_core.model.tool_output import AnyToolOutput, ToolSuccess
 from lash_core.model.tool_state import ToolManifest
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost, PluginSession
+from lash_core.runtime.plugin.host import PluginHost, PluginSession
 from lash_core.runtime.plugins import (
     PluginFactory,
     PluginLifecycleEvent,

@@ -8,7 +8,7 @@ from lash_core.errors import RuntimeFailure
 from lash_core.errors.session import SessionError
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.model.usage import TokenUsage
-from lash_core.runtime.child_starts import CreateSessionRequest, CurrentSessionStart, ExistingSessionStart
+from lash_core.runtime.session.child_starts import CreateSessionRequest, CurrentSessionStart, ExistingSessionStart
 from lash_core.testing.conformance.lifecycle.arrange import refused
 from lash_core.testing.conformance.session_scene import SessionStores, factory_of, loaded
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, words

@@ -13,14 +13,14 @@ from lash_core.model.session import ChildRelation
 from lash_core.model.session_node import ConversationEvent, EventPayload
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.attachments import SessionAttachments
-from lash_core.runtime.child_starts import (
+from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.plugin.host import PluginHost
+from lash_core.runtime.session.child_starts import (
     CreateSessionRequest,
     CurrentSessionStart,
     ExistingSessionStart,
     SnapshotStart,
 )
-from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
 from lash_core.runtime.tool_registry_errors import ToolUnavailableError
 from lash_core.runtime.tool_sources import StaticToolSource
 from lash_core.testing.conformance.lifecycle.arrange import (

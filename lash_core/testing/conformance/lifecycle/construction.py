@@ -11,7 +11,7 @@ from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder

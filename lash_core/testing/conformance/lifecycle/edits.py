@@ -19,8 +19,8 @@ from lash_core.model.session_node import EventPayload, PluginPayload, ProtocolEv
 from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_hooks import Compaction
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.hooks import Compaction
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.testing.conformance.lifecycle.arrange import (
     POLICY,

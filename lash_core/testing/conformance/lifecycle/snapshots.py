@@ -8,10 +8,10 @@ from __future__ import annotations
 from lash_core.model.plugin_snapshot import PluginSnapshotArtifact
 from lash_core.model.session_commit import PersistedSessionRead
 from lash_core.model.session_state import RuntimeSessionState
-from lash_core.runtime.child_starts import CreateSessionRequest, CurrentSessionStart
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
+from lash_core.runtime.session.child_starts import CreateSessionRequest, CurrentSessionStart
 from lash_core.testing.conformance.lifecycle.arrange import POLICY, Scene, notes_of, said, tool
 from lash_core.testing.conformance.session_scene import SessionStores, loaded
 

@@ -20,7 +20,7 @@ from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn, StoppedOutcome
 from lash_core.runtime.host_config import RuntimeHostConfig
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_host import PluginHost
+from lash_core.runtime.plugin.host import PluginHost
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
 from lash_core.runtime.residency import Residency
 from lash_core.runtime.runtime_environment import RuntimeEnvironment

@@ -13,7 +13,7 @@ from lash_core.model.turn_input import ActiveTurnIngress
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.plugin_hooks import BeforeTurn, PluginCheckpoint, PluginTurn
+from lash_core.runtime.plugin.hooks import BeforeTurn, PluginCheckpoint, PluginTurn
 from lash_core.runtime.plugins import SessionPlugin
 from lash_core.testing.conformance.session_scene import SessionStores, enqueued, put_in
 from lash_core.testing.conformance.stores import can_advance

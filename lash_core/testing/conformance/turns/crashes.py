@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lash_core.errors import StoreUnreachableError
-from lash_core.runtime.journaled_effects import JournaledEffectHost
+from lash_core.runtime.journal.effects import JournaledEffectHost
 
 STORE_WRITES = frozenset(
     {

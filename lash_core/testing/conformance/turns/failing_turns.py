@@ -13,9 +13,9 @@ from lash_core.errors.session import UnsettledQueuedWorkClaimError, UnsettledTur
 from lash_core.model.queued_work import ClaimBoundary
 from lash_core.model.session import ModelSpec
 from lash_core.runtime.inline_effects import InlineEffectHost
-from lash_core.runtime.journaled_effects import JournaledEffectHost
+from lash_core.runtime.journal.effects import JournaledEffectHost
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
-from lash_core.runtime.session_lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
+from lash_core.runtime.session.lease_guard import SessionBusyError, SessionLeaseGuard, SessionLeaseLostError
 from lash_core.runtime.turns.turn_claims import TurnClaims
 from lash_core.runtime.turns.turn_commit import StoreCommitFailedError
 from lash_core.testing.conformance.expectations import refused

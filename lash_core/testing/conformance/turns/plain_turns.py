@@ -11,10 +11,10 @@ from lash_core.model.session_node import PluginPayload
 from lash_core.model.turn_input import AttachmentInput, TextInput, TurnInput
 from lash_core.model.turn_outcome import FinalValueFinish, FinishedOutcome
 from lash_core.model.usage import TokenLedgerEntry, TokenUsage
-from lash_core.runtime.plugin_hooks import BeforeTurn, PluginTurn, TurnAbort
+from lash_core.runtime.plugin.hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
 from lash_core.runtime.residency import Residency
-from lash_core.runtime.session_lease_guard import SessionLeaseGuard
+from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import SessionStores, enqueued, leased
 from lash_core.testing.conformance.turns.arrange import adding, finished, scene_of, stopped, texts_of, words

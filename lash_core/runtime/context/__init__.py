@@ -1,0 +1,1 @@
+"""The parts of an execution context."""

@@ -1,0 +1,1 @@
+"""Plugins of a host, and those of one session built from them."""

@@ -1,0 +1,1 @@
+"""Processes at work: what runs them, and what their code is given."""

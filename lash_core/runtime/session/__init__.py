@@ -1,0 +1,1 @@
+"""A session on its handle: edits, queue, commands, lease, children."""
