@@ -7,8 +7,11 @@ What the verbs do is in modules of their own: ``runtime_lifecycle`` builds, ``ru
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from lash_core.errors.session import SessionError
+from lash_core.model.message import Message
+from lash_core.model.model_call import ModelResponse
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.queued_work import QueuedWorkBatch, SessionCommandPayload
 from lash_core.model.session import SessionPolicy
@@ -26,6 +29,7 @@ from lash_core.runtime.runtime_parking import ParkedSession
 from lash_core.runtime.runtime_services import PersistentRuntimeServices, RuntimeServices
 from lash_core.runtime.session import commands as session_commands
 from lash_core.runtime.session.child_starts import CreateSessionRequest
+from lash_core.runtime.session.direct_completions import DIRECT_SOURCE, complete_directly
 from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.runtime.session.managed_sessions import ManagedSessions
 from lash_core.runtime.session.managed_turns import ManagedSession
@@ -258,6 +262,35 @@ class LashRuntime(SessionVerbs):
     async def request_turn_cancel(self, request: TurnCancelRequest) -> TurnCancelReceipt:
         """Ask for the cancel of a turn, from any program and also before it begins. Safe to repeat."""
         return await logical_turn.request_turn_cancel(self, request)
+
+    async def direct_completion(
+        self,
+        messages: Sequence[Message],
+        *,
+        key: str,
+        instructions: str = "",
+        source: str = DIRECT_SOURCE,
+        cancellation: CancellationToken | None = None,
+    ) -> ModelResponse:
+        """Ask the session's model something beside its turns; the history stays as it is, and nothing is streamed.
+
+        Safe to repeat: the answer is recorded under ``key`` for a week, and answered again. Its usage goes into the
+        session's ledger with the next commit, once: not when a record is answered.
+
+        Args:
+            messages: what the model sees, beside ``instructions``.
+            key: unique in the session for one question.
+            instructions: what the model is told to be.
+            source: in the ledger.
+            cancellation: drops the call.
+
+        Raises:
+            RuntimeFailure: ``direct_completion_failed`` (``raw`` is the issue), ``direct_completion_cancelled``,
+                ``session_model_required``, ``model_provider_unknown``; another question was asked under the key.
+        """
+        return await complete_directly(
+            self, messages, key=key, instructions=instructions, source=source, cancellation=cancellation
+        )
 
     # -- children (``docs/contracts/sessions.md`` 2.11) ------------------------------------------------
 

@@ -7,8 +7,14 @@ import asyncio
 import pytest
 
 from lash_core.errors import RuntimeFailure
-from lash_core.model.message import TextPart
+from lash_core.memory_store.stores import InMemoryStores
+from lash_core.model.message import Message, TextPart
+from lash_core.model.session import ModelSpec, SessionPolicy, SessionStoreCreateRequest
+from lash_core.model.turn_input import TurnInput
 from lash_core.model.usage import TokenUsage
+from lash_core.protocols.providers.model_providers import ModelProviders
+from lash_core.runtime.host_config import RuntimeHostConfig
+from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.turns.model_caller import direct_completion
 from lash_core.testing.scripted_provider import (
     ScriptedProvider,
@@ -62,3 +68,28 @@ async def test_a_direct_completion_ends_with_its_turn() -> None:
     with pytest.raises(RuntimeFailure, match="stop") as caught:
         await asyncio.wait_for(task, 1)
     assert "direct_completion_cancelled" == caught.value.code
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_session_asks_its_model_beside_its_turns(*, durable: bool) -> None:
+    """Asked once under its key; its usage is in the ledger with the next commit, the history stays as it is."""
+    usage = TokenUsage(input=5, output=2)
+    provider = ScriptedProvider([says("A title", usage=usage), says("hello")])
+    async with InMemoryStores() as stores:
+        host = RuntimeHostConfig.from_stores(stores) if durable else RuntimeHostConfig.in_memory()
+        host.providers = ModelProviders([provider])
+        store = await stores.session_store_factory.create_store(SessionStoreCreateRequest("s"))
+        policy = SessionPolicy(model=ModelSpec("m"), provider_id=provider.provider_id)
+        builder = EmbeddedRuntimeBuilder().with_session_id("s").with_runtime_host(host).with_policy(policy)
+        runtime = await builder.with_store(store).build()
+        asked = [await runtime.direct_completion([Message.user("Title?")], key="title") for _ in range(1 + durable)]
+        await runtime.stream_turn(TurnInput.text("hi"))
+        read = await store.load_session()
+
+    assert ["A title"] * len(asked) == [
+        "".join(part.text for part in one.parts if isinstance(part, TextPart)) for one in asked
+    ]
+    assert 2 == len(provider.requests)
+    assert read is not None
+    assert usage == next(entry.usage for entry in read.token_ledger if entry.source == "direct")
+    assert 2 == len(read.nodes)
