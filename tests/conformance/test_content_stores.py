@@ -56,6 +56,7 @@ async def test_the_contract_is_kept_in_a_folder(kind: str, name: str, tmp_path: 
         await CASES[name](stores)
 
 
+@pytest.mark.in_memory
 async def test_the_suites_run_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases wait for real, and still pass."""
     # Each on its own: sweeps look at everything.

@@ -25,6 +25,7 @@ async def test_the_contract_is_kept(backend: str, name: str, server_url: Callabl
     await run_case(CASES[name], backend, server_url, name.partition(".")[0])
 
 
+@pytest.mark.in_memory
 async def test_the_suite_runs_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases wait for real, and still pass."""
     assert [] == await failures_on_plain_stores(CASES, _ALONE)

@@ -25,6 +25,7 @@ async def test_the_contract_is_kept(backend: str, name: str, server_url: Callabl
     await run_case(CASES[name], backend, server_url, "-".join(name.split(".")[:2]))
 
 
+@pytest.mark.in_memory
 async def test_the_suites_run_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases pass as well."""
     assert [] == await failures_on_plain_stores(CASES)

@@ -42,11 +42,13 @@ async def test_the_contract_is_kept(backend: str, name: str, server_url: Callabl
     await run_case({**CASES, **FLEET}[name], backend, server_url, "s-" + "-".join(name.split(".")[:2]))
 
 
+@pytest.mark.in_memory
 async def test_the_suites_run_on_plain_stores() -> None:
     """Users have no virtual clock: on stores that nobody can move the cases wait for real, and still pass."""
     assert [] == await failures_on_plain_stores(CASES)
 
 
+@pytest.mark.in_memory
 async def test_the_fleets_suite_runs_on_plain_stores() -> None:
     """Each case on stores of its own: a claim looks at all sessions."""
     assert [] == await failures_on_stores_of_their_own(FLEET)

@@ -15,7 +15,7 @@ WALKS = 20
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("backend", ["memory", "valkey"])
+@pytest.mark.parametrize("backend", [pytest.param("memory", marks=pytest.mark.in_memory), "valkey"])
 def test_random_walks_agree_with_the_in_memory_stores(backend: str, server_url: Callable[[str], str]) -> None:
     """Every verb of leases, queue, inputs, turns and commits, and time, with stale and forged leases."""
     walk(TurnsMachine, PairedSessions, backend, server_url(backend), namespace="session-walks", walks=WALKS)

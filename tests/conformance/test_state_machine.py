@@ -16,7 +16,7 @@ WALKS = 40
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("backend", ["memory", "valkey"])
+@pytest.mark.parametrize("backend", [pytest.param("memory", marks=pytest.mark.in_memory), "valkey"])
 @pytest.mark.parametrize("machine", [RegistryMachine, EffectsMachine])
 def test_random_walks_agree_with_the_in_memory_stores(
     backend: str, machine: type[RegistryMachine], server_url: Callable[[str], str]
