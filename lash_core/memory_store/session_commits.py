@@ -11,10 +11,9 @@ from lash_core.errors.session import (
     RuntimeTurnCommitConflictError,
     TurnInputClaimSupersededError,
 )
-from lash_core.memory_store.session_inputs import owns_input
 from lash_core.memory_store.session_journal import close_turn, drop_turn_journal, keep_stamp
 from lash_core.memory_store.session_part import SessionPart
-from lash_core.memory_store.session_queue import append_batch, known_batch, owns, settle_batch
+from lash_core.memory_store.session_queue import append_batch, known_batch, settle_batch
 from lash_core.memory_store.session_rows import StoredHead, StoredSession
 from lash_core.model.attachment import AttachmentOwner, AttachmentOwnerKind
 from lash_core.model.queued_work import QueuedWorkBatch
@@ -86,7 +85,7 @@ class CommitOperations(SessionPart):
             raise HeadRevisionConflictError(self._session_id, expected, session.revision)
         for completion in commit.completed_queue_claims:
             for batch_id in completion.batch_ids:
-                if not owns(session.rows.get(batch_id), completion.claim_id, completion.lease_token):
+                if not session.owns_batch(batch_id, completion.claim_id, completion.lease_token):
                     raise QueuedWorkClaimSupersededError(
                         f"claim `{completion.claim_id}` does not have batch `{batch_id}` any more",
                         field="completed_queue_claims",
@@ -94,7 +93,7 @@ class CommitOperations(SessionPart):
                     )
         for completion in commit.completed_turn_input_claims:
             for input_id in completion.input_ids:
-                if not owns_input(session.inputs.get(input_id), completion.claim_id, completion.lease_token):
+                if not session.owns_input(input_id, completion.claim_id, completion.lease_token):
                     raise TurnInputClaimSupersededError(
                         f"claim `{completion.claim_id}` does not have input `{input_id}` any more",
                         field="completed_turn_input_claims",

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from lash_core.errors.session import PendingTurnInputSourceKeyConflictError
 from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredInput, StoredSession
-from lash_core.model.queue_selection import ClaimRef
 from lash_core.model.session_lease import SessionExecutionLeaseFence
-from lash_core.model.session_queue_ids import claim_token, input_claim_id, input_id_of
+from lash_core.model.session_queue_ids import input_claim_id, input_id_of
 from lash_core.model.turn_input import (
     ActiveTurnIngress,
     CheckpointKind,
@@ -121,7 +120,7 @@ class TurnInputOperations(SessionPart):
             given = [
                 row.input_id
                 for row in claim.inputs
-                if owns_input(session.inputs.get(row.input_id), claim.claim_id, claim.lease_token)
+                if session.owns_input(row.input_id, claim.claim_id, claim.lease_token)
             ]
             for input_id in given:
                 session.inputs[input_id].row = abandoned_input(session.inputs[input_id].row)
@@ -182,22 +181,13 @@ class TurnInputOperations(SessionPart):
         return TurnInputCancelOutcome(outcome="cancelled", input=stored.row)
 
 
-def owns_input(stored: StoredInput | None, claim_id: str, lease_token: str) -> bool:
-    """True when this claim has the row now."""
-    claim = None if stored is None else stored.row.claim
-    return claim is not None and (claim.claim_id, claim.lease_token) == (claim_id, lease_token)
-
-
 def claim_inputs(
     session: StoredSession, lease: SessionExecutionLeaseFence, rows: Sequence[PendingTurnInput]
 ) -> TurnInputClaim | None:
     """Pin rows to a new claim; those for an active turn are accepted."""
     if not rows:
         return None
-    fencing = session.next_claim()
-    claim_id = input_claim_id(rows[0].enqueue_seq, fencing)
-    token = claim_token(lease.session_id, claim_id, lease.lease_token, lease.fencing_token)
-    mark = ClaimRef(claim_id=claim_id, lease_token=token, session_lease_generation=lease.fencing_token)
+    fencing, mark = session.new_claim(lease, rows[0].enqueue_seq, input_claim_id)
     claimed: list[PendingTurnInput] = []
     for row in rows:
         state = "accepted" if isinstance(row.ingress, ActiveTurnIngress) else row.state
@@ -206,8 +196,8 @@ def claim_inputs(
         claimed.append(stored.row)
     return TurnInputClaim(
         session_id=lease.session_id,
-        claim_id=claim_id,
-        lease_token=token,
+        claim_id=mark.claim_id,
+        lease_token=mark.lease_token,
         fencing_token=fencing,
         session_lease_generation=lease.fencing_token,
         inputs=tuple(claimed),

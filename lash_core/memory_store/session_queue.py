@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from lash_core.memory_store.session_inputs import TurnInputOperations, claim_inputs
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.model.queue_selection import (
-    ClaimRef,
     QueueRow,
     select_exact,
     select_leading_command,
@@ -22,7 +21,7 @@ from lash_core.model.queued_work import (
     QueuedWorkItem,
 )
 from lash_core.model.session_lease import SessionExecutionLeaseFence
-from lash_core.model.session_queue_ids import batch_id_of, claim_token, item_id_of, queue_claim_id
+from lash_core.model.session_queue_ids import batch_id_of, item_id_of, queue_claim_id
 from lash_core.model.turn_input import CheckpointKind
 from lash_core.model.turn_input_lane import select_active_inputs
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, SOURCE_KEY_RECEIPTS_MAX, CheckpointClaims
@@ -140,7 +139,7 @@ class QueuedWorkOperations(TurnInputOperations):
             given = [
                 batch.batch_id
                 for batch in claim.batches
-                if owns(session.rows.get(batch.batch_id), claim.claim_id, claim.lease_token)
+                if session.owns_batch(batch.batch_id, claim.claim_id, claim.lease_token)
             ]
             for batch_id in given:
                 session.rows[batch_id] = QueueRow(session.rows[batch_id].batch)
@@ -151,19 +150,6 @@ class QueuedWorkOperations(TurnInputOperations):
     ) -> list[QueueRow]:
         now_ms = self._state.clock.now_ms()
         return select_leading_group(session.rows.values(), lease.fencing_token, now_ms, boundary, max_batches)
-
-
-def owns(row: QueueRow | None, claim_id: str, lease_token: str) -> bool:
-    """True when this claim has the row now."""
-    return (
-        row is not None
-        and row.claim is not None
-        and (row.claim.claim_id, row.claim.lease_token)
-        == (
-            claim_id,
-            lease_token,
-        )
-    )
 
 
 def known_batch(session: StoredSession, draft: QueuedWorkDraft) -> QueuedWorkBatch | None:
@@ -227,17 +213,14 @@ def _claim(
 ) -> QueuedWorkClaim | None:
     if not rows:
         return None
-    fencing = session.next_claim()
-    claim_id = queue_claim_id(rows[0].batch.enqueue_seq, fencing)
-    token = claim_token(lease.session_id, claim_id, lease.lease_token, lease.fencing_token)
-    mark = ClaimRef(claim_id=claim_id, lease_token=token, session_lease_generation=lease.fencing_token)
+    fencing, mark = session.new_claim(lease, rows[0].batch.enqueue_seq, queue_claim_id)
     for row in rows:
         session.rows[row.batch.batch_id] = QueueRow(row.batch, mark)
     return QueuedWorkClaim(
         session_id=lease.session_id,
-        claim_id=claim_id,
+        claim_id=mark.claim_id,
         owner=lease.owner.to_json_value(),
-        lease_token=token,
+        lease_token=mark.lease_token,
         fencing_token=fencing,
         session_lease_generation=lease.fencing_token,
         batches=tuple(row.batch for row in rows),

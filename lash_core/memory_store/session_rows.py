@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lash_core.model.queue_selection import QueueRow
+from lash_core.model.queue_selection import ClaimRef, QueueRow
 from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session import SessionMeta
 from lash_core.model.session_commit import TurnStampRecord
+from lash_core.model.session_lease import SessionExecutionLeaseFence
+from lash_core.model.session_queue_ids import claim_token
 from lash_core.model.turn_input import PendingTurnInput, TurnInputIngress
 from lash_core.model.usage import TokenLedgerEntry
 from lash_core.store.ready_sessions import DEATH_WAITS_MS
@@ -77,10 +80,25 @@ class StoredSession:
         self.enqueue_seq += 1
         return self.enqueue_seq
 
-    def next_claim(self) -> int:
-        """The next fencing token of the claims of both lanes (decision 22)."""
+    def new_claim(
+        self, lease: SessionExecutionLeaseFence, head_seq: int, claim_id_of: Callable[[int, int], str]
+    ) -> tuple[int, ClaimRef]:
+        """The next fencing token of the claims of both lanes (decision 22), and what marks the rows of that claim."""
         self.claim_count += 1
-        return self.claim_count
+        claim_id = claim_id_of(head_seq, self.claim_count)
+        token = claim_token(lease.session_id, claim_id, lease.lease_token, lease.fencing_token)
+        mark = ClaimRef(claim_id=claim_id, lease_token=token, session_lease_generation=lease.fencing_token)
+        return self.claim_count, mark
+
+    def owns_batch(self, batch_id: str, claim_id: str, lease_token: str) -> bool:
+        """True when this claim has the batch now."""
+        row = self.rows.get(batch_id)
+        return row is not None and _names(row.claim, claim_id, lease_token)
+
+    def owns_input(self, input_id: str, claim_id: str, lease_token: str) -> bool:
+        """True when this claim has the input now."""
+        stored = self.inputs.get(input_id)
+        return stored is not None and _names(stored.row.claim, claim_id, lease_token)
 
     def due_ms(self) -> int | None:
         """When the fleet should look at the session; None when neither lane has work for an idle session."""
@@ -100,3 +118,7 @@ class StoredSession:
         wait_ms = DEATH_WAITS_MS[min(self.losses, len(DEATH_WAITS_MS)) - 1]
         if wait_ms:
             self.not_before_ms = max(self.not_before_ms, now_ms + wait_ms)
+
+
+def _names(claim: ClaimRef | None, claim_id: str, lease_token: str) -> bool:
+    return claim is not None and (claim.claim_id, claim.lease_token) == (claim_id, lease_token)

@@ -23,25 +23,12 @@ end
 local function next_inputs(keys, generation, max)
   return choose_inputs(keys, generation, max, function(row) return row.state == 'd' end)
 end
-local function inputs_answer(keys, rows)
-  local reply = { rows[1].head_seq, rows[1].number, rows[1].token }
-  for _, row in ipairs(rows) do
-    reply[#reply + 1] = row.id
-    reply[#reply + 1] = row.header
-    reply[#reply + 1] = redis.call('HGET', keys.inputs, 'b' .. row.id)
-  end
-  return reply
+local function accept_input(keys, row)
+  if row.state == 'p' then row.state = 'a' end
+  write_input(keys, row)
 end
 local function take_inputs(keys, rows, lease_token, generation)
-  if #rows == 0 then return false end
-  local number, seq = next_claim(keys), rows[1].seq
-  local token = claim_token(keys, 'tic', seq, number, lease_token, generation)
-  for _, row in ipairs(rows) do
-    row.head_seq, row.number, row.generation, row.token = seq, number, generation, token
-    if row.state == 'p' then row.state = 'a' end
-    write_input(keys, row)
-  end
-  return inputs_answer(keys, rows)
+  return take_claim(keys, { kind = 'tic', bodies = keys.inputs, write = accept_input }, rows, lease_token, generation)
 end
 local function repeated_inputs(keys, number)
   local rows = {}
@@ -49,5 +36,5 @@ local function repeated_inputs(keys, number)
     local row = input_of(keys, id)
     if row and row.number == number then rows[#rows + 1] = row end
   end
-  return #rows > 0 and inputs_answer(keys, rows)
+  return #rows > 0 and claim_answer(keys.inputs, rows)
 end

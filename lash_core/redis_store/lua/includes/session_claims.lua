@@ -5,7 +5,8 @@
 -- take_rows(keys, rows, lease_token, generation): the claim: seq of the first row, claim number, token, then id, header and body
 -- of each row; false for no rows.
 -- repeated_rows(keys, number): rows that a claim of this number has.
--- claim_token(keys, kind, seq, number, lease_token, generation), next_claim(keys): shared with the lane of inputs.
+-- take_claim(keys, lane, rows, lease_token, generation), claim_answer(bodies, rows): shared with the lane of inputs; a lane is its
+-- kind, the key of its bodies, and what writes a row.
 local CLAIM_PAGE = 100
 -- Where most rows are for later, the due ones are few: they are found by their times and put into the queue's order.
 local function due_ids(keys)
@@ -83,31 +84,28 @@ local function exact_rows(keys, generation, boundary, ids)
   table.sort(rows, function(one, other) return tonumber(one.seq) < tonumber(other.seq) end)
   return rows
 end
-local function next_claim(keys)
-  return F(redis.call('HINCRBY', keys.head, 'cf', 1))
-end
-local function claim_token(keys, kind, seq, number, lease_token, generation)
-  return redis.sha1hex(table.concat({ kind, keys.sid, seq, number, lease_token, generation }, '\n'))
-end
-local function claim_answer(keys, rows)
+local function claim_answer(bodies, rows)
   local first = rows[1]
   local reply = { first.head_seq, first.number, first.token }
   for _, row in ipairs(rows) do
     reply[#reply + 1] = row.id
     reply[#reply + 1] = row.header
-    reply[#reply + 1] = redis.call('HGET', keys.rows, 'b' .. row.id)
+    reply[#reply + 1] = redis.call('HGET', bodies, 'b' .. row.id)
   end
   return reply
 end
-local function take_rows(keys, rows, lease_token, generation)
+local function take_claim(keys, lane, rows, lease_token, generation)
   if #rows == 0 then return false end
-  local number, seq = next_claim(keys), rows[1].seq
-  local token = claim_token(keys, 'qwc', seq, number, lease_token, generation)
+  local number, seq = F(redis.call('HINCRBY', keys.head, 'cf', 1)), rows[1].seq
+  local token = redis.sha1hex(table.concat({ lane.kind, keys.sid, seq, number, lease_token, generation }, '\n'))
   for _, row in ipairs(rows) do
     row.head_seq, row.number, row.generation, row.token = seq, number, generation, token
-    write_header(keys, row)
+    lane.write(keys, row)
   end
-  return claim_answer(keys, rows)
+  return claim_answer(lane.bodies, rows)
+end
+local function take_rows(keys, rows, lease_token, generation)
+  return take_claim(keys, { kind = 'qwc', bodies = keys.rows, write = write_header }, rows, lease_token, generation)
 end
 local function repeated_rows(keys, number)
   local rows = {}
@@ -115,5 +113,5 @@ local function repeated_rows(keys, number)
     if row.number == number then rows[#rows + 1] = row end
     return false
   end)
-  return #rows > 0 and claim_answer(keys, rows)
+  return #rows > 0 and claim_answer(keys.rows, rows)
 end
