@@ -154,7 +154,11 @@ async def test_a_lost_read_is_an_error_and_the_next_one_works(proxy: FaultProxy,
     connection = await connect(proxy.url)
     reader = connection.stream_reader()
     reading = asyncio.create_task(reader.read_streams({"{a}:n": "$"}, block_ms=10_000))
-    await asyncio.sleep(0.05)
+
+    async def blocks() -> bool:
+        return "blocked_clients:1" in await connection.execute("k", "INFO", "clients")
+
+    await eventually(blocks)
     await asyncio.to_thread(proxy.cut)
 
     with pytest.raises(StoreUnreachableError):
