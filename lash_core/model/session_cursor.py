@@ -1,0 +1,119 @@
+"""Where a watcher of a session stands (``docs/contracts/observation.md`` 1).
+
+Only the core makes cursors or looks inside; everybody else keeps and hands them back as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from lash_core.errors.observation import MalformedSessionCursorError, WrongSessionCursorError
+
+if TYPE_CHECKING:
+    from lash_core.model.session_state import RuntimeSessionState
+
+CURSOR_PREFIX = "lashsc1:"
+U64_MAX = 2**64 - 1
+
+_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
+
+
+class SessionRevision(int):
+    """Which state of a session: its head revision, and before the first commit its turn index. A bare number in JSON.
+
+    Raises:
+        ValueError: negative or over 2^64 - 1.
+    """
+
+    def __new__(cls, value: int = 0) -> Self:
+        """The number, checked."""
+        revision = super().__new__(cls, value)
+        if not 0 <= revision <= U64_MAX:
+            raise ValueError(f"session revision {value} is not an unsigned 64-bit number")
+        return revision
+
+    @classmethod
+    def of_state(cls, state: RuntimeSessionState) -> Self:
+        """The revision of a session in memory."""
+        return cls(state.turn_index if state.head_revision is None else state.head_revision)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, core_schema.int_schema(ge=0, le=U64_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class CursorParts:
+    """What a cursor says. ``revision`` is information only: replay is decided by ``live_position``."""
+
+    session_id: str
+    revision: SessionRevision
+    live_position: int
+
+
+class SessionCursor(str):
+    """``lashsc1:<revision>:<live position>:<session id>``: plain text to keep, nothing to read."""
+
+    __slots__ = ()
+
+    @classmethod
+    def new(cls, session_id: str, revision: int, live_position: int) -> Self:
+        """The cursor behind an event at ``live_position``; 0 = before the first one."""
+        return cls(f"{CURSOR_PREFIX}{int(revision)}:{int(live_position)}:{session_id}")
+
+    @classmethod
+    def from_raw_for_testing(cls, raw: str) -> Self:
+        """Any text as a cursor."""
+        return cls(raw)
+
+    def parse(self) -> CursorParts:
+        """What it says.
+
+        Raises:
+            MalformedSessionCursorError: prefix, revision, live position or session id is missing or no number.
+        """
+        raw = str(self)
+        if not raw.startswith(CURSOR_PREFIX):
+            raise MalformedSessionCursorError(f"it does not begin with `{CURSOR_PREFIX}`", raw)
+        parts = raw[len(CURSOR_PREFIX) :].split(":", 2)
+        revision = _number(parts, 0, "revision", raw)
+        live_position = _number(parts, 1, "live position", raw)
+        session_id = parts[2] if len(parts) > 2 else ""
+        if not session_id:
+            raise MalformedSessionCursorError("it has no session id", raw)
+        return CursorParts(session_id, SessionRevision(revision), live_position)
+
+    def parse_for_session(self, session_id: str) -> CursorParts:
+        """What it says, if it is of this session.
+
+        Raises:
+            MalformedSessionCursorError: as ``parse``. WrongSessionCursorError: it is another session's.
+        """
+        parts = self.parse()
+        if parts.session_id != session_id:
+            raise WrongSessionCursorError(session_id, parts.session_id)
+        return parts
+
+    def __repr__(self) -> str:
+        return "SessionCursor(<opaque>)"
+
+    def __str__(self) -> str:
+        return str.__str__(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+def _number(parts: list[str], index: int, what: str, raw: str) -> int:
+    text = parts[index] if index < len(parts) else ""
+    if not _DIGITS.fullmatch(text) or int(text) > U64_MAX:
+        raise MalformedSessionCursorError(f"its {what} is missing or no number", raw)
+    return int(text)

@@ -1,0 +1,148 @@
+"""What watchers of a session are told (``docs/contracts/observation.md`` 2). Pure; shared, never copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import Field
+
+from lash_core.model.base import Model
+from lash_core.model.session_cursor import SessionCursor, SessionRevision
+from lash_core.model.session_state import SessionReadView
+from lash_core.model.turn_activity import TurnActivity
+
+
+class SessionQueueEventKind(StrEnum):
+    """What happened to a session's queue. Work that is put back is ``enqueued`` again."""
+
+    ENQUEUED = "enqueued"
+    CANCELLED = "cancelled"
+
+
+class SessionProcessEventKind(StrEnum):
+    """What happened to the processes that a session has handles on."""
+
+    STARTED = "started"
+    CANCELLED = "cancelled"
+
+
+class LiveReplayGapReason(StrEnum):
+    """``trimmed``: the events were there and were dropped. ``unavailable``: this store never had them, or not yet."""
+
+    TRIMMED = "trimmed"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnActivityPayload:
+    """One activity of a turn. Provisional until a ``committed`` follows."""
+
+    type: ClassVar[str] = "turn_activity"
+    activity: TurnActivity
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedPayload:
+    """The session was stored: what is provisional is over, and this is what it says."""
+
+    type: ClassVar[str] = "committed"
+    read_view: SessionReadView
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFrameSwitchedPayload:
+    """The current frame changed; comes right before the ``committed`` that changed it."""
+
+    type: ClassVar[str] = "agent_frame_switched"
+    frame_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChangedPayload:
+    """Batches came into the queue, or were taken out of it by a cancel."""
+
+    type: ClassVar[str] = "queue_changed"
+    kind: SessionQueueEventKind
+    batch_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessChangedPayload:
+    """The list of process handles changed."""
+
+    type: ClassVar[str] = "process_changed"
+    kind: SessionProcessEventKind
+    process_ids: tuple[str, ...]
+
+
+SessionObservationEventPayload = (
+    TurnActivityPayload | CommittedPayload | AgentFrameSwitchedPayload | QueueChangedPayload | ProcessChangedPayload
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionObservationEvent:
+    """One event; ``cursor`` is the position behind it, to resume from."""
+
+    session_id: str
+    revision: SessionRevision
+    cursor: SessionCursor
+    payload: SessionObservationEventPayload
+
+    @property
+    def position(self) -> int:
+        """Its live position: 1 for the first one."""
+        return self.cursor.parse().live_position
+
+
+@dataclass(frozen=True, slots=True)
+class SessionObservation:
+    """The whole session, and the cursor to go on from."""
+
+    read_view: SessionReadView
+    cursor: SessionCursor
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReplayGap:
+    """Events between two cursors cannot be replayed."""
+
+    session_id: str
+    requested_cursor: SessionCursor
+    latest_cursor: SessionCursor
+    latest_revision: SessionRevision
+    reason: LiveReplayGapReason
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReplayed:
+    """All events behind the cursor, maybe none."""
+
+    events: tuple[SessionObservationEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGap:
+    """Not all events behind the cursor are there: go on from this observation, which is newer."""
+
+    observation: SessionObservation
+    gap: LiveReplayGap
+
+
+SessionResume = SessionReplayed | SessionGap
+
+
+class LiveReplayConfig(Model):
+    """How much of a session's events is kept for those who reconnect. Not durable, and never part of history.
+
+    Attributes:
+        max_events_per_session: at least 1; also how far a subscriber may fall behind.
+        max_age_ms: older events go, on append and on ``trim_session``.
+        max_bytes_per_session: of the events as JSON text; the newest event stays whatever its size.
+    """
+
+    max_events_per_session: int = Field(default=2048, ge=1, le=1_000_000)
+    max_age_ms: int = Field(default=120_000, ge=0)
+    max_bytes_per_session: int = Field(default=2 * 1024 * 1024, ge=1)

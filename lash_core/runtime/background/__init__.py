@@ -1,0 +1,1 @@
+"""Background tasks of sessions: hidden, managed and external ones, async handles, monitors."""
