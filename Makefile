@@ -27,19 +27,21 @@ test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
 	@$(MAKE) --no-print-directory test-units test-embedded test-cluster test-faults
 
 PYTEST := $(BIN)/python -m pytest
+# With servers: the few tests that fail beside others are judged by a run alone.
+JUDGED := $(BIN)/python tools/judged_alone.py 3 -- $(PYTEST)
 UNITS := tests/model tests/protocols tests/runtime tests/app tests/tools tests/memory_store
 
 test-units: $(VENV)/.dev ## Pure rules, runtime and app; the contracts in memory
 	@$(BIN)/python tools/within.py 120 units -- $(PYTEST) -n 2 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
 
 test-embedded: $(VENV)/.dev ## Everything over a real embedded server
-	@$(BIN)/python tools/within.py 240 embedded -- $(PYTEST) -n 2 tests $(addprefix --ignore=,$(UNITS)) -m "not faults and not cluster and not in_memory"
+	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 2 tests $(addprefix --ignore=,$(UNITS)) -m "not faults and not cluster and not in_memory"
 
 test-cluster: $(VENV)/.dev ## The contracts over a three-node cluster
-	@$(BIN)/python tools/within.py 240 cluster -- $(PYTEST) -n 2 tests -m "cluster and not faults"
+	@$(BIN)/python tools/within.py 240 cluster -- $(JUDGED) -n 2 tests -m "cluster and not faults"
 
 test-faults: $(VENV)/.dev ## Real processes, killed, stopped and cut off
-	@$(BIN)/python tools/within.py 180 faults -- $(PYTEST) -n 2 tests -m faults
+	@$(BIN)/python tools/within.py 180 faults -- $(JUDGED) -n 2 tests -m faults
 
 check: $(VENV)/.dev ## Format, lint, types, imports, script headers, file sizes
 	@$(BIN)/ruff format --check .

@@ -47,6 +47,40 @@ def test_a_command_over_its_budget_fails() -> None:
     assert 7 == subprocess.run(wrong, check=False, capture_output=True).returncode
 
 
+@pytest.mark.parametrize(
+    ("failing", "expected"),
+    [
+        ("flag.exists() or (flag.touch(), False)[1]", 0),
+        ("False", 1),
+    ],
+)
+def test_a_test_that_fails_is_judged_alone(tmp_path: Path, failing: str, expected: int) -> None:
+    """What passes alone passes and is named; what fails again fails."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    body = f"from pathlib import Path\nflag = Path({str(tmp_path / 'flag')!r})\ndef test_it():\n    assert {failing}\n"
+    (tmp_path / "test_one.py").write_text(body + "def test_other(): pass\n")
+    pytest_alone = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", str(tmp_path)]
+    judged = [sys.executable, str(ROOT / "tools" / "judged_alone.py"), "3", "--", *pytest_alone]
+
+    ran = subprocess.run(judged, check=False, capture_output=True, text=True, cwd=tmp_path)
+
+    assert expected == ran.returncode, ran.stdout + ran.stderr
+    assert ("FLAKY, passes alone: " if expected == 0 else "failed alone too: ") in ran.stdout
+    assert "test_one.py::test_it" in ran.stdout
+
+
+def test_many_failures_are_final(tmp_path: Path) -> None:
+    """More than the bound is no accident: nothing runs again."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_many.py").write_text("".join(f"def test_{n}(): assert False\n" for n in range(4)))
+    judged = [sys.executable, str(ROOT / "tools" / "judged_alone.py"), "3", "--", sys.executable, "-m", "pytest", "-q"]
+
+    ran = subprocess.run([*judged, str(tmp_path)], check=False, capture_output=True, text=True, cwd=tmp_path)
+
+    assert 1 == ran.returncode
+    assert "alone" not in ran.stdout
+
+
 def test_file_names_in_the_documents_exist() -> None:
     """Every path that a document names in backticks is there."""
     missing: list[str] = []
