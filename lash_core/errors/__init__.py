@@ -23,6 +23,16 @@ from lash_core.errors.base import (
     UnknownKindError,
     UnknownSignalError,
 )
+from lash_core.errors.observation import (
+    LiveReplayClosedError,
+    LiveReplayFailedError,
+    LiveReplayStoreError,
+    MalformedSessionCursorError,
+    SessionCursorError,
+    SessionObservationError,
+    SubscriberLaggedError,
+    WrongSessionCursorError,
+)
 from lash_core.errors.process import (
     AlreadyTerminalError,
     CompletionAuthorityError,
@@ -122,6 +132,10 @@ __all__ = [
     "LashError",
     "LeaseLostError",
     "LimitExceededError",
+    "LiveReplayClosedError",
+    "LiveReplayFailedError",
+    "LiveReplayStoreError",
+    "MalformedSessionCursorError",
     "MissingEnvironmentError",
     "MissingRecordSchemaVersionError",
     "NewerRecordError",
@@ -145,8 +159,10 @@ __all__ = [
     "RuntimeTurnCommitConflictError",
     "SelectorError",
     "SessionBindingMismatchError",
+    "SessionCursorError",
     "SessionError",
     "SessionExecutionLeaseExpiredError",
+    "SessionObservationError",
     "SessionStoreError",
     "SettingsError",
     "StaleBranchError",
@@ -160,6 +176,7 @@ __all__ = [
     "StoreRefusedError",
     "StoreUnreachableError",
     "StoreVersionError",
+    "SubscriberLaggedError",
     "TerminalProcessError",
     "TriggerConflictError",
     "TriggerOperationConflictError",
@@ -177,4 +194,5 @@ __all__ = [
     "UnsupportedReadScopeError",
     "UnsupportedRecordSchemaVersionError",
     "WorkerBoundaryError",
+    "WrongSessionCursorError",
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lash_core.model.audit import *
     from lash_core.model.await_event import *
     from lash_core.model.await_output import *
+    from lash_core.model.background_task import *
     from lash_core.model.base import *
     from lash_core.model.canonical_json import *
     from lash_core.model.chronological_projection import *
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lash_core.model.manifest import *
     from lash_core.model.message import *
     from lash_core.model.model_call import *
+    from lash_core.model.observation_codec import *
     from lash_core.model.owner import *
     from lash_core.model.payload_schema import *
     from lash_core.model.plugin_snapshot import *
@@ -52,9 +54,11 @@ if TYPE_CHECKING:
     from lash_core.model.selector import *
     from lash_core.model.session import *
     from lash_core.model.session_commit import *
+    from lash_core.model.session_cursor import *
     from lash_core.model.session_graph import *
     from lash_core.model.session_lease import *
     from lash_core.model.session_node import *
+    from lash_core.model.session_observation import *
     from lash_core.model.session_read_model import *
     from lash_core.model.session_snapshot import *
     from lash_core.model.session_state import *
@@ -82,74 +86,83 @@ __all__ = [
     "CORE_EVENT_TYPES", "EMPTY_ENVIRONMENT", "EMPTY_ENV_REF", "SCHEDULE_SOURCE_TYPE", "WAKE_TYPE", "YIELD_TYPE",
     "AbandonEvidence", "AbandonRequest", "AbandonWriter", "Abandoned", "AbandonedOutput", "Accepted", "Acquired",
     "ActivePath", "ActiveTurnIngress", "AgentFrameAssignment", "AgentFrameRecord", "AgentFrameSwitchOutcome",
-    "AgentFrameTaskPayload", "AlreadyResolved", "AnyAwaitOutput", "AnyDedupe", "AnyLiveness", "AnyOriginator",
-    "AnyProcessCommand", "AnyProcessInput", "AnyProcessStatus", "AnySelector", "AnySessionRelation", "AnyToolOutput",
-    "AssembledTurn", "AssistantMessageFinish", "AssistantOutput", "AttachmentInput", "AttachmentIntent",
-    "AttachmentOwner", "AttachmentOwnerKind", "AttachmentPart", "AuditEntry", "AuditKind", "AwaitEventKey",
-    "AwaitEventWaitIdentity", "AwaitProcess", "Busy", "CancelOutcome", "CancelProcess", "CancelReceipt",
-    "CancelRequest", "Cancelled", "CancelledOutput", "CausalRef", "ChangeCursor", "CheckpointDraft", "ChildRelation",
-    "ChildStart", "ChronologicalEntry", "ChronologicalProjection", "ClaimBoundary", "ClaimOutcome", "ClaimedProcess",
-    "CommitManifest", "CommittedTurn", "Completed", "CompletionAuthority", "ConstDedupe", "ConstSelector",
-    "ConversationEvent", "DeleteSessionProcesses", "DeleteTrigger", "DeliveryPolicy", "DeliverySettlement",
-    "DisableTrigger", "Divergence", "DueSchedule", "DurabilityTier", "EffectAnswer", "EffectClaim", "EffectClaimed",
-    "EffectConflict", "EffectInProgress", "EffectKind", "EffectRecord", "EffectRecorded", "EffectScope",
-    "EffectSubject", "EffectWrite", "EnableTrigger", "EngineInput", "EventIdentityDedupe", "EventPayload",
-    "ExecutionScope", "ExternalInput", "FailControl", "Failed", "FailureOutput", "FilterStatus", "FinalValueFinish",
-    "FinishControl", "FinishedOutcome", "FiredTick", "FullGraph", "GcReport", "GrantProcess", "GraphAppend",
-    "GraphCommitDelta", "GraphReplaceFull", "GraphUnchanged", "HostEventPayload", "HostOriginator",
-    "HydratedSessionCheckpoint", "IngestedOccurrence", "KindManifest", "LeaseOwnerIdentity", "LeaseTimings", "Limits",
-    "ListProcesses", "LiveReference", "LlmAttempt", "LlmCallRecord", "LocalProcessLiveness", "Lost",
-    "MaterializedSemantics", "MaterializedTerminal", "MaterializedWake", "MergeKey", "Message", "Model",
+    "AgentFrameSwitchedPayload", "AgentFrameTaskPayload", "AlreadyResolved", "AnyAwaitOutput", "AnyDedupe",
+    "AnyLiveness", "AnyOriginator", "AnyProcessCommand", "AnyProcessInput", "AnyProcessStatus", "AnySelector",
+    "AnySessionRelation", "AnyToolOutput", "AssembledTurn", "AssistantMessageFinish", "AssistantOutput",
+    "AttachmentInput", "AttachmentIntent", "AttachmentOwner", "AttachmentOwnerKind", "AttachmentPart", "AuditEntry",
+    "AuditKind", "AwaitEventKey", "AwaitEventWaitIdentity", "AwaitProcess", "BackgroundTaskAttempt",
+    "BackgroundTaskCompletion", "BackgroundTaskEvent", "BackgroundTaskFilter", "BackgroundTaskKind",
+    "BackgroundTaskOutcome", "BackgroundTaskRecord", "BackgroundTaskRegistration", "BackgroundTaskScope",
+    "BackgroundTaskState", "BackgroundTaskUpdate", "Busy", "CancelOutcome", "CancelPolicy", "CancelProcess",
+    "CancelReceipt", "CancelRequest", "Cancelled", "CancelledOutput", "CausalRef", "ChangeCursor", "CheckpointDraft",
+    "ChildRelation", "ChildStart", "ChronologicalEntry", "ChronologicalProjection", "ClaimBoundary", "ClaimOutcome",
+    "ClaimedProcess", "ClosePolicy", "CommitManifest", "CommittedPayload", "CommittedReference", "CommittedTurn",
+    "Completed", "CompletionAuthority", "ConstDedupe", "ConstSelector", "ConversationEvent", "CursorParts",
+    "DeleteSessionProcesses", "DeleteTrigger", "DeliveryPolicy", "DeliverySettlement", "DisableTrigger", "Divergence",
+    "DueSchedule", "DurabilityTier", "EffectAnswer", "EffectClaim", "EffectClaimed", "EffectConflict",
+    "EffectInProgress", "EffectKind", "EffectRecord", "EffectRecorded", "EffectScope", "EffectSubject", "EffectWrite",
+    "EnableTrigger", "EngineInput", "EventIdentityDedupe", "EventPayload", "ExecutionScope", "ExternalInput",
+    "FailControl", "Failed", "FailureOutput", "FilterStatus", "FinalValueFinish", "FinishControl", "FinishedOutcome",
+    "FiredTick", "FullGraph", "GcReport", "GrantProcess", "GraphAppend", "GraphCommitDelta", "GraphReplaceFull",
+    "GraphUnchanged", "HostEventPayload", "HostOriginator", "HydratedSessionCheckpoint", "IngestedOccurrence",
+    "KindManifest", "LeaseOwnerIdentity", "LeaseTimings", "Limits", "ListProcesses", "LiveReference",
+    "LiveReplayConfig", "LiveReplayGap", "LiveReplayGapReason", "LlmAttempt", "LlmCallRecord", "LocalProcessLiveness",
+    "Lost", "MaterializedSemantics", "MaterializedTerminal", "MaterializedWake", "MergeKey", "Message", "Model",
     "ModelAttachment", "ModelFailure", "ModelLimits", "ModelReasoningDelta", "ModelRequest", "ModelResponse",
     "ModelSpec", "ModelTextDelta", "ModelUsageUpdate", "NextTurnIngress", "OpaqueLiveness", "PayloadSelector",
     "PendingTurnInput", "PendingTurnInputDraft", "PersistedSessionConfig", "PersistedSessionRead", "PluginPayload",
     "PluginSessionSnapshot", "PluginSnapshotArtifact", "PluginSnapshotEntry", "PluginSnapshotMeta", "PointerSelector",
-    "PreparedToolCall", "PresentSelector", "ProcessAwaitOutput", "ProcessChanges", "ProcessCommand", "ProcessEvent",
-    "ProcessEventAppendRequest", "ProcessEventAppendResult", "ProcessEventInvocation", "ProcessEventSemantics",
-    "ProcessEventSubject", "ProcessEventType", "ProcessExecutionEnvSpec", "ProcessExternalRef", "ProcessFilter",
-    "ProcessHandleDescriptor", "ProcessHandleGrant", "ProcessIdentity", "ProcessInput", "ProcessLease",
+    "PreparedToolCall", "PresentSelector", "ProcessAwaitOutput", "ProcessChangedPayload", "ProcessChanges",
+    "ProcessCommand", "ProcessEvent", "ProcessEventAppendRequest", "ProcessEventAppendResult", "ProcessEventInvocation",
+    "ProcessEventSemantics", "ProcessEventSubject", "ProcessEventType", "ProcessExecutionEnvSpec", "ProcessExternalRef",
+    "ProcessFilter", "ProcessHandleDescriptor", "ProcessHandleGrant", "ProcessIdentity", "ProcessInput", "ProcessLease",
     "ProcessLeaseCompletion", "ProcessListMode", "ProcessOriginator", "ProcessPage", "ProcessProvenance",
     "ProcessRecord", "ProcessRegistration", "ProcessScope", "ProcessSegmentHandover", "ProcessSpawnProvenance",
     "ProcessStartOptions", "ProcessStarted", "ProcessStatus", "ProcessTable", "ProcessWakeDelivery", "ProcessWakeDraft",
-    "ProcessWakePayload", "ProtocolEvent", "PruneReport", "PruneTriggers", "QueueRow", "QueuedWorkBatch",
-    "QueuedWorkClaim", "QueuedWorkCompletion", "QueuedWorkDraft", "QueuedWorkItem", "ReasoningPart",
+    "ProcessWakePayload", "ProtocolEvent", "PruneReport", "PruneTriggers", "QueueChangedPayload", "QueueRow",
+    "QueuedWorkBatch", "QueuedWorkClaim", "QueuedWorkCompletion", "QueuedWorkDraft", "QueuedWorkItem", "ReasoningPart",
     "RecoveryDisposition", "RegisterTrigger", "ReleaseReason", "RenewOutcome", "Renewed", "Replay", "Resolution",
     "ResolveOutcome", "RetryPolicy", "ReviveTrigger", "RevokeProcess", "RootRelation", "Running", "RuntimeCommit",
     "RuntimeCommitResult", "RuntimeEffectCommand", "RuntimeEffectEnvelope", "RuntimeEffectOutcome", "RuntimeInvocation",
     "RuntimeScope", "RuntimeSessionState", "ScheduleTick", "SchemaFault", "ScopeKind", "Selector", "SelectorDedupe",
-    "SessionCheckpoint", "SessionCommandPayload", "SessionDeleteReport", "SessionExecutionLease",
-    "SessionExecutionLeaseFence", "SessionGraph", "SessionHead", "SessionHeadMeta", "SessionLeaseAcquired",
-    "SessionLeaseBusy", "SessionLeaseTimings", "SessionMeta", "SessionNodeRecord", "SessionOriginator", "SessionPolicy",
-    "SessionReadModel", "SessionReadScope", "SessionReadView", "SessionScope", "SessionSnapshot",
+    "SessionCheckpoint", "SessionCommandPayload", "SessionCursor", "SessionDeleteReport", "SessionExecutionLease",
+    "SessionExecutionLeaseFence", "SessionGap", "SessionGraph", "SessionHead", "SessionHeadMeta",
+    "SessionLeaseAcquired", "SessionLeaseBusy", "SessionLeaseTimings", "SessionMeta", "SessionNodeRecord",
+    "SessionObservation", "SessionObservationEvent", "SessionObservationEventPayload", "SessionOriginator",
+    "SessionPolicy", "SessionProcessEventKind", "SessionQueueEventKind", "SessionReadModel", "SessionReadScope",
+    "SessionReadView", "SessionReplayed", "SessionResume", "SessionRevision", "SessionScope", "SessionSnapshot",
     "SessionStoreCreateRequest", "SessionTurnInput", "SessionUsageReport", "SignalProcess", "SignalReceipt",
     "SignalWait", "SlotPolicy", "StartProcess", "StepRetry", "StoppedOutcome", "Success", "SwitchFrameControl",
-    "TemplateSelector", "TerminalSemantics", "TerminalState", "TextInput", "TextPart", "TimerPayload",
-    "TokenLedgerEntry", "TokenUsage", "ToolAccess", "ToolArgumentProjectionPolicy", "ToolCallInput", "ToolCallPart",
-    "ToolCallRecord", "ToolCancelled", "ToolEntry", "ToolFailure", "ToolFailureClass", "ToolInvocationReply",
-    "ToolManifest", "ToolRestoreReport", "ToolResultPart", "ToolRetryDisposition", "ToolRetryPolicy", "ToolScheduling",
-    "ToolState", "ToolSuccess", "ToolTriggerEffectOutcome", "ToolValueFinish", "TransferProcesses", "TriggerConflict",
-    "TriggerCreated", "TriggerDefinition", "TriggerDelivery", "TriggerLimits", "TriggerOccurrence", "TriggerOwnerScope",
-    "TriggerSchedule", "TriggerSubscription", "TriggerTarget", "TriggerUnchanged", "TriggerUpdated", "TriggersPruned",
-    "TurnActivity", "TurnAddress", "TurnCancelEvidence", "TurnCancelReceipt", "TurnCancelRequest", "TurnCommitStamp",
-    "TurnEvent", "TurnEventKind", "TurnExecution", "TurnInput", "TurnInputCancelOutcome", "TurnInputCancelTarget",
-    "TurnInputClaim", "TurnInputClaimRef", "TurnInputCompletion", "TurnInputPayload", "TurnInputSuffixOutcome",
-    "TurnIssue", "TurnOutcome", "TurnStampRecord", "TurnState", "TurnTerminal", "TurnToolCall", "UnknownOrRevoked",
-    "UpdateTrigger", "VacuumReport", "WaitIdentity", "WaitKind", "WaitState", "WakeSemantics", "WorkClass",
-    "WorkerEntry", "canonical_json", "decode_await_output", "from_tool_output", "parse_process_handle", "payload_hash",
+    "TaskCancelRequested", "TaskCancelled", "TaskCompleted", "TaskFailed", "TaskProgress", "TaskRegistered",
+    "TaskStateChanged", "TaskTransferred", "TemplateSelector", "TerminalSemantics", "TerminalState", "TextInput",
+    "TextPart", "TimerPayload", "TokenLedgerEntry", "TokenUsage", "ToolAccess", "ToolArgumentProjectionPolicy",
+    "ToolCallInput", "ToolCallPart", "ToolCallRecord", "ToolCancelled", "ToolEntry", "ToolFailure", "ToolFailureClass",
+    "ToolInvocationReply", "ToolManifest", "ToolRestoreReport", "ToolResultPart", "ToolRetryDisposition",
+    "ToolRetryPolicy", "ToolScheduling", "ToolState", "ToolSuccess", "ToolTriggerEffectOutcome", "ToolValueFinish",
+    "TransferProcesses", "TriggerConflict", "TriggerCreated", "TriggerDefinition", "TriggerDelivery", "TriggerLimits",
+    "TriggerOccurrence", "TriggerOwnerScope", "TriggerSchedule", "TriggerSubscription", "TriggerTarget",
+    "TriggerUnchanged", "TriggerUpdated", "TriggersPruned", "TurnActivity", "TurnActivityPayload", "TurnAddress",
+    "TurnCancelEvidence", "TurnCancelReceipt", "TurnCancelRequest", "TurnCommitStamp", "TurnEvent", "TurnEventKind",
+    "TurnExecution", "TurnInput", "TurnInputCancelOutcome", "TurnInputCancelTarget", "TurnInputClaim",
+    "TurnInputClaimRef", "TurnInputCompletion", "TurnInputPayload", "TurnInputSuffixOutcome", "TurnIssue",
+    "TurnOutcome", "TurnStampRecord", "TurnState", "TurnTerminal", "TurnToolCall", "UnknownOrRevoked", "UpdateTrigger",
+    "VacuumReport", "WaitIdentity", "WaitKind", "WaitState", "WakeSemantics", "WorkClass", "WorkerEntry",
+    "canonical_json", "decode_await_output", "from_tool_output", "parse_process_handle", "payload_hash",
     "process_handle_json", "process_handle_summary", "process_signal_event_type", "sha256_hex", "signal_event_type",
     "subscription_id", "to_tool_output", "trigger_process_id", "wake_id",
 ]
 
 _MODULES = (
-    "agent_frame", "attachment", "audit", "await_event", "await_output", "base", "canonical_json",
+    "agent_frame", "attachment", "audit", "await_event", "await_output", "background_task", "base", "canonical_json",
     "chronological_projection", "disposition", "effect", "effect_digest", "effect_record", "environment", "event",
     "event_type", "execution_scope", "facts", "ids", "lease", "limits", "manifest", "message", "model_call",
-    "owner", "payload_schema", "plugin_snapshot", "process_command", "process_filter", "process_handle",
-    "process_input", "queue_selection", "queued_work", "receipts", "record", "registration", "reports", "scope",
-    "selector", "session", "session_commit", "session_graph", "session_lease", "session_node", "session_read_model",
-    "session_snapshot", "session_state", "step_retry", "tool_control", "tool_invocation", "tool_output",
-    "tool_retry", "tool_state", "trigger", "trigger_command", "trigger_limits", "trigger_occurrence",
-    "trigger_schedule", "turn_activity", "turn_control", "turn_input", "turn_outcome", "usage", "wake_draft",
+    "observation_codec", "owner", "payload_schema", "plugin_snapshot", "process_command", "process_filter",
+    "process_handle", "process_input", "queue_selection", "queued_work", "receipts", "record", "registration",
+    "reports", "scope", "selector", "session", "session_commit", "session_cursor", "session_graph", "session_lease",
+    "session_node", "session_observation", "session_read_model", "session_snapshot", "session_state", "step_retry",
+    "tool_control", "tool_invocation", "tool_output", "tool_retry", "tool_state", "trigger", "trigger_command",
+    "trigger_limits", "trigger_occurrence", "trigger_schedule", "turn_activity", "turn_control", "turn_input",
+    "turn_outcome", "usage", "wake_draft",
 )
 # fmt: on
 

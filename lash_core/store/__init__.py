@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lash_core.store.effect_host import *
     from lash_core.store.effect_journal import *
     from lash_core.store.fleet_directory import *
+    from lash_core.store.live_replay_store import *
     from lash_core.store.process_batches import *
     from lash_core.store.process_env_store import *
     from lash_core.store.process_maintenance import *
@@ -52,10 +53,22 @@ __all__ = [
     "EffectSource",
     "FleetDirectory",
     "FleetFacts",
+    "FleetLiveReplayStore",
     "FleetRegistry",
     "JournalingEffectHost",
     "LeasedCompletion",
     "LeasedRelease",
+    "LiveAppend",
+    "LiveAppendOutcome",
+    "LiveAppendStale",
+    "LiveAppended",
+    "LiveGap",
+    "LiveReplayResult",
+    "LiveReplayStore",
+    "LiveReplaySubscribeResult",
+    "LiveReplaySubscription",
+    "LiveReplayed",
+    "LiveSubscribed",
     "NoticeKind",
     "OpenTurn",
     "ProcessExecutionEnvStore",
@@ -82,6 +95,7 @@ __all__ = [
     "SigningSecrets",
     "StagedAttachment",
     "StartsProcess",
+    "SubscriptionItem",
     "SweptContent",
     "TriggerFilter",
     "TriggerPage",
@@ -102,6 +116,7 @@ _MODULES = (
     "effect_host",
     "effect_journal",
     "fleet_directory",
+    "live_replay_store",
     "process_batches",
     "process_env_store",
     "process_maintenance",
@@ -114,9 +129,9 @@ _MODULES = (
     "runtime_persistence",
     "session_execution_lease",
     "session_notices",
+    "trigger_store",
     "turn_input_store",
     "turn_journal",
-    "trigger_store",
 )
 
 
