@@ -154,6 +154,7 @@ class LashRuntime(SessionVerbs):
         managed, self._managed_sessions = self._managed_sessions, None
         if managed is not None:
             managed.drop_all()
+        self.async_handles.close()
         self.unregister_plugin_session()
 
     # -- park and resume (``docs/contracts/sessions.md`` 2.8) ------------------------------------------

@@ -16,6 +16,7 @@ from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_ledger, usage_report
 from lash_core.runtime import state_export
 from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.background.async_handles import AsyncToolHandleMap
 from lash_core.runtime.plugin.host import PluginSession
 from lash_core.runtime.process.engine import ProcessEngineRegistry
 from lash_core.runtime.residency import Residency
@@ -41,6 +42,7 @@ _OF_THE_SESSION = (
     "config_changed",
     "residency",
     "turn_memory",
+    "async_handles",
 )
 
 
@@ -61,6 +63,7 @@ class RuntimeCore:
         turn_phase_probe: told of the phases of turns, or None.
         residency: how much of the graph stays in memory.
         turn_memory: what it knows between its turns.
+        async_handles: tasks that tools of the session started and that run beside its turns.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class RuntimeCore:
         self.turn_phase_probe: RuntimeTurnPhaseProbe | None = None
         self.residency = Residency.KEEP_ALL
         self.turn_memory = TurnMemory()
+        self.async_handles = AsyncToolHandleMap()
 
     # -- what it is made of ----------------------------------------------------------------------------
 
