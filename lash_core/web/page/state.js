@@ -1,0 +1,206 @@
+// What a page knows of one session: history, what is provisional, the queue. No DOM and no network in here.
+//
+// `applyEvent` takes the events of `GET sessions/{id}/events` (docs/contracts/web.md 2) in their order and says what
+// changed. What streams is provisional until a `committed` follows; a `model_attempt_reset` takes back what has its
+// correlation id; an `observation` or a `gap` replaces everything.
+
+export function newState(sessionId) {
+  return {
+    sessionId,
+    known: false, // an observation has come
+    revision: 0,
+    messages: [],
+    provisional: [],
+    queued: [], // {batch_id, text, enqueued_at_ms}: not taken in by a turn yet
+    settled: new Set(), // batches that were cancelled, or are in the history: an older answer may still list them
+    facts: { policy: null, turn_index: 0, token_usage: null, current_agent_frame_id: "" },
+    working: false,
+    doing: "", // what the turn does now, for people
+    notice: null, // {level, text}: the newest error or retry
+    gaps: 0,
+  };
+}
+
+const DELETED = { level: "info", text: "This session was deleted." };
+
+const nothing = () => ({ from: null, live: false, queue: false, facts: false, processes: false, reload: false });
+
+/** Apply one event. Answers {from: first message that changed or null, live, queue, facts, processes, reload}. */
+export function applyEvent(state, event) {
+  const changed = nothing();
+  if (event.revision !== undefined && event.revision !== null) state.revision = event.revision;
+  switch (event.type) {
+    case "observation":
+      replaceAll(state, event.observation, changed);
+      break;
+    case "gap":
+      state.gaps += 1;
+      replaceAll(state, event.observation, changed);
+      break;
+    case "committed":
+      commit(state, event, changed);
+      break;
+    case "turn_activity":
+      takeActivity(state, event.activity, changed);
+      break;
+    case "queue_changed":
+      if (event.kind === "cancelled") dropQueued(state, event.batch_ids);
+      changed.queue = true;
+      break;
+    case "process_changed":
+      changed.processes = true;
+      break;
+    case "ended":
+      if (event.reason === "deleted") Object.assign(state, newState(state.sessionId), { notice: DELETED });
+      if (event.reason === "deleted") Object.assign(changed, { from: 0, live: true, queue: true, facts: true, processes: true });
+      break;
+    case "agent_frame_switched":
+      state.facts.current_agent_frame_id = event.frame_id;
+      changed.facts = true;
+      break;
+  }
+  return changed;
+}
+
+/** The queue and the facts of an observation that was asked for by itself; the stream alone tells of the history. */
+export function takeFacts(state, observation) {
+  for (const name of Object.keys(state.facts)) {
+    if (observation[name] !== undefined) state.facts[name] = observation[name];
+  }
+  const taken = new Set(state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId));
+  state.queued = (observation.queued ?? []).filter(
+    (row) => !taken.has(row.batch_id) && !state.settled.has(row.batch_id) && !hasMessage(state, row.batch_id),
+  );
+}
+
+/** What the page itself has just sent is shown at once. */
+export function takeSent(state, batchId, text) {
+  const known = state.queued.some((row) => row.batch_id === batchId) || hasMessage(state, batchId);
+  const taken = state.provisional.find((item) => item.kind === "input" && item.batchId === batchId);
+  if (taken) taken.text ||= text;
+  else if (!known && !state.settled.has(batchId)) state.queued.push({ batch_id: batchId, text, enqueued_at_ms: Date.now() });
+}
+
+export function dropQueued(state, batchIds) {
+  for (const id of batchIds) state.settled.add(id);
+  state.queued = state.queued.filter((row) => !batchIds.includes(row.batch_id));
+}
+
+function hasMessage(state, batchId) {
+  const id = `m_batch_${batchId}`;
+  return state.messages.some((message) => message.id === id);
+}
+
+function replaceAll(state, observation, changed) {
+  state.known = true;
+  state.messages = observation.messages ?? [];
+  state.provisional = [];
+  state.working = false;
+  state.doing = "";
+  takeFacts(state, observation);
+  Object.assign(changed, { from: 0, live: true, queue: true, facts: true, processes: true });
+  if ((observation.first ?? 0) !== 0) changed.reload = true;
+}
+
+function commit(state, event, changed) {
+  if (event.first > state.messages.length) {
+    changed.reload = true;
+    return;
+  }
+  state.messages.length = event.first;
+  state.messages.push(...event.messages);
+  const inputs = state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId);
+  dropQueued(state, inputs);
+  for (const message of event.messages) {
+    if (message.id?.startsWith("m_batch_")) dropQueued(state, [message.id.slice("m_batch_".length)]);
+  }
+  state.provisional = [];
+  state.working = false;
+  state.doing = "";
+  Object.assign(changed, { from: event.first, live: true, queue: true, facts: true });
+  if (state.messages.length !== event.message_count) changed.reload = true;
+}
+
+function takeActivity(state, activity, changed) {
+  changed.live = true;
+  state.working = true;
+  const correlation = activity.correlation_id;
+  switch (activity.type) {
+    case "assistant_prose_delta":
+      appendText(state, "text", correlation, activity.text);
+      state.doing = "answering";
+      break;
+    case "reasoning_delta":
+      appendText(state, "reasoning", correlation, activity.text);
+      state.doing = "thinking";
+      break;
+    case "model_attempt_reset":
+      state.provisional = state.provisional.filter((item) => item.kind === "input" || item.correlation !== correlation);
+      break;
+    case "model_request_started":
+      state.doing = `asking ${activity.model ?? "the model"}`;
+      if (state.notice?.level === "retry") state.notice = null;
+      break;
+    case "retry_status":
+      state.notice = { level: "retry", text: `The model failed (${activity.message}); tried again in ${seconds(activity.delay_ms)}.` };
+      break;
+    case "error":
+      state.notice = { level: "error", text: activity.message ?? "The turn failed." };
+      break;
+    case "tool_call_started":
+    case "tool_call_completed":
+    case "plugin_runtime":
+      takeTool(state, activity);
+      break;
+    case "queued_work_started":
+      state.notice = null;
+      state.doing = "reading the input";
+      takeIn(state, activity.batch_ids ?? []);
+      changed.queue = true;
+      break;
+    case "final_value":
+    case "tool_value":
+      state.provisional.push({ kind: "value", correlation, value: activity.value, name: activity.tool_name ?? "" });
+      break;
+  }
+}
+
+function appendText(state, kind, correlation, text) {
+  const last = state.provisional.at(-1);
+  if (last && last.kind === kind && last.correlation === correlation) last.text += text;
+  else state.provisional.push({ kind, correlation, text });
+}
+
+function takeTool(state, activity) {
+  const id = activity.call_id ?? activity.correlation_id;
+  let tool = state.provisional.find((item) => item.kind === "tool" && item.callId === id);
+  if (!tool && activity.type === "plugin_runtime") {
+    if (activity.event !== "tool_progress") return;
+  }
+  if (!tool) {
+    tool = { kind: "tool", correlation: activity.correlation_id, callId: id, name: activity.tool_name ?? "tool", version: 0 };
+    state.provisional.push(tool);
+  }
+  tool.version += 1;
+  if (activity.type === "tool_call_started") {
+    tool.args = activity.args;
+    state.doing = `using ${tool.name}`;
+  } else if (activity.type === "tool_call_completed") {
+    tool.output = activity.output;
+  } else if (activity.event === "tool_progress") {
+    tool.progress = activity.progress;
+  }
+}
+
+function takeIn(state, batchIds) {
+  for (const id of batchIds) {
+    if (state.provisional.some((item) => item.kind === "input" && item.batchId === id) || hasMessage(state, id)) continue;
+    const row = state.queued.find((one) => one.batch_id === id);
+    state.provisional.push({ kind: "input", correlation: `input:${id}`, batchId: id, text: row?.text ?? "" });
+  }
+  state.queued = state.queued.filter((row) => !batchIds.includes(row.batch_id));
+}
+
+function seconds(ms) {
+  return `${Math.max(0.1, (ms ?? 0) / 1000).toFixed(1)} s`;
+}
