@@ -1,0 +1,108 @@
+"""How a writer appends to the store it has: at once in this process, many in one pipeline, or one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
+from lash_core.model.session_observation import SessionObservationEvent
+from lash_core.store.live_replay_store import (
+    FleetLiveReplayStore,
+    LiveAppend,
+    LiveAppended,
+    LiveAppendOutcome,
+    LiveAppendStale,
+    LiveReplayStore,
+)
+
+
+@runtime_checkable
+class AppendsNow(Protocol):
+    """A ring in this process: an append waits for nothing."""
+
+    def append_live_now(self, append: LiveAppend) -> LiveAppendOutcome:
+        """One of ``append_many``, at once."""
+        ...
+
+
+def append_now_of(store: LiveReplayStore) -> Callable[[LiveAppend], LiveAppendOutcome] | None:
+    """The store's ``append_live_now``, if it has one that says the same as its ``append``."""
+    if isinstance(store, AppendsNow) and _speaks_for_append(store, "append_live_now"):
+        return store.append_live_now
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class RingAnswer:
+    """What became of one append.
+
+    Attributes:
+        events: one a payload, in order; None = it is not in the ring.
+        failure: why some are not; None = nothing failed.
+        is_stale: a newer generation writes: nothing was appended, and nothing is missing.
+        took_over: see ``LiveAppended``.
+    """
+
+    events: tuple[SessionObservationEvent | None, ...]
+    failure: LiveReplayStoreError | None = None
+    is_stale: bool = False
+    took_over: bool = False
+
+    @classmethod
+    def of(cls, append: LiveAppend, outcome: LiveAppendOutcome) -> RingAnswer:
+        """The answer that an outcome is."""
+        nothing = (None,) * len(append.payloads)
+        match outcome:
+            case LiveAppended(events, took_over):
+                return cls(events, took_over=took_over)
+            case LiveAppendStale():
+                return cls(nothing, is_stale=True)
+            case LiveReplayStoreError():
+                return cls(nothing, failure=outcome)
+
+
+async def append_all(store: LiveReplayStore, appends: Sequence[LiveAppend]) -> list[RingAnswer]:
+    """Append for several sessions: one answer each, in order. A store's failure is an answer, whatever it raised."""
+    if not (isinstance(store, FleetLiveReplayStore) and _speaks_for_append(store, "append_many")):
+        return [await _one_by_one(store, append) for append in appends]
+    try:
+        outcomes: Sequence[LiveAppendOutcome] = await store.append_many(appends)
+    except Exception as error:  # noqa: BLE001 - a store may be the host's code
+        outcomes = [failure_of(error)] * len(appends)
+    return [RingAnswer.of(append, outcome) for append, outcome in zip(appends, outcomes, strict=True)]
+
+
+async def _one_by_one(store: LiveReplayStore, append: LiveAppend) -> RingAnswer:
+    """With the five verbs alone there are neither generations nor gaps, and one failure says nothing of the next."""
+    events: list[SessionObservationEvent | None] = []
+    failure: LiveReplayStoreError | None = None
+    for payload in append.payloads:
+        try:
+            events.append(await store.append(append.session_id, append.revision, payload))
+        except Exception as error:  # noqa: BLE001 - a store may be the host's code
+            events.append(None)
+            failure = failure_of(error)
+    return RingAnswer(tuple(events), failure)
+
+
+def failure_of(error: BaseException) -> LiveReplayStoreError:
+    """What a store raised, as an error of watching."""
+    if isinstance(error, LiveReplayStoreError):
+        return error
+    failure = LiveReplayFailedError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    failure.__cause__ = error
+    return failure
+
+
+def _speaks_for_append(store: object, verb: str) -> bool:
+    """Whoever overrides ``append`` alone, in a subclass or on the object, is asked through it."""
+    if "append" in getattr(store, "__dict__", {}):
+        return verb in vars(store)
+    for kind in type(store).__mro__:
+        if verb in vars(kind):
+            return True
+        if "append" in vars(kind):
+            return False
+    return False
