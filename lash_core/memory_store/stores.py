@@ -11,6 +11,7 @@ from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.effect_journal import MemoryEffectJournal
+from lash_core.memory_store.live_replay import InMemoryLiveReplayStore
 from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
 from lash_core.memory_store.session_factory import MemorySessionFactory
@@ -68,7 +69,7 @@ class InMemoryStores:
         self.promises = MemoryPromiseStore(self.process_registry)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
         self.directory = MemoryFleetDirectory(self.clock)
-        self.live_replay = None
+        self.live_replay = InMemoryLiveReplayStore(clock=self.clock)
         self.process_registry.use_trigger_store(self.triggers)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)
         self.content_roots: tuple[ContentRoots, ...] = (
@@ -82,6 +83,7 @@ class InMemoryStores:
     def _forget_session(self, session_id: str) -> None:
         self.triggers.forget_session(session_id)
         self.attachment_manifest.forget_session(session_id)
+        self.live_replay.forget_session_now(session_id)
 
     async def advance_clock(self, ms: int) -> None:
         """Move the clock forward.
@@ -94,7 +96,8 @@ class InMemoryStores:
         self.clock.advance_ms(ms)
 
     async def close(self) -> None:
-        """Nothing to give back. May be called twice."""
+        """End what is subscribed. May be called twice."""
+        await self.live_replay.close()
 
     async def __aenter__(self) -> Self:
         return self
