@@ -6,9 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lash_core.errors import RuntimeEffectControllerError
+    from lash_core.errors import (
+        LiveReplayStoreError,
+        RuntimeEffectControllerError,
+        SessionCursorError,
+        SessionObservationError,
+    )
+    from lash_core.memory_store.live_replay import InMemoryLiveReplayStore, InMemoryLiveReplayStoreConfig
     from lash_core.model.execution_scope import EffectScope, ExecutionScope
     from lash_core.model.scope import ProcessScope, SessionScope
+    from lash_core.model.session_cursor import SessionCursor, SessionRevision
+    from lash_core.model.session_observation import (
+        LiveReplayConfig,
+        LiveReplayGap,
+        LiveReplayGapReason,
+        SessionObservation,
+        SessionObservationEvent,
+        SessionObservationEventPayload,
+        SessionProcessEventKind,
+        SessionQueueEventKind,
+        SessionResume,
+    )
     from lash_core.runtime.attachment_roots import AttachmentRoots
     from lash_core.runtime.attachments import SessionAttachments
     from lash_core.runtime.cancellation import CancellationToken
@@ -109,6 +127,12 @@ if TYPE_CHECKING:
     from lash_core.runtime.turns.cancel_gate import TurnCancelGate
     from lash_core.runtime.turns.turn_commit import StoreCommitFailedError
     from lash_core.store.effect_host import EffectHost, RuntimeEffectController
+    from lash_core.store.live_replay_store import (
+        LiveReplayResult,
+        LiveReplayStore,
+        LiveReplaySubscribeResult,
+        LiveReplaySubscription,
+    )
 
 __all__ = [
     "AttachmentRoots",
@@ -132,12 +156,22 @@ __all__ = [
     "EngineRun",
     "ExecutionScope",
     "ExistingSessionStart",
+    "InMemoryLiveReplayStore",
+    "InMemoryLiveReplayStoreConfig",
     "InlineEffectController",
     "InlineEffectHost",
     "InlineRuntimeEffectController",
     "InnerToolAnswer",
     "JournaledEffectHost",
     "LashRuntime",
+    "LiveReplayConfig",
+    "LiveReplayGap",
+    "LiveReplayGapReason",
+    "LiveReplayResult",
+    "LiveReplayStore",
+    "LiveReplayStoreError",
+    "LiveReplaySubscribeResult",
+    "LiveReplaySubscription",
     "ManagedSession",
     "ManagedSessions",
     "ParkedSession",
@@ -189,9 +223,19 @@ __all__ = [
     "ScopedEffectController",
     "SessionAttachments",
     "SessionBusyError",
+    "SessionCursor",
+    "SessionCursorError",
     "SessionLeaseGuard",
     "SessionLeaseLostError",
+    "SessionObservation",
+    "SessionObservationError",
+    "SessionObservationEvent",
+    "SessionObservationEventPayload",
     "SessionPlugin",
+    "SessionProcessEventKind",
+    "SessionQueueEventKind",
+    "SessionResume",
+    "SessionRevision",
     "SessionScope",
     "SnapshotStart",
     "StandardProtocolFactory",
@@ -254,7 +298,12 @@ _HOMES = {
     "lash_core.runtime.engine_context": ("execution_context_of_run",),
     "lash_core.runtime.execution_context": ("RuntimeExecutionContext",),
     "lash_core.runtime.host_config": ("RuntimeHostConfig",),
-    "lash_core.errors": ("RuntimeEffectControllerError",),
+    "lash_core.errors": (
+        "LiveReplayStoreError",
+        "RuntimeEffectControllerError",
+        "SessionCursorError",
+        "SessionObservationError",
+    ),
     "lash_core.runtime.inline_effects": (
         "InlineEffectController",
         "InlineEffectHost",
@@ -327,6 +376,31 @@ _HOMES = {
         "RuntimeNamedPhase",
         "RuntimeTurnPhaseProbe",
         "TurnContext",
+    ),
+    "lash_core.memory_store.live_replay": (
+        "InMemoryLiveReplayStore",
+        "InMemoryLiveReplayStoreConfig",
+    ),
+    "lash_core.model.session_cursor": (
+        "SessionCursor",
+        "SessionRevision",
+    ),
+    "lash_core.model.session_observation": (
+        "LiveReplayConfig",
+        "LiveReplayGap",
+        "LiveReplayGapReason",
+        "SessionObservation",
+        "SessionObservationEvent",
+        "SessionObservationEventPayload",
+        "SessionProcessEventKind",
+        "SessionQueueEventKind",
+        "SessionResume",
+    ),
+    "lash_core.store.live_replay_store": (
+        "LiveReplayResult",
+        "LiveReplayStore",
+        "LiveReplaySubscribeResult",
+        "LiveReplaySubscription",
     ),
     "lash_core.store.effect_host": ("EffectHost", "RuntimeEffectController"),
 }
