@@ -14,6 +14,7 @@ from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import (
     CommittedPayload,
     LiveReplayGapReason,
+    SessionGap,
     SessionObservationEvent,
     SessionObservationEventPayload,
 )
@@ -64,6 +65,9 @@ class LiveGap:
 
 LiveReplayResult = LiveReplayed | LiveGap
 LiveReplaySubscribeResult = LiveSubscribed | LiveGap
+
+SessionObservationSubscription = LiveSubscribed | SessionGap
+"""What a watcher who subscribes is answered: the stream, or where the session stands when not all of it is there."""
 
 
 @runtime_checkable

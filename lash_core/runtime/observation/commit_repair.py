@@ -1,0 +1,223 @@
+"""Whoever watches a session makes up for a commit that nobody published (``docs/contracts/observation.md`` 6).
+
+A worker publishes right after its commit. If it dies in between, the history has what no watcher was told: those who
+watch compare the two and append what is missing, once, whoever is first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lash_core.errors import LashError
+from lash_core.model.session_commit import ActivePath
+from lash_core.model.session_cursor import SessionCursor
+from lash_core.model.session_observation import CommittedPayload
+from lash_core.model.session_state import RuntimeSessionState, SessionReadView
+from lash_core.runtime.state_loading import state_of_read
+from lash_core.store.live_replay_store import FleetLiveReplayStore, LiveReplaySubscription
+from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
+from lash_core.store.session_notices import SessionNotices
+
+GRACE_MS = 1_000
+"""After a notice of a commit its worker has this long to publish it: it does so within milliseconds."""
+LOOK_MS = 15_000
+"""Without a notice a watched session is looked at this often: one small read, for the notice that was lost."""
+
+_log = logging.getLogger(__name__)
+
+
+class ObservedStores(Protocol):
+    """What watching needs of the stores of one server; ``RedisStores`` and ``InMemoryStores`` both have it."""
+
+    @property
+    def session_store_factory(self) -> SessionStoreFactory:
+        """Sessions."""
+        ...
+
+    @property
+    def session_notices(self) -> SessionNotices:
+        """Hearing that a session changed."""
+        ...
+
+    @property
+    def live_replay(self) -> FleetLiveReplayStore:
+        """Rings of sessions."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class WatchedPart:
+    """What the keeper knows of one watch.
+
+    Attributes:
+        revision: the newest commit that its reader was told of.
+        cursor: of the newest event that it took.
+        frame_id: the current frame, as far as it knows.
+        subscription: what it waits at; closed to interrupt it.
+        is_behind: it was interrupted because the ring does not say what the history does.
+    """
+
+    revision: int = 0
+    cursor: SessionCursor = field(default_factory=lambda: SessionCursor(""))
+    frame_id: str | None = None
+    subscription: LiveReplaySubscription | None = None
+    is_behind: bool = False
+
+    @property
+    def position(self) -> int:
+        """Its live position."""
+        return self.cursor.parse().live_position if self.cursor else 0
+
+    async def interrupt(self, *, is_behind: bool) -> None:
+        """End its wait, so that it looks where it stands."""
+        self.is_behind = self.is_behind or is_behind
+        if self.subscription is not None:
+            await self.subscription.aclose()
+
+
+class CommitKeeper:
+    """Looks after the commits of one session while it is watched in this program. Belongs to one event loop.
+
+    Args:
+        session_id: the session.
+        stores: where its history, its ring and its notices are.
+        grace_ms: after a notice, before the ring is compared with the history.
+        look_ms: without one.
+    """
+
+    def __init__(
+        self, session_id: str, stores: ObservedStores, *, grace_ms: int = GRACE_MS, look_ms: int = LOOK_MS
+    ) -> None:
+        self.parts: set[WatchedPart] = set()
+        self._session_id = session_id
+        self._stores = stores
+        self._grace_ms = grace_ms
+        self._look_ms = look_ms
+        self._settled = 0
+        """The ring says all up to this revision."""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look. Safe to repeat."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name="lash-commit-keeper")
+
+    def stop(self) -> None:
+        """Look no more. Safe to repeat."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def check(self) -> bool:
+        """Compare the ring with the history once; True when a commit was missing and is there now.
+
+        Raises:
+            Store errors.
+        """
+        store = await self._stores.session_store_factory.open_existing_store(self._session_id)
+        if store is None:
+            await self._interrupt(self.parts, is_behind=False)
+            return False
+        tail = (await self._stores.live_replay.current_cursor(self._session_id, 0)).parse().live_position
+        # A ring that is behind what was taken from it has lost events: whoever waits for the next one waits for ever.
+        await self._interrupt([part for part in self.parts if part.position > tail], is_behind=False)
+        head = await store.load_session_head()
+        if head is None or head.head_revision <= self._settled:
+            return False
+        behind = [part for part in self.parts if part.revision < head.head_revision]
+        repaired = bool(behind) and await self._repair(store, head.head_revision)
+        self._settled = max(self._settled, head.head_revision)
+        return repaired
+
+    async def _repair(self, store: RuntimePersistence, revision: int) -> bool:
+        live = self._stores.live_replay
+        try:
+            if (await live.last_commit(self._session_id))[0] >= revision:
+                return False
+            view, revision = await view_of_store(store)
+            frames = {part.frame_id for part in self.parts} - {None}
+            changed = bool(frames) and view.current_agent_frame_id not in {*frames, ""}
+            appended = await live.append_commit_once(
+                self._session_id,
+                revision,
+                CommittedPayload(view),
+                frame_id=view.current_agent_frame_id if changed else None,
+            )
+        except (LashError, OSError) as error:
+            # Who may only read tells its own watchers, with a gap.
+            _log.info("session %s: revision %d is not in its ring: %s", self._session_id, revision, error)
+            await self._interrupt([part for part in self.parts if part.revision < revision], is_behind=True)
+            return False
+        if appended is not None:
+            _log.info("session %s: revision %d was committed and not published; it is now", self._session_id, revision)
+        return appended is not None
+
+    async def _interrupt(self, parts: set[WatchedPart] | list[WatchedPart], *, is_behind: bool) -> None:
+        for part in list(parts):
+            await part.interrupt(is_behind=is_behind)
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                async with self._stores.session_notices.listening(self._session_id) as heard:
+                    # Whatever was committed before this watch began is compared, too.
+                    heard.set()
+                    while True:
+                        await self._heard(heard)
+                        await self.check()
+            except (LashError, OSError) as error:
+                _log.debug("session %s: its ring could not be compared: %s", self._session_id, error)
+                await asyncio.sleep(self._grace_ms / 1_000)
+
+    async def _heard(self, heard: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(self._look_ms / 1_000):
+                await heard.wait()
+        except TimeoutError:
+            return
+        heard.clear()
+        await asyncio.sleep(self._grace_ms / 1_000)
+
+
+async def view_of_store(store: RuntimePersistence) -> tuple[SessionReadView, int]:
+    """What the stored session says, and its revision; an empty view and 0 before the first commit.
+
+    Raises:
+        Store errors.
+    """
+    read = await store.load_session(ActivePath())
+    if read is None:
+        return SessionReadView.from_persisted_state(RuntimeSessionState(session_id=store.session_id)), 0
+    return SessionReadView.from_persisted_state(state_of_read(read)), read.head_revision
+
+
+# -- one keeper a session, store and event loop -----------------------------------------------------------------
+
+_Keepers = dict[tuple[asyncio.AbstractEventLoop, str], CommitKeeper]
+_KEEPERS: weakref.WeakKeyDictionary[FleetLiveReplayStore, _Keepers] = weakref.WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def watched(session_id: str, stores: ObservedStores) -> AsyncGenerator[WatchedPart]:
+    """Have a session's commits looked after while a watch runs; all watches of it here share one keeper."""
+    keepers = _KEEPERS.setdefault(stores.live_replay, {})
+    key = (asyncio.get_running_loop(), session_id)
+    keeper = keepers.get(key)
+    if keeper is None:
+        keeper = keepers[key] = CommitKeeper(session_id, stores)
+    part = WatchedPart()
+    keeper.parts.add(part)
+    keeper.start()
+    try:
+        yield part
+    finally:
+        keeper.parts.discard(part)
+        if not keeper.parts:
+            keeper.stop()
+            keepers.pop(key, None)

@@ -1,0 +1,173 @@
+"""One endless watch: it begins, it goes on behind what it saw, and it says so where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from lash_core.errors.observation import (
+    LiveReplayClosedError,
+    LiveReplayFailedError,
+    LiveReplayStoreError,
+    SessionCursorError,
+    SubscriberLaggedError,
+)
+from lash_core.model.session_cursor import SessionCursor
+from lash_core.model.session_observation import (
+    CommittedPayload,
+    LiveReplayGapReason,
+    SessionGap,
+    SessionObservation,
+    SessionObservationEvent,
+    TurnActivityPayload,
+)
+from lash_core.runtime.journal.errors import STORE_ERRORS
+from lash_core.runtime.observation.commit_repair import ObservedStores, WatchedPart, watched
+from lash_core.runtime.observation.watch_json import WatchItem
+from lash_core.store.live_replay_store import LiveGap, SubscriptionItem
+
+if TYPE_CHECKING:
+    from lash_core.runtime.observation.session_observer import SessionObserver
+
+RETRY_DELAY_MS = 100
+RETRY_DELAY_MAX_MS = 2_000
+"""Under a watch a store that fails is asked again: promptly at first, every two seconds while it stays away."""
+
+_FAILURES = (LiveReplayStoreError, *STORE_ERRORS, OSError)
+
+_log = logging.getLogger(__name__)
+
+
+class SessionWatch:
+    """A watch of one reader. Belongs to its event loop.
+
+    Args:
+        observer: of the session.
+        stores: as the observer's.
+    """
+
+    def __init__(self, observer: SessionObserver, stores: ObservedStores) -> None:
+        self._observer = observer
+        self._stores = stores
+        self._live = stores.live_replay
+        self._part = WatchedPart()
+        self._history_until = 0
+        self._vain_ends = 0
+
+    async def items(self, cursor: SessionCursor | None) -> AsyncGenerator[WatchItem]:
+        """See ``SessionObserver.watch``."""
+        async with watched(self._observer.session_id, self._stores) as self._part:
+            try:
+                item: WatchItem | None = await (self._begin() if cursor is None else self._resume(cursor))
+                while True:
+                    if item is not None:
+                        yield item
+                    while isinstance(event := await self._next(), SessionObservationEvent):
+                        if self._take(event):
+                            yield event
+                    item = await self._go_on_after(event)
+            finally:
+                await self._leave()
+
+    # -- where it stands -------------------------------------------------------------------------------
+
+    async def _begin(self) -> SessionObservation:
+        """Stand at the last commit where the ring still has what came behind it, else at its tail."""
+        observer, live = self._observer, self._live
+        committed, position = await live.last_commit(observer.session_id)
+        observation = await observer.observation_at(position)
+        subscribed = await live.subscribe_after_cursor(observation.cursor)
+        if isinstance(subscribed, LiveGap):
+            committed, observation = 0, await observer.current_session_observation()
+            subscribed = await live.subscribe_after_cursor(observation.cursor)
+        if isinstance(subscribed, LiveGap):
+            raise LiveReplayFailedError(f"the ring of session `{observer.session_id}` lost events while it was read")
+        part, view = self._part, observation.read_view
+        part.subscription, part.cursor = subscribed.subscription, observation.cursor
+        part.revision, part.frame_id = observation.cursor.parse().revision, view.current_agent_frame_id
+        self._history_until = 0
+        if part.revision > committed:
+            # Its history is ahead of the ring: activities up to here may be of turns that it has already.
+            tail = await live.current_cursor(observer.session_id, part.revision)
+            self._history_until = tail.parse().live_position
+        return observation
+
+    async def _resume(self, cursor: SessionCursor) -> SessionGap | None:
+        """Stand at a cursor."""
+        await self._observer.store()
+        subscribed = await self._live.subscribe_after_cursor(cursor)
+        if isinstance(subscribed, LiveGap):
+            return await self._fresh(cursor, subscribed.reason)
+        part = self._part
+        part.subscription, part.cursor = subscribed.subscription, cursor
+        part.revision = max(part.revision, cursor.parse().revision)
+        return None
+
+    async def _fresh(self, cursor: SessionCursor, reason: LiveReplayGapReason) -> SessionGap:
+        return self._observer.gap(cursor, reason, await self._begin())
+
+    def _take(self, event: SessionObservationEvent) -> bool:
+        """Note where it stands now; False for an activity that is history already."""
+        part, payload = self._part, event.payload
+        part.cursor, self._vain_ends = event.cursor, 0
+        if isinstance(payload, CommittedPayload):
+            part.revision = max(part.revision, event.revision)
+            part.frame_id = payload.read_view.current_agent_frame_id
+        elif self._history_until and isinstance(payload, TurnActivityPayload):
+            if event.position > self._history_until:
+                self._history_until = 0
+            elif event.revision < part.revision:
+                return False
+        return True
+
+    # -- the stream ------------------------------------------------------------------------------------
+
+    async def _next(self) -> SubscriptionItem | None:
+        """The next item; None where the stream was interrupted or failed."""
+        subscription = self._part.subscription
+        if subscription is None:
+            return None
+        try:
+            return await anext(subscription, None)
+        except _FAILURES as error:
+            _log.warning("session %s: its live events cannot be read: %s", self._observer.session_id, error)
+            return None
+
+    async def _go_on_after(self, end: SubscriberLaggedError | LiveReplayClosedError | None) -> SessionGap | None:
+        """Subscribe again, for as long as it takes; a gap where events are lost.
+
+        Raises:
+            UnknownSessionError: the session was deleted. LiveReplayClosedError: the stores were closed.
+        """
+        await self._leave()
+        tries = self._vain_ends
+        self._vain_ends += 1
+        if isinstance(end, LiveReplayClosedError) and tries:
+            raise end
+        while True:
+            if tries:
+                await asyncio.sleep(min(RETRY_DELAY_MS * 2 ** min(tries - 1, 8), RETRY_DELAY_MAX_MS) / 1_000)
+            tries += 1
+            try:
+                return await self._go_on(has_lagged=isinstance(end, SubscriberLaggedError))
+            except (SessionCursorError, LiveReplayClosedError):
+                raise
+            except _FAILURES as error:
+                _log.warning("session %s: its watch waits for the store: %s", self._observer.session_id, error)
+
+    async def _go_on(self, *, has_lagged: bool) -> SessionGap | None:
+        part, cursor = self._part, self._part.cursor
+        if has_lagged:
+            return await self._fresh(cursor, LiveReplayGapReason.TRIMMED)
+        if part.is_behind:
+            gap = await self._fresh(cursor, LiveReplayGapReason.UNAVAILABLE)
+            part.is_behind = False
+            return gap
+        return await self._resume(cursor)
+
+    async def _leave(self) -> None:
+        subscription, self._part.subscription = self._part.subscription, None
+        if subscription is not None:
+            await subscription.aclose()

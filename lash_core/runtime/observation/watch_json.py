@@ -1,0 +1,221 @@
+"""What a watcher is told, as JSON: one line an item (``docs/contracts/observation.md`` 6).
+
+The texts of an event are made once a program, whatever the number of those who watch it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from lash_core.model.message import Message
+from lash_core.model.queued_work import QueuedWorkBatch, TurnInputPayload
+from lash_core.model.session_observation import (
+    AgentFrameSwitchedPayload,
+    CommittedPayload,
+    ProcessChangedPayload,
+    QueueChangedPayload,
+    SessionGap,
+    SessionObservation,
+    SessionObservationEvent,
+    TurnActivityPayload,
+)
+from lash_core.model.session_state import SessionReadView
+from lash_core.model.turn_input import TextInput
+
+WatchItem = SessionObservation | SessionObservationEvent | SessionGap
+"""What a watch yields: where the session stands, what happens, and what could not be replayed."""
+
+LINES_MAX: Final = 4_096
+LINES_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Lines kept for other watchers of the same events: twice a ring's events, and far more than those who keep up need."""
+
+Messages = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class WatchLine:
+    """One item as it is sent.
+
+    Attributes:
+        cursor: to resume behind it.
+        type: of the event.
+        data: the JSON object, without a line break; it has ``type``, ``session_id``, ``revision`` and ``cursor``.
+    """
+
+    cursor: str
+    type: str
+    data: str
+
+    @cached_property
+    def sse(self) -> bytes:
+        """The item as a server-sent event; a browser hands its id back as ``Last-Event-ID``."""
+        # A lone surrogate becomes its JSON escape.
+        return f"id: {self.cursor}\nevent: {self.type}\ndata: {self.data}\n\n".encode("utf-8", "backslashreplace")
+
+
+@dataclass(slots=True)
+class WatchJson:
+    """The JSON of one watch. It knows which messages its reader has, so that a commit brings only the others.
+
+    Attributes:
+        messages_max: the newest so many messages are sent of a history that the reader does not have; None = all.
+    """
+
+    messages_max: int | None = None
+    _count: int = field(default=0, init=False)
+    _last_id: str | None = field(default=None, init=False)
+
+    def line(self, item: WatchItem, queued: Sequence[QueuedWorkBatch] = ()) -> WatchLine:
+        """One item. ``queued`` is shown with an observation or a gap: what waits in the session's queue."""
+        match item:
+            case SessionObservation():
+                value = {"observation": self._observation(item, queued)}
+                return _line(item.read_view.session_id, _revision(item), str(item.cursor), "observation", value)
+            case SessionGap(observation=observation, gap=gap):
+                value = {
+                    "reason": gap.reason.value,
+                    "requested_cursor": str(gap.requested_cursor),
+                    "latest_cursor": str(gap.latest_cursor),
+                    "latest_revision": int(gap.latest_revision),
+                    "observation": self._observation(observation, queued),
+                }
+                return _line(gap.session_id, int(gap.latest_revision), str(observation.cursor), "gap", value)
+            case SessionObservationEvent(payload=CommittedPayload(read_view=view)):
+                first = self._take(view)
+                return _LINES.line(item, first)
+            case SessionObservationEvent():
+                return _LINES.line(item, 0)
+
+    def _observation(self, observation: SessionObservation, queued: Sequence[QueuedWorkBatch]) -> dict[str, Any]:
+        view = observation.read_view
+        self._count, self._last_id = 0, None
+        first = self._take(view)
+        policy = view.policy
+        return {
+            "policy": {"model": policy.model.id, "provider_id": policy.provider_id},
+            **view_value(view, first),
+            "queued": [queued_value(batch) for batch in queued],
+        }
+
+    def _take(self, view: SessionReadView) -> int:
+        """The first message to send; afterwards the reader has them all.
+
+        History only grows, and a message has one ancestry: where its last one stands in its place, the reader has all
+        before it.
+        """
+        messages, count = view.messages, self._count
+        has_them = 0 < count <= len(messages) and messages[count - 1].id == self._last_id
+        self._count, self._last_id = len(messages), messages[-1].id if messages else None
+        if has_them:
+            return count
+        return 0 if self.messages_max is None else max(0, len(messages) - self.messages_max)
+
+
+# -- values ---------------------------------------------------------------------------------------------------
+
+
+def view_value(view: SessionReadView, first: int = 0) -> dict[str, Any]:
+    """The counters of a view and its messages from ``first`` on."""
+    messages = view.messages
+    return {
+        "turn_index": view.turn_index,
+        "token_usage": view.token_usage.to_json_value(),
+        "current_agent_frame_id": view.current_agent_frame_id,
+        "message_count": len(messages),
+        "first": first,
+        "messages": [message_value(message) for message in messages[first:]],
+    }
+
+
+def message_value(message: Message) -> dict[str, Any]:
+    """A message for people: without what providers keep in it for themselves."""
+    value = message.to_json_value()
+    for part in value.get("parts", ()):
+        part.pop("provider_data", None)
+    return value
+
+
+def queued_value(batch: QueuedWorkBatch) -> dict[str, Any]:
+    """What waits in the queue. Its message will have the id ``m_batch_<batch_id>``."""
+    inputs = [payload.input for payload in batch.payloads if isinstance(payload, TurnInputPayload)]
+    texts = [item.text for given in inputs for item in given.items if isinstance(item, TextInput)]
+    return {"batch_id": batch.batch_id, "enqueued_at_ms": batch.enqueued_at_ms, "text": "\n".join(texts)}
+
+
+def event_value(event: SessionObservationEvent, first: int = 0) -> dict[str, Any]:
+    """The facts of an event's payload; a ``committed`` with its messages from ``first`` on."""
+    match event.payload:
+        case TurnActivityPayload(activity=activity):
+            return {"activity": activity.to_json_value()}
+        case CommittedPayload(read_view=view):
+            return view_value(view, first)
+        case AgentFrameSwitchedPayload(frame_id=frame_id):
+            return {"frame_id": frame_id}
+        case QueueChangedPayload(kind=kind, batch_ids=ids):
+            return {"kind": kind.value, "batch_ids": list(ids)}
+        case ProcessChangedPayload(kind=kind, process_ids=ids):
+            return {"kind": kind.value, "process_ids": list(ids)}
+
+
+def _revision(observation: SessionObservation) -> int:
+    return int(observation.cursor.parse().revision)
+
+
+def _line(session_id: str, revision: int, cursor: str, kind: str, value: dict[str, Any]) -> WatchLine:
+    facts = {"type": kind, "session_id": session_id, "revision": revision, "cursor": cursor, **value}
+    return WatchLine(cursor, kind, json.dumps(facts, ensure_ascii=False, separators=(",", ":")))
+
+
+# -- lines that watchers share ---------------------------------------------------------------------------------
+
+
+class _Lines:
+    """The newest lines by event and first message. From any thread; what is not here is made again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[tuple[int, int], tuple[SessionObservationEvent, WatchLine]] = {}
+        self._bytes = 0
+
+    def line(self, event: SessionObservationEvent, first: int) -> WatchLine:
+        """The line of an event."""
+        key = (id(event), first)
+        kept = self._lines.get(key)
+        # An entry keeps its event, so that its identity is nobody else's.
+        if kept is not None and kept[0] is event:
+            return kept[1]
+        line = _line(
+            event.session_id, int(event.revision), str(event.cursor), event.payload.type, event_value(event, first)
+        )
+        with self._lock:
+            if self._lines.setdefault(key, (event, line))[1] is line:
+                self._bytes += len(line.data)
+            while len(self._lines) > LINES_MAX or (self._bytes > LINES_BYTES_MAX and len(self._lines) > 1):
+                oldest = next(iter(self._lines))
+                self._bytes -= len(self._lines.pop(oldest)[1].data)
+        return line
+
+    def forget(self) -> None:
+        """Keep none."""
+        with self._lock:
+            self._lines.clear()
+            self._bytes = 0
+
+
+_LINES = _Lines()
+
+
+def forget_lines() -> None:
+    """Give the memory of shared lines back; they are made again when they are asked for."""
+    _LINES.forget()
+
+
+def watch_lines(items: Iterable[WatchItem]) -> list[WatchLine]:
+    """The lines of a whole watch, of which the reader had nothing."""
+    encoder = WatchJson()
+    return [encoder.line(item) for item in items]
