@@ -12,6 +12,7 @@ from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAtt
 from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.effect_journal import MemoryEffectJournal
 from lash_core.memory_store.live_replay import InMemoryLiveReplayStore
+from lash_core.memory_store.login_tickets import MemoryLoginTickets
 from lash_core.memory_store.promise_store import MemoryPromiseStore
 from lash_core.memory_store.registry import MemoryProcessRegistry
 from lash_core.memory_store.session_factory import MemorySessionFactory
@@ -69,6 +70,7 @@ class InMemoryStores:
         self.promises = MemoryPromiseStore(self.process_registry)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
         self.directory = MemoryFleetDirectory(self.clock)
+        self.login_tickets = MemoryLoginTickets(self.clock)
         self.live_replay = InMemoryLiveReplayStore(clock=self.clock)
         self.process_registry.use_trigger_store(self.triggers)
         self.swept_contents: tuple[SweptContent, ...] = (self.env_store, self.artifacts, self.attachments)

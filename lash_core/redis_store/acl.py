@@ -45,6 +45,8 @@ _ENQUEUER_WRITES = (
     *("rdy:*", "meta", "chg", "n", "out", "ctl", "jx"),
     # Occurrences of triggers and what they reserve; the triggers themselves it can only read.
     *("occ", "set", "dlv", "res", "fail"),
+    # Tickets of the web app, redeemed.
+    "tkt",
 )
 _ENQUEUER_READS = (
     *("own", "lse", "ow", "sub", "src", "due"),

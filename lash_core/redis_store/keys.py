@@ -239,6 +239,8 @@ class Keyspace:
         self.salts = salts
         self.partitions = tuple(PartitionKeys.of(namespace, index, salt) for index, salt in enumerate(salts))
         self.content_tags = tuple(f"{{{namespace}:env:{number:02x}}}" for number in range(256))
+        # One key for all serving processes: a ticket belongs to no session.
+        self.login_tickets = f"{self.partitions[0].tag}:tkt"
 
     def of_process(self, process_id: str) -> PartitionKeys:
         """The partition of a process: by the CRC-32 of its whole id."""

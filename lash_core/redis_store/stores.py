@@ -21,6 +21,7 @@ from lash_core.redis_store.directory import RedisFleetDirectory
 from lash_core.redis_store.effect_journal import RedisEffectJournal
 from lash_core.redis_store.keys import TriggerKeys, clock_offset_key
 from lash_core.redis_store.layout import open_context
+from lash_core.redis_store.login_tickets import RedisLoginTickets
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.promise_store import RedisPromiseStore
 from lash_core.redis_store.registry import RedisProcessRegistry
@@ -79,6 +80,7 @@ class RedisStores:
         )
         self.live_replay = None
         self.triggers = RedisTriggerStore(context)
+        self.login_tickets = RedisLoginTickets(context)
 
     @classmethod
     def connect(

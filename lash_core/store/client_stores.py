@@ -9,6 +9,7 @@ from lash_core.model.manifest import KindManifest
 from lash_core.store.attachment_manifest import AttachmentManifest
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.login_tickets import LoginTickets
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.promise_store import PromiseStore
@@ -62,6 +63,11 @@ class ClientStores(Protocol):
     @property
     def attachment_manifest(self) -> AttachmentManifest:
         """Which session refers to which."""
+        ...
+
+    @property
+    def login_tickets(self) -> LoginTickets:
+        """Which tickets of the web app were redeemed."""
         ...
 
     async def close(self) -> None:

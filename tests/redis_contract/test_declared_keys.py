@@ -25,6 +25,7 @@ from lash_core.settings import StoreSettings
 from lash_core.testing.conformance import (
     await_events,
     effect_journal,
+    login_tickets,
     queued_work,
     ready_sessions,
     session_factory,
@@ -42,7 +43,7 @@ from tests.redis_contract.run_effects import run_effects
 from tools.lua_headers import all_scripts
 
 FURTHER: tuple[Any, ...] = (
-    *(effect_journal, await_events, trigger_store),
+    *(effect_journal, await_events, trigger_store, login_tickets),
     *(session_lease, queued_work, turn_inputs, turn_journal, session_persistence, session_factory, ready_sessions),
 )
 """The suites beside the registry's."""

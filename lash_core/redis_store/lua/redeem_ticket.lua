@@ -1,0 +1,28 @@
+-- redeem_ticket: note that a ticket was used, so that nobody uses it again; forget those that have expired.
+--
+-- KEYS[1] tickets      zset   ticket id -> expiry ms of the redeemed ones
+-- ARGV[1] ticket_id       str
+-- ARGV[2] expires_at_ms   int
+-- ARGV[3] tickets_max     int
+-- RETURNS redeemed | spent | expired | full
+-- INVARIANT a ticket is redeemed at most once before it expires, and never after.
+-- INVARIANT at most tickets_max are remembered; a refused call notes nothing.
+-- CLOCK Redis TIME.
+--- @include now
+local expires_at_ms = tonumber(ARGV[2])
+if expires_at_ms <= now_ms then
+  return 'expired'
+end
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  return 'spent'
+end
+-- A few at a time: each call adds one, so what is over shrinks.
+local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', F(now_ms), 'LIMIT', 0, 100)
+if redis.call('ZCARD', KEYS[1]) - #over >= tonumber(ARGV[3]) then
+  return 'full'
+end
+if #over > 0 then
+  redis.call('ZREM', KEYS[1], unpack(over))
+end
+redis.call('ZADD', KEYS[1], F(expires_at_ms), ARGV[1])
+return 'redeemed'
