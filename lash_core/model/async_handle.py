@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, cast
 
-from lash_core.errors.background import InvalidAsyncHandleError
+from lash_core.errors.async_handle import InvalidAsyncHandleError
 from lash_core.model.base import JsonValue, Model
 
 HANDLE_FIELD = "__handle__"

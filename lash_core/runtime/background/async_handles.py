@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from lash_core.errors import LimitExceededError, PluginSessionError
-from lash_core.errors.background import AsyncHandleConflictError, UnknownAsyncHandleError
+from lash_core.errors.async_handle import AsyncHandleConflictError, UnknownAsyncHandleError
 from lash_core.model.async_handle import AsyncHandleMetadata, AsyncHandleNamespace
 from lash_core.runtime.background.async_handle import AsyncHandleState, AsyncToolHandle, AsyncToolWork
 
