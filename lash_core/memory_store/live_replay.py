@@ -10,10 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lash_core.clock import Clock, SystemClock
-from lash_core.errors import InvalidJsonError, LiveReplayClosedError, LiveReplayFailedError, LiveReplayStoreError
+from lash_core.errors import (
+    InvalidArgumentError,
+    InvalidJsonError,
+    LiveReplayClosedError,
+    LiveReplayFailedError,
+    LiveReplayStoreError,
+)
 from lash_core.memory_store.broadcast_ring import BroadcastRing
+from lash_core.model.ids import check_id
 from lash_core.model.observation_codec import payload_bytes
-from lash_core.model.session_cursor import SessionCursor, SessionRevision
+from lash_core.model.session_cursor import U64_MAX, SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
     CommittedPayload,
@@ -36,6 +43,9 @@ from lash_core.store.live_replay_store import (
 )
 
 InMemoryLiveReplayStoreConfig = LiveReplayConfig
+
+EVENT_BYTES_MAX = 1024 * 1024
+"""Of one event as JSON, as in every store."""
 
 FORGOTTEN_KEPT_MS = 24 * 60 * 60 * 1_000
 """How long the tail of a deleted session is remembered: nobody comes back with an older cursor of it."""
@@ -81,10 +91,7 @@ class InMemoryLiveReplayStore:
         self, session_id: str, revision: int, payload: SessionObservationEventPayload
     ) -> SessionObservationEvent:
         """``append`` without waiting. Raises: as it."""
-        at_revision = SessionRevision(revision)
-        size = _size(payload)
-        with self._lock:
-            return self._push(self._writable(session_id), session_id, at_revision, payload, size)
+        return self._append(LiveAppend(session_id, revision, (payload,)), [_size(payload)]).events[0]
 
     def append_live_now(self, append: LiveAppend) -> LiveAppended | LiveAppendStale:
         """One item of ``append_many`` without waiting. Atomic.
@@ -92,23 +99,18 @@ class InMemoryLiveReplayStore:
         Raises:
             LiveReplayStoreError: the store was closed, or a payload is not JSON.
         """
-        revision = SessionRevision(append.revision)
+        if not append.payloads or append.generation < 0 or append.dropped < 0:
+            raise LiveReplayFailedError(
+                f"an append has events, and no negative numbers: {len(append.payloads)} events, generation "
+                f"{append.generation}, dropped {append.dropped}",
+                field="appends",
+            )
         sizes = [_size(payload) for payload in append.payloads]
         with self._lock:
             session = self._writable(append.session_id)
-            took_over = False
-            if append.generation:
-                if append.generation < session.generation:
-                    return LiveAppendStale(session.generation)
-                took_over = session.activity_open and append.generation > session.generation
-                session.generation = append.generation
-            if append.dropped:
-                session.ring.skip_to(session.ring.tail + append.dropped)
-            events = tuple(
-                self._push(session, append.session_id, revision, payload, size)
-                for payload, size in zip(append.payloads, sizes, strict=True)
-            )
-        return LiveAppended(events, took_over)
+            if 0 < append.generation < session.generation:
+                return LiveAppendStale(session.generation)
+            return self._append(append, sizes)
 
     async def append(
         self, session_id: str, revision: int, payload: SessionObservationEventPayload
@@ -124,7 +126,7 @@ class InMemoryLiveReplayStore:
         self, session_id: str, revision: int, payload: CommittedPayload, *, frame_id: str | None = None
     ) -> SessionObservationEvent | None:
         """Append a ``committed`` that nobody appended yet."""
-        at_revision = SessionRevision(revision)
+        at_revision = _revision(revision)
         with self._lock:
             session = self._writable(session_id)
             if session.last_commit[1] and session.last_commit[0] >= at_revision:
@@ -139,6 +141,20 @@ class InMemoryLiveReplayStore:
             return self.append_live_now(append)
         except LiveReplayStoreError as error:
             return error
+
+    def _append(self, append: LiveAppend, sizes: Sequence[int]) -> LiveAppended:
+        revision = _revision(append.revision)
+        with self._lock:
+            session = self._writable(append.session_id)
+            took_over = session.activity_open and append.generation > session.generation
+            session.generation = max(session.generation, append.generation)
+            if append.dropped:
+                session.ring.skip_to(session.ring.tail + append.dropped)
+            events = tuple(
+                self._push(session, append.session_id, revision, payload, size)
+                for payload, size in zip(append.payloads, sizes, strict=True)
+            )
+        return LiveAppended(events, took_over)
 
     def _push(
         self,
@@ -253,6 +269,7 @@ class InMemoryLiveReplayStore:
             self._refuse_closed()
             session = self._sessions.get(session_id)
             if session is None:
+                _check_session_id(session_id)
                 session = self._sessions[session_id] = _SessionRing(BroadcastRing(self.config, lock=self._lock))
             return session
 
@@ -261,8 +278,30 @@ class InMemoryLiveReplayStore:
             raise LiveReplayClosedError
 
 
+def _check_session_id(session_id: str) -> None:
+    try:
+        check_id(session_id, field="session_id", subject="session id")
+    except InvalidArgumentError as error:
+        raise LiveReplayFailedError(error.message, field=error.field, value=error.value) from error
+
+
+def _revision(value: int) -> SessionRevision:
+    try:
+        return SessionRevision(value)
+    except ValueError as error:
+        raise LiveReplayFailedError(str(error), field="revision", value=value, limit=U64_MAX) from error
+
+
 def _size(payload: SessionObservationEventPayload) -> int:
     try:
-        return payload_bytes(payload)
+        size = payload_bytes(payload)
     except InvalidJsonError as error:
-        raise LiveReplayFailedError(str(error), field=error.field, value=error.value) from error
+        raise LiveReplayFailedError(error.message, field=error.field, value=error.value) from error
+    if size > EVENT_BYTES_MAX:
+        raise LiveReplayFailedError(
+            f"an event of {size} bytes is over the limit of {EVENT_BYTES_MAX}",
+            field="payload",
+            value=size,
+            limit=EVENT_BYTES_MAX,
+        )
+    return size
