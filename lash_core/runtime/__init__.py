@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     )
     from lash_core.runtime.attachment_roots import AttachmentRoots
     from lash_core.runtime.attachments import SessionAttachments
+    from lash_core.runtime.background.capability import BackgroundTaskCapability
+    from lash_core.runtime.background.local_host import LocalBackgroundTaskHost
+    from lash_core.runtime.background.task_host import BackgroundTaskHost
     from lash_core.runtime.cancellation import CancellationToken
     from lash_core.runtime.content_sweep import (
         ContentSweep,
@@ -49,6 +52,10 @@ if TYPE_CHECKING:
     from lash_core.runtime.journal.effects import JournaledEffectHost
     from lash_core.runtime.lash_runtime import LashRuntime, RuntimeSessionState
     from lash_core.runtime.local_executors import ProcessWaitCancelledError, RuntimeEffectLocalExecutor
+    from lash_core.runtime.observation.activity_writer import LiveActivityWriter, writer_of
+    from lash_core.runtime.observation.recording import Recording
+    from lash_core.runtime.observation.runtime_observation import RuntimeObservation
+    from lash_core.runtime.observation.shared_runtime import RuntimeWriter
     from lash_core.runtime.plugin.hooks import (
         BeforeTurn,
         Compaction,
@@ -136,6 +143,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttachmentRoots",
+    "BackgroundTaskCapability",
+    "BackgroundTaskHost",
     "BeforeTurn",
     "CancellationToken",
     "ChecksStarts",
@@ -172,6 +181,7 @@ __all__ = [
     "LiveReplayStoreError",
     "LiveReplaySubscribeResult",
     "LiveReplaySubscription",
+    "LocalBackgroundTaskHost",
     "ManagedSession",
     "ManagedSessions",
     "ParkedSession",
@@ -205,6 +215,7 @@ __all__ = [
     "ProtocolSessionContext",
     "ProtocolTurnExtensionHandle",
     "QueuedWorkDriver",
+    "Recording",
     "RegistryProcessService",
     "Residency",
     "RunLease",
@@ -217,9 +228,11 @@ __all__ = [
     "RuntimeHost",
     "RuntimeHostConfig",
     "RuntimeNamedPhase",
+    "RuntimeObservation",
     "RuntimeServices",
     "RuntimeSessionState",
     "RuntimeTurnPhaseProbe",
+    "RuntimeWriter",
     "ScopedEffectController",
     "SessionAttachments",
     "SessionBusyError",
@@ -267,6 +280,7 @@ __all__ = [
     "content_sweep_of",
     "execution_context_of_run",
     "reclaim_unreferenced_attachments",
+    "writer_of",
 ]
 
 _HOMES = {
@@ -277,6 +291,9 @@ _HOMES = {
     "lash_core.model.scope": ("ProcessScope", "SessionScope"),
     "lash_core.runtime.attachment_roots": ("AttachmentRoots",),
     "lash_core.runtime.attachments": ("SessionAttachments",),
+    "lash_core.runtime.background.capability": ("BackgroundTaskCapability",),
+    "lash_core.runtime.background.local_host": ("LocalBackgroundTaskHost",),
+    "lash_core.runtime.background.task_host": ("BackgroundTaskHost",),
     "lash_core.runtime.cancellation": ("CancellationToken",),
     "lash_core.runtime.session.child_starts": (
         "CreateSessionRequest",
@@ -287,6 +304,10 @@ _HOMES = {
     ),
     "lash_core.runtime.session.managed_sessions": ("ManagedSessions",),
     "lash_core.runtime.session.managed_turns": ("ManagedSession",),
+    "lash_core.runtime.observation.activity_writer": ("LiveActivityWriter", "writer_of"),
+    "lash_core.runtime.observation.recording": ("Recording",),
+    "lash_core.runtime.observation.runtime_observation": ("RuntimeObservation",),
+    "lash_core.runtime.observation.shared_runtime": ("RuntimeWriter",),
     "lash_core.runtime.runtime_handle": ("RuntimeHandle",),
     "lash_core.runtime.content_sweep": (
         "ContentSweep",

@@ -12,6 +12,7 @@ from lash_core.model.disposition import DurabilityTier
 from lash_core.model.session_lease import SessionLeaseTimings
 from lash_core.protocols.providers.model_providers import ModelProviders
 from lash_core.protocols.providers.retry import ModelRetryPolicy
+from lash_core.runtime.background.task_host import BackgroundTaskHost
 from lash_core.runtime.inline_effects import InlineEffectHost
 from lash_core.store.artifact_store import ArtifactStore
 from lash_core.store.attachment_manifest import AttachmentManifest
@@ -103,6 +104,7 @@ class RuntimeHostConfig:
         clock: for times that people read; nothing is decided by it.
         session_lease_timings: of the execution leases that runtimes take.
         poison_deaths_max: deaths in a row without a write that stop a session's turn for good; 0 = never.
+        background_task_host: who runs and keeps background tasks; None = there are none, and spawning one is an error.
     """
 
     control: RuntimeControl
@@ -114,6 +116,7 @@ class RuntimeHostConfig:
     clock: Clock = field(default_factory=SystemClock)
     session_lease_timings: SessionLeaseTimings = field(default_factory=SessionLeaseTimings)
     poison_deaths_max: int = 8
+    background_task_host: BackgroundTaskHost | None = None
 
     @classmethod
     def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:

@@ -1,7 +1,7 @@
 """A session at work: its state, plugins and stores, and the verbs that its hosts call.
 
 What the verbs do is in modules of their own: ``runtime_lifecycle`` builds, ``runtime_parking`` stores and reads back,
-``session_api`` edits and enqueues, ``managed_sessions`` has the children, ``turns`` runs turns.
+``session`` edits and enqueues, ``managed_sessions`` has the children, ``turns`` runs turns.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from lash_core.model.turn_control import TurnCancelReceipt, TurnCancelRequest
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime import runtime_lifecycle, runtime_parking
+from lash_core.runtime.background.capability import BackgroundTaskCapability
+from lash_core.runtime.background.scope_closing import close_soon
+from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost
@@ -52,6 +55,7 @@ class LashRuntime(SessionVerbs):
     ) -> None:
         super().__init__(state, policy, host, services)
         self._managed_sessions: ManagedSessions | None = None
+        self._background_tasks: BackgroundTaskCapability | None = None
 
     # -- construction (``docs/contracts/sessions.md`` 2.7) ---------------------------------------------
 
@@ -150,11 +154,16 @@ class LashRuntime(SessionVerbs):
         self.plugins.host.unregister_session(self.plugins)
 
     def close(self) -> None:
-        """Drop the runtime and its children without storing anything. May be called twice."""
+        """Drop the runtime and its children without storing anything. May be called twice.
+
+        Hidden tasks are cancelled; the others too, or they go on, by their close policy.
+        """
         managed, self._managed_sessions = self._managed_sessions, None
         if managed is not None:
             managed.drop_all()
         self.async_handles.close()
+        scope_key = background_scope_key(self.background_scope_id, self.session_id)
+        close_soon(self.host.core.background_task_host, scope_key)
         self.unregister_plugin_session()
 
     # -- park and resume (``docs/contracts/sessions.md`` 2.8) ------------------------------------------
@@ -168,6 +177,7 @@ class LashRuntime(SessionVerbs):
             SessionError: there is no store; a child runs a turn; ``failed to persist runtime state``, with the reason:
                 the runtime lives on.
             RuntimeFailure: ``session_execution_busy``: a turn of this runtime runs.
+            PluginSessionError: a hidden background task failed: the runtime lives on.
             OutcomeUnknownError: the reply of the commit was lost.
         """
         return await runtime_parking.park(self)
@@ -292,6 +302,37 @@ class LashRuntime(SessionVerbs):
         return await complete_directly(
             self, messages, key=key, instructions=instructions, source=source, cancellation=cancellation
         )
+
+    # -- background tasks (``docs/contracts/background_tasks.md`` 2) -----------------------------------
+
+    @property
+    def background_tasks(self) -> BackgroundTaskCapability:
+        """Work beside the turns of this session and its children; made when it is first asked for."""
+        if self._background_tasks is None:
+            self._background_tasks = BackgroundTaskCapability(self)
+        return self._background_tasks
+
+    async def await_background_work(self) -> bool:
+        """Await the session's hidden tasks; if something was spawned since the last time, look at the store again.
+
+        A turn that runs keeps the history that it works on: the look is then left to the next call.
+
+        Returns:
+            True when a newer state of the session was taken over.
+
+        Raises:
+            PluginSessionError: a hidden task failed; all of them have ended. Store errors.
+        """
+        tasks = self.background_tasks
+        await tasks.await_hidden_tasks(self.session_id)
+        if not tasks.sync_needed or self.turn_memory.is_working:
+            return False
+        tasks.sync_needed = False
+        try:
+            return await self.refresh()
+        except BaseException:
+            tasks.sync_needed = True
+            raise
 
     # -- children (``docs/contracts/sessions.md`` 2.11) ------------------------------------------------
 

@@ -56,6 +56,7 @@ class RuntimeCore:
         services: plugins, store, attachments, clock.
         runtime_scope_id: fresh for each runtime.
         runtime_lease_owner: who takes the session's execution lease.
+        background_scope_id: in the keys of its background tasks; children have their parent's.
         shared_token_ledger: usage of children and direct completions that no commit has stored yet.
         stored_node_count: how many of the resident nodes, in append order, the store has.
         unstored_execution_state: what the session was given when it was built, until a commit stores it.
@@ -75,6 +76,7 @@ class RuntimeCore:
         self.services = services
         self.runtime_scope_id = str(uuid.uuid4())
         self.runtime_lease_owner = LeaseOwnerIdentity.opaque(self.runtime_scope_id, str(uuid.uuid4()))
+        self.background_scope_id = self.runtime_scope_id
         self.shared_token_ledger: list[TokenLedgerEntry] = []
         self.stored_node_count = 0
         self.unstored_execution_state: JsonValue = None

@@ -18,10 +18,10 @@ from lash_core.model.background_task import (
     ClosePolicy,
 )
 
-BackgroundTask = Callable[[], Awaitable[object]]
-"""The work of a hidden or managed task: called once, awaited to its end."""
+BackgroundTask = Callable[[], Awaitable[object]] | Awaitable[object]
+"""The work of a hidden or managed task: called once, awaited to its end; or what is awaited, as it is."""
 
-TaskCancelCallback = Callable[[], Awaitable[None]]
+TaskCancelCallback = Callable[[], Awaitable[None] | None]
 """Stops work that runs elsewhere: called at most once, also when several cancel at once."""
 
 

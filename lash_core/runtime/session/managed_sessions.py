@@ -96,6 +96,8 @@ class ManagedSessions:
             raise SessionError(f"session `{session_id}` is the current one", field="session_id", value=session_id)
         managed = self.get(session_id)
         managed.require_idle("closed")
+        if self._parent.host.core.background_task_host is not None:
+            await self._parent.background_tasks.close_background_tasks(session_id, self._parent.session_id)
         if managed.runtime.store is None:
             managed.runtime.close()
         else:
@@ -237,6 +239,7 @@ class ManagedSessions:
         child.host.process_work_driver = parent.host.process_work_driver
         child.host.queued_work_driver = parent.host.queued_work_driver
         child.turn_phase_probe = parent.turn_phase_probe
+        child.background_scope_id = parent.background_scope_id
         return child
 
 
