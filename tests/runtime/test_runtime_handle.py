@@ -42,7 +42,7 @@ def second_of(handle: RuntimeHandle) -> RuntimeHandle:
 async def test_nobody_takes_it_from_under_a_worker() -> None:
     """Who works with it works alone."""
     runtime, handle = await shared()
-    async with handle.working() as held:
+    async with handle.writer() as held:
         assert runtime is held
         assert handle is handle.try_into_runtime()
 

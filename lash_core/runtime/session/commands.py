@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lash_core.model.queued_work import QueuedWorkBatch, SessionCommandPayload, session_command_draft
 from lash_core.runtime.session.editing import editing
 from lash_core.runtime.session.lease_guard import SessionLeaseGuard
-from lash_core.runtime.turn_activities import poke_work_driver
+from lash_core.runtime.session.session_queue import SessionQueue
 from lash_core.runtime.turns.session_commands import apply_session_command, run_claimed_command
 
 if TYPE_CHECKING:
@@ -18,15 +18,13 @@ async def submit_session_command(
     runtime: LashRuntime, command: SessionCommandPayload, idempotency_key: str
 ) -> QueuedWorkBatch | None:
     """See ``LashRuntime.submit_session_command``."""
-    draft = session_command_draft(runtime.session_id, command, idempotency_key)
     if runtime.store is None:
+        session_command_draft(runtime.session_id, command, idempotency_key)  # a blank key is refused
         async with editing(runtime):
             await apply_session_command(runtime, runtime.state, command, idempotency_key)
             runtime.config_changed = True
         return None
-    batch = await runtime.store.enqueue_queued_work(draft)
-    await poke_work_driver(runtime.host.queued_work_driver, runtime.session_id, "session_command")
-    return batch
+    return await SessionQueue.of_runtime(runtime).enqueue_session_command(command, idempotency_key)
 
 
 async def drain_next_session_command(runtime: LashRuntime) -> QueuedWorkBatch | None:

@@ -22,8 +22,9 @@ from lash_core.model.turn_input import (
     TurnInputSuffixOutcome,
 )
 from lash_core.runtime.runtime_core import RuntimeCore
-from lash_core.runtime.session import api as session_api
 from lash_core.runtime.session import edits as session_edits
+from lash_core.runtime.session.process_handles import list_process_handles
+from lash_core.runtime.session.session_queue import SessionQueue
 
 
 class SessionVerbs(RuntimeCore):
@@ -103,7 +104,9 @@ class SessionVerbs(RuntimeCore):
         Raises:
             RuntimeFailure: ``store_commit_failed``: there is no store. InvalidArgumentError: live parts.
         """
-        return await session_api.enqueue_turn_input(self, turn_input, delivery_policy, slot_policy, source_key)
+        return await SessionQueue.of_runtime(self).enqueue_turn_input(
+            turn_input, delivery_policy, slot_policy, source_key
+        )
 
     async def cancel_queued_work_batch(self, batch_id: str) -> QueuedWorkBatch | None:
         """Take a batch out of the queue; None: it is not there, or a turn has it.
@@ -111,26 +114,27 @@ class SessionVerbs(RuntimeCore):
         Raises:
             RuntimeFailure: ``store_commit_failed``.
         """
-        return await session_api.cancel_queued_work_batch(self, batch_id)
+        return await SessionQueue.of_runtime(self).cancel_queued_work_batch(self.session_id, batch_id)
 
     async def abandon_queued_work_claim(self, claim: QueuedWorkClaim) -> tuple[str, ...]:
         """Give claimed rows back; answers their batch ids."""
-        return await session_api.abandon_queued_work_claim(self, claim)
+        return await SessionQueue.of_runtime(self).abandon_queued_work_claim(claim)
 
     async def cancel_pending_turn_input(self, target: TurnInputCancelTarget) -> TurnInputCancelOutcome:
         """Cancel one pending input."""
-        return (await session_api.cancel_pending_turn_inputs(self, (target,)))[0]
+        return (await self.cancel_pending_turn_inputs((target,)))[0]
 
     async def cancel_pending_turn_inputs(
         self, targets: Sequence[TurnInputCancelTarget]
     ) -> tuple[TurnInputCancelOutcome, ...]:
         """Cancel pending inputs: one outcome a target, in order."""
-        return await session_api.cancel_pending_turn_inputs(self, targets)
+        return await SessionQueue.of_runtime(self).cancel_pending_turn_inputs(targets)
 
     async def cancel_pending_turn_input_suffix(self, anchor: TurnInputCancelTarget) -> TurnInputSuffixOutcome:
         """Cancel a pending input and every later one."""
-        return await session_api.cancel_pending_turn_input_suffix(self, anchor)
+        return await SessionQueue.of_runtime(self).cancel_pending_turn_input_suffix(anchor)
 
     async def list_process_handles(self, mode: ProcessListMode = ProcessListMode.LIVE) -> tuple[dict[str, Any], ...]:
         """Handles of the session and of its current frame, by process id; none where they cannot be listed."""
-        return await session_api.list_process_handles(self, mode)
+        frame_id = self.state.current_agent_frame_id
+        return await list_process_handles(self.host.process_registry, self.session_id, frame_id, mode)
