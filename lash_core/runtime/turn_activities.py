@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
 
@@ -16,6 +16,27 @@ _log = logging.getLogger(__name__)
 
 TurnEventSender = Callable[[TurnActivity], Awaitable[None]]
 """Takes one activity; ``asyncio.Queue.put`` is one. A full bounded queue holds the turn back."""
+
+
+@runtime_checkable
+class TurnFollower(Protocol):
+    """A sender that keeps what it is told: it also hears when that is void, and when it is history.
+
+    A turn that is redone tells it again what is answered from the journal; any other sender is told news only.
+    """
+
+    async def __call__(self, activity: TurnActivity) -> None:
+        """Take one activity."""
+        ...
+
+    async def turn_redone(self, turn_id: str) -> None:
+        """A turn that somebody began is run again: what was told of it is void, and all of it is told again."""
+        ...
+
+    async def turn_committed(self, turn_id: str) -> None:
+        """The turn is committed, and the runtime has its state: what was told of it is history."""
+        ...
+
 
 QueuedWorkPoke = Callable[[str], Awaitable[None]]
 """Called with a session id: work waits in its queue."""
@@ -30,6 +51,24 @@ async def send_turn_activity(sender: TurnEventSender | None, correlation_id: str
         await sender(activity)
     except Exception:  # noqa: BLE001 - a listener is the host's code
         _log.exception("a turn activity found no listener")
+
+
+async def tell_turn_redone(sender: TurnEventSender | None, turn_id: str) -> None:
+    """Tell a follower that a turn is run again; a failure is logged."""
+    if isinstance(sender, TurnFollower):
+        try:
+            await sender.turn_redone(turn_id)
+        except Exception:  # noqa: BLE001 - a listener is the host's code
+            _log.exception("the redo of turn %s found no listener", turn_id)
+
+
+async def tell_turn_committed(sender: TurnEventSender | None, turn_id: str) -> None:
+    """Tell a follower that a turn is committed; a failure is logged."""
+    if isinstance(sender, TurnFollower):
+        try:
+            await sender.turn_committed(turn_id)
+        except Exception:  # noqa: BLE001 - a listener is the host's code
+            _log.exception("the commit of turn %s found no listener", turn_id)
 
 
 async def poke_queued_work(poke: QueuedWorkPoke, session_id: str) -> None:

@@ -44,8 +44,8 @@ LANES_MAX = 10_000
 _FAILURE_PAUSE_MS = 50
 _FAILURE_LOG_EVERY_S = 1.0
 
-TakeoverHook = Callable[[str, int, int], Awaitable[None]]
-"""Called with session id, revision and generation of the first append after an owner that died (``took_over``)."""
+TakeoverHook = Callable[[LiveAppend, int], Awaitable[None]]
+"""Called with the first append after an owner that is gone (``took_over``), and the position of its first event."""
 
 
 @dataclass(slots=True)
@@ -329,11 +329,12 @@ class LiveActivityWriter:
             self.counts.dropped += missing
             self._note_failure(append.session_id, answer.failure)
         if answer.took_over and self.on_takeover is not None:
-            self._run(self._tell_takeover(self.on_takeover, append))
+            first = next((event.position for event in answer.events if event is not None), 0)
+            self._run(self._tell_takeover(self.on_takeover, append, first))
 
-    async def _tell_takeover(self, hook: TakeoverHook, append: LiveAppend) -> None:
+    async def _tell_takeover(self, hook: TakeoverHook, append: LiveAppend, first: int) -> None:
         try:
-            await hook(append.session_id, append.revision, append.generation)
+            await hook(append, first)
         except Exception:  # noqa: BLE001 - whoever listens is not the writer's concern
             _log.exception("the takeover of session %s was not heard", append.session_id)
 

@@ -8,6 +8,7 @@ from lash_core.errors import RuntimeFailure
 from lash_core.model.base import JsonValue
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.effect import EffectKind, RuntimeEffectEnvelope, RuntimeEffectOutcome
+from lash_core.model.message import ReasoningPart, TextPart
 from lash_core.model.model_call import ModelRequest, ModelResponse
 from lash_core.model.turn_activity import TurnEvent
 from lash_core.model.turn_outcome import LlmCallRecord, TurnIssue
@@ -17,7 +18,7 @@ from lash_core.protocols.providers.retry import ModelRetryPolicy
 from lash_core.protocols.turn_machine import LlmCall, LlmResult
 from lash_core.runtime.journal.errors import OUTCOME_TOO_LARGE, NotRecordedError
 from lash_core.runtime.turns.model_attachments import ReadsAttachments, with_attachments
-from lash_core.runtime.turns.model_attempts import CallEnd, Live, ModelAttempts
+from lash_core.runtime.turns.model_attempts import CallEnd, Live, ModelAttempts, usage_facts
 from lash_core.runtime.turns.model_call_outcome import outcome_value, record_of, result_of
 from lash_core.runtime.turns.turn_scope import TurnScope
 
@@ -60,7 +61,9 @@ class ModelCaller:
     async def call(
         self, call: LlmCall, request: ModelRequest, prompt_ref: dict[str, JsonValue]
     ) -> tuple[LlmResult, LlmCallRecord]:
-        """Make the call of one iteration, or answer what is recorded of it; then nothing is streamed again.
+        """Make the call of one iteration, or answer what is recorded of it.
+
+        What is recorded is streamed again to a ``TurnFollower`` only, in one piece.
 
         Args:
             call: its iteration names the effect: ``llm:<iteration>``.
@@ -74,7 +77,7 @@ class ModelCaller:
         Raises:
             RuntimeFailure: the journal has another call under this name. Store errors: of the journal.
         """
-        scope, model = self._scope, request.model.id
+        scope, model, is_recorded = self._scope, request.model.id, True
         effect_id = f"llm:{call.iteration}"
         call_id = f"{scope.turn_id}:{effect_id}"
 
@@ -82,7 +85,9 @@ class ModelCaller:
             return record_of(end, call_id=call_id, iteration=call.iteration, model=model)
 
         async def execute(envelope: RuntimeEffectEnvelope) -> RuntimeEffectOutcome:
-            attempts = ModelAttempts(self._provider, self._retry, self._live(call_id))
+            nonlocal is_recorded
+            is_recorded = False
+            attempts = ModelAttempts(self._provider, self._retry, self._live(effect_id))
             end = await attempts.run(await with_attachments(request, self._attachments), scope.cancellation)
             if end.cancelled:
                 raise ModelCallCancelledError(end)
@@ -104,16 +109,40 @@ class ModelCaller:
                     raise
                 issue = TurnIssue(kind="runtime", code=failure.code, message=failure.detail, retryable=False)
                 return LlmResult(issue=issue), record(CallEnd())
-        return result_of(outcome.value)
+        result, made = result_of(outcome.value)
+        if is_recorded and scope.tells_again:
+            await self._tell_again(effect_id, result, made)
+        return result, made
 
-    def _live(self, call_id: str) -> Live | None:
+    async def _tell_again(self, effect_id: str, result: LlmResult, made: LlmCallRecord) -> None:
+        live, number = self._live(effect_id), len(made.attempts)
+        if live is None or result.response is None:
+            return
+        facts: dict[str, JsonValue] = {
+            "attempt": number,
+            "model": made.model,
+            "provider_id": self._provider.provider_id,
+            "recorded": True,
+        }
+        await live(number, TurnEvent("model_request_started", facts))
+        parts = result.response.parts
+        reasoning = "".join(part.text for part in parts if isinstance(part, ReasoningPart))
+        if reasoning:
+            await live(number, TurnEvent("reasoning_delta", {"text": reasoning}))
+        prose = "".join(part.text for part in parts if isinstance(part, TextPart))
+        if prose and result.text_streamed:
+            # What was not streamed then, the protocol shows itself.
+            await live(number, TurnEvent("assistant_prose_delta", {"text": prose}))
+        await live(number, TurnEvent("usage", usage_facts(made.usage)))
+
+    def _live(self, effect_id: str) -> Live | None:
         scope = self._scope
         if scope.sender is None:
             return None
 
         async def send(attempt: int, event: TurnEvent) -> None:
             # All events of one attempt have one correlation id, by which a reset takes its text back.
-            await scope.send(f"{call_id}:{attempt}", event)
+            await scope.send(scope.correlation(f"{effect_id}:{attempt}"), event)
 
         return send
 

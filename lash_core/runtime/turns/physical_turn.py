@@ -21,6 +21,7 @@ from lash_core.runtime.failure_texts import bounded
 from lash_core.runtime.journal.errors import STORE_ERRORS
 from lash_core.runtime.plugins import PluginLifecycleEvent
 from lash_core.runtime.session.lease_guard import LEASE_LOST, SessionLeaseLostError
+from lash_core.runtime.turn_activities import tell_turn_committed
 from lash_core.runtime.turns.cancel_gate import GATE_REVOKED, GATE_UNAVAILABLE, TurnCancelGate
 from lash_core.runtime.turns.machine_loop import MachineLoop
 from lash_core.runtime.turns.model_caller import ModelCaller
@@ -72,6 +73,7 @@ async def run_physical_turn(turn: TurnAtWork) -> CommittedTurn:
     finally:
         forget()
         await cancellation.close()
+    await tell_turn_committed(turn.work.sender, turn.turn_id)
     await gate.publish(_terminal(committed))
     await forget_old_turns(turn.runtime)
     await turn.runtime.plugins.emit(

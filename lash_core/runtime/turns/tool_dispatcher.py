@@ -318,7 +318,7 @@ def _check_inner_ids(call_id: str, calls: Sequence[ToolCallPart], taken: set[str
 
 
 class _Live:
-    """What is streamed of one call: nothing for one that is answered from the journal."""
+    """What is streamed of one call; one that is answered from the journal is told to a ``TurnFollower`` only."""
 
     def __init__(self, scope: TurnScope, call: ToolCallPart) -> None:
         self._scope = scope
@@ -334,7 +334,9 @@ class _Live:
     async def completed(self, answered: Answered) -> None:
         """The call is over."""
         if not self.ran:
-            return
+            if not self._scope.tells_again:
+                return
+            await self._send("tool_call_started", {"args": self._call.args, "recorded": True})
         facts: dict[str, Any] = {
             "output": answered.output.to_json_value(),
             "attempts": answered.attempts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 
 from lash_core.clock import Clock, SystemClock
@@ -17,9 +18,14 @@ from lash_core.model.event import Replay
 from lash_core.model.scope import CausalRef
 from lash_core.model.turn_activity import TurnEvent
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.turn_activities import TurnEventSender, send_turn_activity
+from lash_core.runtime.turn_activities import TurnEventSender, TurnFollower, send_turn_activity
 from lash_core.runtime.turn_context import RuntimeNamedPhase, RuntimeTurnPhaseProbe
 from lash_core.store.effect_host import ScopedEffects
+
+
+def new_run_id() -> str:
+    """The name of a run of a turn that was begun before."""
+    return uuid.uuid4().hex[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class TurnScope:
         effects: journaled under the session's lease where the host journals; they answer recorded outcomes on a redo.
         cancellation: fired by a cancel, by the loss of the lease, or by the caller; ``cancellation.reason`` says why.
         sender: takes live activity, or None.
+        run_id: tells the live text of a redo from that of the run before; "" = the first run.
         probe: told of named phases, or None.
         clock: of this machine, for times that people read; nothing is decided by it.
     """
@@ -41,6 +48,7 @@ class TurnScope:
     agent_frame_id: str = ""
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     sender: TurnEventSender | None = None
+    run_id: str = ""
     probe: RuntimeTurnPhaseProbe | None = None
     clock: Clock = field(default_factory=SystemClock)
 
@@ -73,6 +81,15 @@ class TurnScope:
     async def send(self, correlation_id: str, event: TurnEvent) -> None:
         """Stream an event to whoever watches; nobody has to."""
         await send_turn_activity(self.sender, correlation_id, event)
+
+    @property
+    def tells_again(self) -> bool:
+        """True when whoever listens is told again what is answered from the journal."""
+        return isinstance(self.sender, TurnFollower)
+
+    def correlation(self, name: str) -> str:
+        """``<turn id>:<name>``, in a redo with the run behind it: what an earlier run said can be taken back alone."""
+        return f"{self.turn_id}:{name}:{self.run_id}" if self.run_id else f"{self.turn_id}:{name}"
 
     def phase(self, name: str) -> RuntimeNamedPhase:
         """Begin a named phase; leave it with ``with`` or ``end()``."""

@@ -11,6 +11,7 @@ from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.runtime.session.lease_guard import SessionLeaseGuard
+from lash_core.runtime.turn_activities import tell_turn_redone
 from lash_core.runtime.turns.inline_handoff import inline_handoff
 from lash_core.runtime.turns.physical_turn import run_physical_turn
 from lash_core.runtime.turns.turn_at_work import HeldTurn, LogicalWork, TurnAtWork
@@ -18,7 +19,7 @@ from lash_core.runtime.turns.turn_checks import provider_of, switch_limit_issue
 from lash_core.runtime.turns.turn_claims import TurnClaims
 from lash_core.runtime.turns.turn_given import TurnGiven, follow_on_id
 from lash_core.runtime.turns.turn_log import CommittedTurn, TurnLog
-from lash_core.runtime.turns.turn_scope import TurnScope
+from lash_core.runtime.turns.turn_scope import TurnScope, new_run_id
 from lash_core.store.effect_host import JournalingEffectHost, ScopedEffects, TurnScopedEffects
 from lash_core.store.runtime_persistence import RuntimePersistence
 
@@ -51,6 +52,8 @@ async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
         effects = journal = host.scoped_turn(run)
     else:
         effects = host.scoped(ExecutionScope.turn(runtime.session_id, given.turn_id))
+    if given.is_redo:
+        await tell_turn_redone(work.sender, given.turn_id)
     draft = runtime.state.copy()
     clock = runtime.host.core.clock
     turn = TurnAtWork(
@@ -63,6 +66,7 @@ async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
             effects=effects,
             agent_frame_id=draft.current_agent_frame_id,
             sender=work.sender,
+            run_id=new_run_id() if given.is_redo else "",
             probe=runtime.turn_phase_probe,
             clock=clock,
         ),

@@ -1,0 +1,73 @@
+"""Tells whoever watches what the turns of one runtime do, and what they left (``docs/contracts/observation.md`` 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lash_core.model.session_cursor import SessionRevision
+from lash_core.model.session_observation import CommittedPayload, TurnActivityPayload
+from lash_core.model.turn_activity import TurnActivity
+from lash_core.runtime.observation.activity_writer import PUBLISH_WITHIN_MS, LiveActivityWriter
+from lash_core.runtime.observation.retraction import retract
+from lash_core.store.live_replay_store import FleetLiveReplayStore
+
+if TYPE_CHECKING:
+    from lash_core.runtime.runtime_core import RuntimeCore
+
+
+class TurnPublisher:
+    """``TurnFollower`` of a runtime in the fleet: a turn is given it as its ``sender``.
+
+    Nothing here fails a turn or holds it back: activities are queued, a commit waits for its ring for a bounded time.
+
+    Args:
+        runtime: whose turns it follows.
+        live_replay: the rings.
+        writer: of these rings.
+        generation: of the lease that the runtime works under.
+    """
+
+    def __init__(
+        self, runtime: RuntimeCore, live_replay: FleetLiveReplayStore, writer: LiveActivityWriter, generation: int = 0
+    ) -> None:
+        self._runtime = runtime
+        self._live_replay = live_replay
+        self._writer = writer
+        self._generation = generation
+        self._revision = SessionRevision.of_state(runtime.state)
+        self._frame_id = runtime.state.current_agent_frame_id
+
+    async def __call__(self, activity: TurnActivity) -> None:
+        """Record one activity; it is in the ring some milliseconds later."""
+        self._writer.record(
+            self._runtime.session_id, self._revision, TurnActivityPayload(activity), generation=self._generation
+        )
+
+    async def turn_redone(self, turn_id: str) -> None:
+        """Take back what an earlier run of the turn told. Raises: LiveReplayStoreError, TimeoutError."""
+        del turn_id
+        session_id = self._runtime.session_id
+        await self._writer.flush(session_id)
+        async with asyncio.timeout(PUBLISH_WITHIN_MS / 1_000):
+            await retract(self._live_replay, session_id, self._revision, self._generation)
+
+    async def turn_committed(self, turn_id: str) -> None:
+        """Publish the commit."""
+        del turn_id
+        await self.publish()
+
+    async def publish(self) -> None:
+        """Publish the runtime's state, unless it is the one that was published last."""
+        state = self._runtime.state
+        revision, frame_id = SessionRevision.of_state(state), state.current_agent_frame_id
+        if revision == self._revision:
+            return
+        changed = frame_id != self._frame_id and bool(frame_id)
+        self._revision, self._frame_id = revision, frame_id
+        await self._writer.publish_once(
+            self._runtime.session_id,
+            revision,
+            CommittedPayload(self._runtime.read_view()),
+            frame_id=frame_id if changed else None,
+        )
