@@ -173,6 +173,7 @@ __all__ = [
     "InnerToolAnswer",
     "JournaledEffectHost",
     "LashRuntime",
+    "LiveActivityWriter",
     "LiveReplayConfig",
     "LiveReplayGap",
     "LiveReplayGapReason",
