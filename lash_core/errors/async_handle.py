@@ -40,3 +40,9 @@ class UnknownMonitorError(PluginSessionError):
 
     def __init__(self, monitor_id: str) -> None:
         super().__init__(f"unknown monitor `{monitor_id}`", field="monitor_id", value=monitor_id)
+
+
+class MonitorFailedError(PluginSessionError):
+    """A monitor's command could not be run, took too long, or ended with a code that is not 0."""
+
+    code = "monitor_failed"
