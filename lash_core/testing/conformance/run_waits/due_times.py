@@ -30,8 +30,8 @@ async def _ear(stores: EffectStores) -> ProcessNotices:
     fleet = _fleet(stores)
     ear = fleet.notices()
     ear.watch_partitions(range(fleet.partition_count()))
-    # The first read is when an ear begins to hear.
-    await ear.next(50)
+    # The first read is when an ear begins to hear; it answers as soon as all partitions are listened to.
+    await ear.next(HINT_MS)
     return ear
 
 
