@@ -1,0 +1,34 @@
+"""Rings of sessions keep their contract in every store (``docs/contracts/observation.md`` 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lash_core.testing.conformance import live_replay
+from tests.conformance.suites import (
+    failures_on_stores_of_their_own,
+    over_all_backends,
+    run_case,
+    without_a_promise,
+)
+
+CASES = dict(live_replay.cases())
+
+
+@pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES, without=("valkey", "cluster", "debian-redis")))
+async def test_the_contract_is_kept(backend: str, name: str, server_url: Callable[[str], str]) -> None:
+    """Each promise of the suite, on stores whose clock can be moved."""
+    await run_case(CASES[name], backend, server_url, "live-" + name.replace(".", "-"))
+
+
+@pytest.mark.in_memory
+async def test_the_suite_runs_on_plain_stores() -> None:
+    """Users have no virtual clock: cases that need one say nothing there, the others pass."""
+    assert [] == await failures_on_stores_of_their_own(CASES)
+
+
+def test_every_case_states_its_promise() -> None:
+    """A case without a docstring tells its reader nothing."""
+    assert [] == without_a_promise(CASES)
