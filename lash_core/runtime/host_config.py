@@ -19,6 +19,7 @@ from lash_core.store.attachment_manifest import AttachmentManifest
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.effect_host import EffectHost
 from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.live_replay_store import FleetLiveReplayStore
 from lash_core.store.process_env_store import ProcessExecutionEnvStore
 from lash_core.store.trigger_store import TriggerStore
 
@@ -104,6 +105,7 @@ class RuntimeHostConfig:
         clock: for times that people read; nothing is decided by it.
         session_lease_timings: of the execution leases that runtimes take.
         poison_deaths_max: deaths in a row without a write that stop a session's turn for good; 0 = never.
+        live_replay: where workers tell what their sessions' turns do; None = nowhere.
         background_task_host: who runs and keeps background tasks; None = there are none, and spawning one is an error.
     """
 
@@ -117,6 +119,7 @@ class RuntimeHostConfig:
     session_lease_timings: SessionLeaseTimings = field(default_factory=SessionLeaseTimings)
     poison_deaths_max: int = 8
     background_task_host: BackgroundTaskHost | None = None
+    live_replay: FleetLiveReplayStore | None = None
 
     @classmethod
     def in_memory(cls, *, host_profile_id: str = "") -> RuntimeHostConfig:
@@ -141,4 +144,5 @@ class RuntimeHostConfig:
             ),
             profile=RuntimeProfile(host_profile_id),
             directory=getattr(stores, "directory", None),
+            live_replay=getattr(stores, "live_replay", None),
         )

@@ -29,8 +29,11 @@ class TurnFollower(Protocol):
         """Take one activity."""
         ...
 
-    async def turn_redone(self, turn_id: str) -> None:
-        """A turn that somebody began is run again: what was told of it is void, and all of it is told again."""
+    async def turn_begins(self, turn_id: str, *, generation: int, is_redo: bool) -> None:
+        """A physical turn begins under a lease of this generation, 0 = under none.
+
+        A redo: somebody began it before. What was told of it is void, and all of it is told again.
+        """
         ...
 
     async def turn_committed(self, turn_id: str) -> None:
@@ -53,13 +56,13 @@ async def send_turn_activity(sender: TurnEventSender | None, correlation_id: str
         _log.exception("a turn activity found no listener")
 
 
-async def tell_turn_redone(sender: TurnEventSender | None, turn_id: str) -> None:
-    """Tell a follower that a turn is run again; a failure is logged."""
+async def tell_turn_begins(sender: TurnEventSender | None, turn_id: str, generation: int, *, is_redo: bool) -> None:
+    """Tell a follower that a turn begins; a failure is logged."""
     if isinstance(sender, TurnFollower):
         try:
-            await sender.turn_redone(turn_id)
+            await sender.turn_begins(turn_id, generation=generation, is_redo=is_redo)
         except Exception:  # noqa: BLE001 - a listener is the host's code
-            _log.exception("the redo of turn %s found no listener", turn_id)
+            _log.exception("the beginning of turn %s found no listener", turn_id)
 
 
 async def tell_turn_committed(sender: TurnEventSender | None, turn_id: str) -> None:

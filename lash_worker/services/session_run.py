@@ -14,6 +14,7 @@ from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome, StoppedOutcome
 from lash_core.runtime.journal.errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.observation.turn_publisher import publisher_of
 from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.store.ready_sessions import ReadySession
 from lash_core.store.runtime_persistence import RuntimePersistence
@@ -121,13 +122,17 @@ class SessionRun:
                 return
             # It was read under this very lease, and so are all its turns: nobody else can have written in between.
             runtime.turn_memory.generation = guard.generation
+            publisher = publisher_of(runtime)
             for _ in range(TURNS_PER_CLAIM_MAX):
                 began = own_time_ms()
-                turn = await runtime.run_next_queued_turn(lease=guard)
+                turn = await runtime.run_next_queued_turn(lease=guard, sender=publisher)
                 if turn is None:
                     break
                 self._count(turn, own_time_ms() - began)
             await guard.release()
+            if publisher is not None:
+                # What was committed beside turns: a command of the session, say.
+                await publisher.publish()
         finally:
             runtime.close()
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lash_core.model.session_cursor import SessionRevision
 from lash_core.model.session_observation import CommittedPayload, TurnActivityPayload
 from lash_core.model.turn_activity import TurnActivity
-from lash_core.runtime.observation.activity_writer import PUBLISH_WITHIN_MS, LiveActivityWriter
-from lash_core.runtime.observation.retraction import retract
+from lash_core.runtime.observation.activity_writer import PUBLISH_WITHIN_MS, LiveActivityWriter, writer_of
+from lash_core.runtime.observation.retraction import retract, retract_taken_over
 from lash_core.store.live_replay_store import FleetLiveReplayStore
 
 if TYPE_CHECKING:
     from lash_core.runtime.runtime_core import RuntimeCore
+
+
+def publisher_of(runtime: RuntimeCore) -> TurnPublisher | None:
+    """The publisher of a runtime's turns, to be given to them as their sender; None where its host has no rings."""
+    live_replay = runtime.host.core.live_replay
+    if live_replay is None:
+        return None
+    writer = writer_of(live_replay)
+    if writer.on_takeover is None:
+        writer.on_takeover = partial(retract_taken_over, live_replay)
+    return TurnPublisher(runtime, live_replay, writer)
 
 
 class TurnPublisher:
@@ -25,16 +37,13 @@ class TurnPublisher:
         runtime: whose turns it follows.
         live_replay: the rings.
         writer: of these rings.
-        generation: of the lease that the runtime works under.
     """
 
-    def __init__(
-        self, runtime: RuntimeCore, live_replay: FleetLiveReplayStore, writer: LiveActivityWriter, generation: int = 0
-    ) -> None:
+    def __init__(self, runtime: RuntimeCore, live_replay: FleetLiveReplayStore, writer: LiveActivityWriter) -> None:
         self._runtime = runtime
         self._live_replay = live_replay
         self._writer = writer
-        self._generation = generation
+        self._generation = 0
         self._revision = SessionRevision.of_state(runtime.state)
         self._frame_id = runtime.state.current_agent_frame_id
 
@@ -44,10 +53,17 @@ class TurnPublisher:
             self._runtime.session_id, self._revision, TurnActivityPayload(activity), generation=self._generation
         )
 
-    async def turn_redone(self, turn_id: str) -> None:
-        """Take back what an earlier run of the turn told. Raises: LiveReplayStoreError, TimeoutError."""
+    async def turn_begins(self, turn_id: str, *, generation: int, is_redo: bool) -> None:
+        """Publish what was committed beside turns; before a redo take back what an earlier run told.
+
+        Raises:
+            LiveReplayStoreError, TimeoutError: watchers may see a text twice until the turn's commit.
+        """
         del turn_id
-        session_id = self._runtime.session_id
+        await self.publish()
+        self._generation, session_id = generation, self._runtime.session_id
+        if not is_redo:
+            return
         await self._writer.flush(session_id)
         async with asyncio.timeout(PUBLISH_WITHIN_MS / 1_000):
             await retract(self._live_replay, session_id, self._revision, self._generation)

@@ -27,6 +27,7 @@ from lash_core.model.turn_outcome import AssembledTurn, StoppedOutcome
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.journal.errors import STORE_ERRORS
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.observation.turn_publisher import publisher_of
 from lash_core.runtime.process.engine import EngineRun
 from lash_core.runtime.process.parts import ProcessParts, builder_of
 from lash_core.runtime.session.lease_guard import SessionBusyError, SessionLeaseLostError
@@ -91,10 +92,11 @@ async def run_session_turn(
 async def _turn(child: LashRuntime, turn_input: TurnInput, run: EngineRun) -> AnyAwaitOutput:
     pause_ms = BUSY_FIRST_MS
     token, unlink = _token_of(run)
+    sender = publisher_of(child)
     try:
         while True:
             try:
-                turn = await child.stream_turn(turn_input, turn_id=run.process_id, cancellation=token)
+                turn = await child.stream_turn(turn_input, turn_id=run.process_id, cancellation=token, sender=sender)
             except (SessionBusyError, SessionLeaseLostError):
                 # An earlier attempt of this process, most likely one whose worker is gone.
                 if token.cancelled:

@@ -11,7 +11,7 @@ from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.runtime.session.lease_guard import SessionLeaseGuard
-from lash_core.runtime.turn_activities import tell_turn_redone
+from lash_core.runtime.turn_activities import tell_turn_begins
 from lash_core.runtime.turns.inline_handoff import inline_handoff
 from lash_core.runtime.turns.physical_turn import run_physical_turn
 from lash_core.runtime.turns.turn_at_work import HeldTurn, LogicalWork, TurnAtWork
@@ -52,8 +52,8 @@ async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
         effects = journal = host.scoped_turn(run)
     else:
         effects = host.scoped(ExecutionScope.turn(runtime.session_id, given.turn_id))
-    if given.is_redo:
-        await tell_turn_redone(work.sender, given.turn_id)
+    generation = 0 if work.guard is None else work.guard.generation
+    await tell_turn_begins(work.sender, given.turn_id, generation, is_redo=given.is_redo)
     draft = runtime.state.copy()
     clock = runtime.host.core.clock
     turn = TurnAtWork(
