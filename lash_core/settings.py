@@ -12,6 +12,7 @@ from lash_core.errors import InvalidArgumentError, SettingsError
 from lash_core.model.base import Model
 from lash_core.model.ids import check_namespace
 from lash_core.model.limits import Limits
+from lash_core.model.session_observation import LiveReplayConfig
 
 Durability = Literal["fast", "fsync", "replicated"]
 
@@ -23,6 +24,7 @@ class StoreSettings(Model):
     one is an error. ``failover_grace_ms`` None follows the rule of DESIGN 3.3 rule 5; 0 turns the guard off.
     ``signing_key`` signs await-event keys in place of the namespace's own secret: at least 16 characters, and
     ``<new>;<old>`` while keys that the old one signed are still about.
+    ``live_replay`` bounds what a session that is watched keeps in Redis.
     ``attachments_dir`` is a folder for large attachments that every machine of the fleet sees; None keeps them small.
     """
 
@@ -36,6 +38,7 @@ class StoreSettings(Model):
     connections_max: int = Field(default=32, ge=2)
     failover_grace_ms: int | None = Field(default=None, ge=0)
     limits: Limits = Field(default_factory=Limits)
+    live_replay: LiveReplayConfig = Field(default_factory=LiveReplayConfig)
     insecure_tls: bool = False
     signing_key: str | None = Field(default=None, repr=False)
     attachments_dir: str | None = None
@@ -84,6 +87,9 @@ ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_PAYLOAD_BYTES_MAX", ("store", "limits", "payload_bytes_max"), "int"),
     ("LASH_EVENTS_MAX", ("store", "limits", "events_max"), "int"),
     ("LASH_LOG_BYTES_MAX", ("store", "limits", "log_bytes_max"), "int"),
+    ("LASH_LIVE_EVENTS_MAX", ("store", "live_replay", "max_events_per_session"), "int"),
+    ("LASH_LIVE_AGE_MS_MAX", ("store", "live_replay", "max_age_ms"), "int"),
+    ("LASH_LIVE_BYTES_MAX", ("store", "live_replay", "max_bytes_per_session"), "int"),
     ("LASH_INSECURE_TLS", ("store", "insecure_tls"), "bool"),
     ("LASH_SIGNING_KEY", ("store", "signing_key"), "secret"),
     ("LASH_ATTACHMENTS_DIR", ("store", "attachments_dir"), "text"),

@@ -34,15 +34,17 @@ _WRITES = (
 _SCRIPTS = "+eval +evalsha +script|load +script|exists"
 _NAMED_READS = (
     "+get +exists +hget +hmget +hgetall +hexists +hlen +hstrlen +lrange +llen +lindex +lpos +zscore +zmscore "
-    "+zrange +zrangebyscore +zrangebylex +zcard +sismember"
+    "+zrange +zrangebyscore +zrangebylex +zcard +sismember +xrange"
 )
-_NAMED_WRITES = "+set +hset +hdel +hincrby +rpush +rpop +ltrim +zadd +zrem +xadd +xdel"
+_NAMED_WRITES = "+set +hset +hdel +hincrby +rpush +rpop +ltrim +zadd +zrem +xadd +xdel +xtrim"
 
 _ENQUEUER_WRITES = (
     *("p:*", "c:*", "e:*", "a:*", "g:*", "sg:*", "sk:*", "w:*", "sw:*", "wo:*"),
     # Sessions: made, given work and inputs, which may be taken back while nobody works on them.
     *("ses", "sh:*", "sq:*", "sqo:*", "sqd:*", "sr:*", "srz:*", "si:*", "sio:*", "srd"),
     *("rdy:*", "meta", "chg", "n", "out", "ctl", "jx"),
+    # Who watches a session is told of the work that it was given.
+    *("lr:*", "lrt", "lrx"),
     # Occurrences of triggers and what they reserve; the triggers themselves it can only read.
     *("occ", "set", "dlv", "res", "fail"),
     # Tickets of the web app, redeemed.

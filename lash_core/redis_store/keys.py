@@ -58,6 +58,8 @@ class PartitionKeys:
     session_expiries: str
     sessions_ready: str
     session_deaths: str
+    live_tails: str
+    live_idle: str
     clock_offset: str
 
     @classmethod
@@ -82,6 +84,8 @@ class PartitionKeys:
             session_expiries=f"{tag}:sle",
             sessions_ready=f"{tag}:srd",
             session_deaths=f"{tag}:sld",
+            live_tails=f"{tag}:lrt",
+            live_idle=f"{tag}:lrx",
             clock_offset=f"{tag}:off",
         )
 
@@ -212,6 +216,18 @@ class PartitionKeys:
     def session_channel(self, session_id: str) -> str:
         """Sharded channel of a session: commits and changes of its queue."""
         return f"{self.tag}:sc:{session_id}"
+
+    def live_ring(self, session_id: str) -> str:
+        """Stream ``<position>-0`` → the newest events of a session."""
+        return f"{self.tag}:lr:{session_id}"
+
+    def live_channel(self, session_id: str) -> str:
+        """Sharded channel of a session: its events as they come."""
+        return f"{self.tag}:lc:{session_id}"
+
+    def session_tasks(self, session_id: str) -> str:
+        r"""Hash ``<scope key>\n<task id>`` → row of a background task."""
+        return f"{self.tag}:bt:{session_id}"
 
     def session_attachments(self, session_id: str) -> str:
         """Hash digest → reference of an attachment, and ``last`` → the last turn that committed."""

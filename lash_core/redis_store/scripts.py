@@ -99,10 +99,21 @@ class Scripts:
                 raise reply
         return replies
 
-    async def run_each(self, calls: Sequence[Call], *, durable: bool = False, repeatable: bool = True) -> list[Any]:
-        """As ``run``, but the refusal of a call stands in its place as a ``LashError``."""
+    async def run_each(
+        self,
+        calls: Sequence[Call],
+        *,
+        durable: bool = False,
+        repeatable: bool = True,
+        within_ms: int | None = None,
+    ) -> list[Any]:
+        """As ``run``, but the refusal of a call stands in its place as a ``LashError``.
+
+        ``within_ms`` is a shorter time than ``retry_deadline_ms`` to go on trying.
+        """
         connection = self._connection
-        deadline_ms = own_time_ms() + connection.settings.retry_deadline_ms
+        longest_ms = connection.settings.retry_deadline_ms
+        deadline_ms = own_time_ms() + (longest_ms if within_ms is None else min(within_ms, longest_ms))
 
         async def send(indexes: Sequence[int], *, full: bool) -> list[Any]:
             commands = [self._command(calls[index], full=full) for index in indexes]

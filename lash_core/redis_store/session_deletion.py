@@ -6,6 +6,7 @@ from lash_core.errors import NotDoneError
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import PartitionKeys, scope_hash
+from lash_core.redis_store.live_ring import LIVE_RECORD_KEPT_MS, live_ring_keys
 from lash_core.redis_store.scripts import Call
 
 OPEN_TURNS_MAX = 16
@@ -34,6 +35,7 @@ def session_state_keys(keys: PartitionKeys, session_id: str) -> tuple[str, ...]:
         keys.session_inputs(session_id),
         keys.session_input_order(session_id),
         keys.session_attachments(session_id),
+        keys.session_tasks(session_id),
     )
 
 
@@ -49,11 +51,12 @@ async def delete_session_state(context: RedisContext, session_id: str) -> None:
     head, *others = session_state_keys(keys, session_id)
     fixed = (keys.session_leases, keys.session_expiries, keys.sessions_ready, keys.session_deaths)
     channels = (keys.session_promises(session_id), keys.session_channel(session_id))
+    live = live_ring_keys(keys, session_id)
     turn_id = ""
     for _ in range(OPEN_TURNS_MAX):
         scope = scope_hash(ExecutionScope.turn(session_id, turn_id)) if turn_id else ""
-        names = (head, keys.scope_journal(scope), keys.scopes, keys.sessions, *fixed, *channels, *others)
-        call = Call("delete_session", names, (session_id, turn_id, scope))
+        names = (head, keys.scope_journal(scope), keys.scopes, keys.sessions, *fixed, *channels, *live, *others)
+        call = Call("delete_session", names, (session_id, turn_id, scope, LIVE_RECORD_KEPT_MS))
         reply = (await context.scripts.run([call], durable=True))[0]
         if reply[0] != "open":
             return

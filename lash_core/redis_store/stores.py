@@ -14,6 +14,7 @@ from lash_core.redis_store.artifact_store import RedisArtifactStore
 from lash_core.redis_store.attachment_manifest import RedisAttachmentManifest
 from lash_core.redis_store.attachment_store import RedisAttachmentStore
 from lash_core.redis_store.attachments_folder import open_attachments
+from lash_core.redis_store.background_tasks import RedisBackgroundTaskStore
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.content_roots import RedisHeadRoots, RedisRowRoots, RedisTriggerRoots
 from lash_core.redis_store.context import RedisContext
@@ -21,6 +22,7 @@ from lash_core.redis_store.directory import RedisFleetDirectory
 from lash_core.redis_store.effect_journal import RedisEffectJournal
 from lash_core.redis_store.keys import TriggerKeys, clock_offset_key
 from lash_core.redis_store.layout import open_context
+from lash_core.redis_store.live_replay import RedisLiveReplayStore
 from lash_core.redis_store.login_tickets import RedisLoginTickets
 from lash_core.redis_store.process_env_store import RedisProcessEnvStore
 from lash_core.redis_store.promise_store import RedisPromiseStore
@@ -61,6 +63,7 @@ class RedisStores:
         self.ready_sessions = self.session_store_factory
         self.session_blobs = RedisSessionBlobs(context)
         self.session_notices = RedisSessionNotices(context)
+        self.background_tasks = RedisBackgroundTaskStore(context)
         self.effect_journal = RedisEffectJournal(context, self.process_registry)
         self.promises = RedisPromiseStore(context, self.process_registry.done_channels)
         self.effect_host = JournaledEffectHost(self.effect_journal, self.promises)
@@ -78,7 +81,7 @@ class RedisStores:
             self.session_blobs,
             RedisTriggerRoots(context),
         )
-        self.live_replay = None
+        self.live_replay = RedisLiveReplayStore(context)
         self.triggers = RedisTriggerStore(context)
         self.login_tickets = RedisLoginTickets(context)
 
@@ -142,6 +145,7 @@ class RedisStores:
         """Give every connection back. May be called twice."""
         await self.process_registry.close()
         await self.session_notices.close()
+        await self.live_replay.close()
         await self.context.connection.close()
 
     async def __aenter__(self) -> Self:
