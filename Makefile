@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-units test-embedded test-cluster test-faults check format wheel bench-quick soak storm clean
+.PHONY: help demo test test-units test-embedded test-cluster test-faults test-browser check format wheel bench-quick soak storm clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 18
@@ -24,7 +24,7 @@ demo: $(VENV)/.run ## Run the main job: a fleet over the standard library, one w
 	@$(BIN)/lash demo
 
 test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
-	@$(MAKE) --no-print-directory test-units test-embedded test-cluster test-faults
+	@$(MAKE) --no-print-directory test-units test-embedded test-cluster test-faults test-browser
 
 PYTEST := $(BIN)/python -m pytest
 # With servers: the few tests that fail beside others are judged by a run alone.
@@ -35,13 +35,16 @@ test-units: $(VENV)/.dev ## Pure rules, runtime and app; the contracts in memory
 	@$(BIN)/python tools/within.py 120 units -- $(PYTEST) -n 2 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
 
 test-embedded: $(VENV)/.dev ## Everything over a real embedded server
-	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 2 tests $(addprefix --ignore=,$(UNITS)) -m "not faults and not cluster and not in_memory"
+	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 2 tests $(addprefix --ignore=,$(UNITS) tests/browser) -m "not faults and not cluster and not in_memory"
 
 test-cluster: $(VENV)/.dev ## The contracts over a three-node cluster
 	@$(BIN)/python tools/within.py 240 cluster -- $(JUDGED) -n 2 tests -m "cluster and not faults"
 
 test-faults: $(VENV)/.dev ## Real processes, killed, stopped and cut off
 	@$(BIN)/python tools/within.py 180 faults -- $(JUDGED) -n 2 tests -m faults
+
+test-browser: $(VENV)/.dev ## The page in a headless Chromium; skipped, loudly, where there is none
+	@$(BIN)/python tools/within.py 60 browser -- $(JUDGED) -n 2 tests/browser
 
 check: $(VENV)/.dev ## Format, lint, types, imports, script headers, file sizes
 	@$(BIN)/ruff format --check .

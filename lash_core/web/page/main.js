@@ -18,7 +18,7 @@ function show() {
   } catch {
     sessionId = id;
   }
-  const options = { onRefused: login, canWrite: access.writes };
+  const options = { onRefused: login, canWrite: access.writes, onLogout: access.login ? logout : null };
   screen = sessionId ? new SessionScreen(sessionId, options) : new SessionsScreen(options);
   document.title = sessionId ? `${sessionId} · lash` : "lash sessions";
   root.replaceChildren(screen.element);
@@ -50,6 +50,11 @@ function login(error) {
     ),
   );
   token.focus();
+}
+
+async function logout() {
+  await post(address("logout")).catch(() => null);
+  login();
 }
 
 async function begin() {

@@ -237,9 +237,10 @@ export class SessionScreen {
     this._notice.className = `notice ${state.notice?.level ?? ""}`;
     this._notice.textContent = state.notice?.text ?? "";
     this._drawQueue();
+    this._transcript.follow();
     this._drawFacts();
     this.element.dataset.cursor = this._stream.cursor ?? "";
-    this.element.dataset.messages = String(state.messages.length);
+    this.element.dataset.messages = String(state.offset + state.messages.length);
     this.element.dataset.gaps = String(state.gaps);
     this.element.dataset.working = String(state.working);
   }
@@ -265,7 +266,7 @@ export class SessionScreen {
     const { policy, turn_index: turns, token_usage: usage } = this._state.facts;
     const words = [];
     if (policy?.model) words.push(policy.model.id ?? policy.model);
-    if (this._state.known) words.push(`${this._state.messages.length} messages`, `turn ${turns}`);
+    if (this._state.known) words.push(`${this._state.offset + this._state.messages.length} messages`, `turn ${turns}`);
     const tokens = (usage?.input ?? 0) + (usage?.output ?? 0);
     if (tokens) words.push(`${tokens.toLocaleString("en")} tokens`);
     this._facts.textContent = words.join(" · ");

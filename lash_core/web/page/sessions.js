@@ -8,7 +8,7 @@ const LOOK_MS = 3_000;
 export const sessionHref = (sessionId) => `#/session/${encodeURIComponent(sessionId)}`;
 
 export class SessionsScreen {
-  constructor({ onRefused }) {
+  constructor({ onRefused, onLogout }) {
     this._onRefused = onRefused;
     this._rows = h("ul", { class: "sessions" });
     this._notice = h("p", { class: "notice error", role: "alert", hidden: true });
@@ -20,7 +20,7 @@ export class SessionsScreen {
     };
     this.element = h(
       "section", { class: "list" },
-      h("header", {}, h("h1", {}, "Sessions")),
+      h("header", {}, h("h1", {}, "Sessions"), onLogout && h("button", { type: "button", class: "quiet", onclick: onLogout }, "Log out")),
       h("form", { class: "composer", onsubmit: open }, name, h("button", { type: "submit" }, "Open")),
       this._notice, this._rows, this._more,
     );

@@ -10,6 +10,7 @@ export function newState(sessionId) {
     known: false, // an observation has come
     revision: 0,
     messages: [],
+    offset: 0, // messages of the history before the first one that is here
     provisional: [],
     queued: [], // {batch_id, text, enqueued_at_ms}: not taken in by a turn yet
     settled: new Set(), // batches that were cancelled, or are in the history: an older answer may still list them
@@ -94,20 +95,25 @@ function hasMessage(state, batchId) {
 function replaceAll(state, observation, changed) {
   state.known = true;
   state.messages = observation.messages ?? [];
+  state.offset = observation.first ?? 0;
   state.provisional = [];
   state.working = false;
   state.doing = "";
   takeFacts(state, observation);
   Object.assign(changed, { from: 0, live: true, queue: true, facts: true, processes: true });
-  if ((observation.first ?? 0) !== 0) changed.reload = true;
 }
 
 function commit(state, event, changed) {
-  if (event.first > state.messages.length) {
+  let from = event.first - state.offset;
+  if (from > state.messages.length) {
     changed.reload = true;
     return;
   }
-  state.messages.length = event.first;
+  if (from < 0) {
+    state.offset = event.first;
+    from = 0;
+  }
+  state.messages.length = from;
   state.messages.push(...event.messages);
   const inputs = state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId);
   dropQueued(state, inputs);
@@ -117,8 +123,8 @@ function commit(state, event, changed) {
   state.provisional = [];
   state.working = false;
   state.doing = "";
-  Object.assign(changed, { from: event.first, live: true, queue: true, facts: true });
-  if (state.messages.length !== event.message_count) changed.reload = true;
+  Object.assign(changed, { from, live: true, queue: true, facts: true });
+  if (state.offset + state.messages.length !== event.message_count) changed.reload = true;
 }
 
 function takeActivity(state, activity, changed) {

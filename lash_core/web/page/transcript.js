@@ -20,42 +20,47 @@ export class Transcript {
     this._calls = new Map(); // call id → the element where its result goes
     this._items = new Map(); // provisional item → what is drawn of it
     this._messages = [];
-    scroller.addEventListener("scroll", () => this._atEnd() && (this._jump.hidden = true), { passive: true });
+    this._following = true;
+    const look = () => {
+      this._following = this._atEnd();
+      if (this._following) this._jump.hidden = true;
+    };
+    scroller.addEventListener("scroll", look, { passive: true });
+    // A keyboard that comes up on a phone takes half of the page.
+    this._resized = new ResizeObserver(() => this._following && this.toEnd());
+    this._resized.observe(scroller);
     this.elements = [this._earlier, this._history, this._live, this._jump];
   }
 
   /** Draw the history from message `from` on. */
   drawHistory(messages, from) {
-    this._keepingTheEnd(() => {
-      this._messages = messages;
-      if (from === 0 || from < this._first) {
-        this._first = Math.max(0, messages.length - SHOWN_MAX);
-        this._drawFrom(this._first);
-      } else {
-        this._drawFrom(from);
-      }
-    });
+    this._messages = messages;
+    if (from === 0 || from < this._first) {
+      for (const element of this._drawn.splice(0)) element.remove();
+      this._first = Math.max(0, messages.length - SHOWN_MAX);
+      from = this._first;
+    }
+    this._drawFrom(from);
   }
 
   /** Draw what is provisional. */
   drawLive(items) {
-    this._keepingTheEnd(() => {
-      const kept = new Set(items);
-      for (const [item, drawn] of this._items) {
-        if (kept.has(item)) continue;
-        drawn.element.remove();
-        this._items.delete(item);
-      }
-      for (const item of items) {
-        const drawn = this._items.get(item);
-        if (drawn) drawn.update(item);
-        else this._items.set(item, this._begin(item));
-      }
-    });
+    const kept = new Set(items);
+    for (const [item, drawn] of this._items) {
+      if (kept.has(item)) continue;
+      drawn.element.remove();
+      this._items.delete(item);
+    }
+    for (const item of items) {
+      const drawn = this._items.get(item);
+      if (drawn) drawn.update(item);
+      else this._items.set(item, this._begin(item));
+    }
   }
 
   toEnd() {
     this._scroller.scrollTop = this._scroller.scrollHeight;
+    this._following = true;
     this._jump.hidden = true;
   }
 
@@ -64,10 +69,9 @@ export class Transcript {
     return scrollHeight - scrollTop - clientHeight < STICK_PX;
   }
 
-  _keepingTheEnd(draw) {
-    const followed = this._atEnd();
-    draw();
-    if (followed) this.toEnd();
+  /** After everything in the scroller is drawn: go along, unless the reader went up to read. */
+  follow() {
+    if (this._following) this.toEnd();
     else this._jump.hidden = this._atEnd();
   }
 
