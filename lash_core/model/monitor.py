@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -135,6 +136,10 @@ class MonitorStatus(Model):
     reason: str | None = None
     lines: int = 0
     dropped: int = 0
+
+
+MonitorSpecs = Sequence[MonitorSpec] | Callable[[str], Sequence[MonitorSpec]]
+"""The monitors of every session of a host, or a function that answers those of one session."""
 
 
 def monitor_task_id(monitor_id: str) -> str:

@@ -9,6 +9,7 @@ from lash_core.clock import Clock, SystemClock
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.model.disposition import DurabilityTier
+from lash_core.model.monitor import MonitorSpecs
 from lash_core.model.session_lease import SessionLeaseTimings
 from lash_core.protocols.providers.model_providers import ModelProviders
 from lash_core.protocols.providers.retry import ModelRetryPolicy
@@ -107,6 +108,7 @@ class RuntimeHostConfig:
         poison_deaths_max: deaths in a row without a write that stop a session's turn for good; 0 = never.
         live_replay: where workers tell what their sessions' turns do; None = nowhere.
         background_task_host: who runs and keeps background tasks; None = there are none, and spawning one is an error.
+        monitors: commands that may run beside a session, or a function that answers those of one session.
     """
 
     control: RuntimeControl
@@ -119,6 +121,7 @@ class RuntimeHostConfig:
     session_lease_timings: SessionLeaseTimings = field(default_factory=SessionLeaseTimings)
     poison_deaths_max: int = 8
     background_task_host: BackgroundTaskHost | None = None
+    monitors: MonitorSpecs = ()
     live_replay: FleetLiveReplayStore | None = None
 
     @classmethod

@@ -125,6 +125,7 @@ class LashRuntime(SessionVerbs):
             raise SessionError("RuntimeEnvironment.plugin_host is required for from_environment", field="plugin_host")
         if not state.session_id.strip():
             state.session_id = str(uuid.uuid4())
+        is_restored = state.head_revision is not None
         plugins = env.plugin_host.build_session(state.session_id, state.plugin_snapshot, exclusive=exclusive)
         runtime = await runtime_lifecycle.assemble_runtime(
             cls,
@@ -139,6 +140,8 @@ class LashRuntime(SessionVerbs):
         )
         runtime.host.process_work_driver = env.process_work_driver
         runtime.host.queued_work_driver = env.queued_work_driver
+        if exclusive and runtime.host.core.monitors:
+            await runtime.monitors.arm(is_restored=is_restored)
         return runtime
 
     def set_runtime_lease_owner(self, owner: LeaseOwnerIdentity) -> None:
@@ -162,6 +165,8 @@ class LashRuntime(SessionVerbs):
         if managed is not None:
             managed.drop_all()
         self.async_handles.close()
+        if self._monitors is not None:
+            self._monitors.close()
         scope_key = background_scope_key(self.background_scope_id, self.session_id)
         close_soon(self.host.core.background_task_host, scope_key)
         self.unregister_plugin_session()

@@ -17,6 +17,8 @@ from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_le
 from lash_core.runtime import state_export
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.background.async_handles import AsyncToolHandleMap
+from lash_core.runtime.background.monitors import MonitorSeat, SessionMonitors
+from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.plugin.host import PluginSession
 from lash_core.runtime.process.engine import ProcessEngineRegistry
 from lash_core.runtime.residency import Residency
@@ -43,6 +45,7 @@ _OF_THE_SESSION = (
     "residency",
     "turn_memory",
     "async_handles",
+    "_monitors",
 )
 
 
@@ -85,6 +88,7 @@ class RuntimeCore:
         self.residency = Residency.KEEP_ALL
         self.turn_memory = TurnMemory()
         self.async_handles = AsyncToolHandleMap()
+        self._monitors: SessionMonitors | None = None
 
     # -- what it is made of ----------------------------------------------------------------------------
 
@@ -135,6 +139,26 @@ class RuntimeCore:
     def usage_report(self) -> SessionUsageReport:
         """Token usage of the session and its children so far, stored or not."""
         return usage_report((*self.state.token_ledger, *self.shared_token_ledger))
+
+    @property
+    def monitors(self) -> SessionMonitors:
+        """The commands that the host lets run beside the session; made when it is first asked for.
+
+        Raises:
+            SettingsError: the host's configuration of monitors cannot be used.
+        """
+        if self._monitors is None:
+            seat = MonitorSeat(
+                self.session_id,
+                background_scope_key(self.background_scope_id, self.session_id),
+                self.host.core.background_task_host,
+                self.async_handles,
+                self.services.clock,
+                self.store,
+                self.host.queued_work_driver,
+            )
+            self._monitors = SessionMonitors(seat, self.host.core.monitors)
+        return self._monitors
 
     # -- commits ---------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from lash_core.errors import LashError
+from lash_core.errors.async_handle import UnknownMonitorError
 from lash_core.errors.background_task import BackgroundTaskError, UnknownBackgroundTaskError
 from lash_core.errors.session import UnknownManagedSessionError
 from lash_core.model.background_task import (
@@ -27,6 +28,7 @@ from lash_core.model.background_task import (
     CancelPolicy,
     ClosePolicy,
 )
+from lash_core.model.background_task_rules import TASK_OWNER_LOST
 from lash_core.runtime.background.async_handles import (
     AsyncToolHandleMap,
     cancel_unreferenced_session_async_handles,
@@ -39,6 +41,7 @@ from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.background.task_host import BackgroundTask, BackgroundTaskHost, TaskCancelCallback
 
 if TYPE_CHECKING:
+    from lash_core.runtime.background.monitors import SessionMonitors
     from lash_core.runtime.lash_runtime import LashRuntime
 
 NO_TASKS = "background tasks are unavailable in this runtime"
@@ -225,8 +228,14 @@ class BackgroundTaskCapability:
         return await self._cancel_all(session_id, frozenset(), monitors=True)
 
     async def stop_monitor(self, session_id: str, monitor_id: str) -> None:
-        """Stop a monitor of this runtime; one that does not run stays as it is."""
-        del session_id, monitor_id
+        """Stop a monitor of this runtime; one that does not run, or that is unknown, stays as it is."""
+        monitors = self._monitors_of(session_id)
+        if monitors is not None:
+            try:
+                await monitors.stop(monitor_id)
+            except UnknownMonitorError:
+                # A row of that kind that a host registered itself: its own callback stops what it stands for.
+                return
 
     # -- async handles ---------------------------------------------------------------------------------
 
@@ -310,6 +319,9 @@ class BackgroundTaskCapability:
             _log.warning("background tasks of %s are not taken over yet", self._runtime.session_id, exc_info=True)
             return ()
         self._adopted_generation = generation
+        lost = [task.id for task in records if task.failure is not None and task.failure.code == TASK_OWNER_LOST]
+        if lost and self._runtime.host.core.monitors:
+            await self._runtime.monitors.restart_lost(lost)
         return records
 
     async def close_background_tasks(self, session_id: str, successor_session_id: str | None = None) -> None:
@@ -350,6 +362,13 @@ class BackgroundTaskCapability:
         if not self._is_known(session_id):
             return None
         return self._runtime.managed_sessions.get(session_id).runtime.async_handles
+
+    def _monitors_of(self, session_id: str) -> SessionMonitors | None:
+        if session_id == self._runtime.session_id:
+            return self._runtime.monitors
+        if session_id not in self._runtime.managed_sessions.session_ids:
+            return None
+        return self._runtime.managed_sessions.get(session_id).runtime.monitors
 
     async def _cancel_all(
         self, session_id: str, keep: frozenset[str], *, monitors: bool

@@ -1,0 +1,299 @@
+"""The monitors of one session in one runtime: started, stopped and listed by its host.
+
+``docs/contracts/background_tasks.md`` 6. A monitor is a managed task ``monitor:<id>`` of the session. Which commands
+there are is configuration of the host: nothing that a model says becomes a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lash_core.clock import Clock
+from lash_core.errors import LashError, LimitExceededError, SettingsError
+from lash_core.errors.async_handle import UnknownMonitorError
+from lash_core.errors.background_task import BackgroundTaskError
+from lash_core.model.async_handle import AsyncHandleNamespace
+from lash_core.model.background_task import (
+    BackgroundTaskKind,
+    BackgroundTaskRegistration,
+    BackgroundTaskState,
+    BackgroundTaskUpdate,
+    CancelPolicy,
+    ClosePolicy,
+)
+from lash_core.model.base import JsonValue
+from lash_core.model.monitor import (
+    MonitorArm,
+    MonitorRunState,
+    MonitorSpec,
+    MonitorSpecs,
+    MonitorStatus,
+    MonitorWakePolicy,
+    monitor_task_id,
+)
+from lash_core.model.queued_work import HostEventPayload, MergeKey, QueuedWorkDraft
+from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolSuccess
+from lash_core.runtime.background.async_handle import CANCELLED_TEXT, AsyncToolHandle
+from lash_core.runtime.background.async_handles import AsyncToolHandleMap
+from lash_core.runtime.background.monitor_run import MonitorBatch, MonitorRun
+from lash_core.runtime.background.task_host import BackgroundTaskHost
+from lash_core.runtime.turn_activities import poke_work_driver
+from lash_core.runtime.turns.tool_attempt import failure_of
+
+if TYPE_CHECKING:
+    from lash_core.runtime.runtime_host import QueuedWorkDriver
+    from lash_core.store.runtime_persistence import RuntimePersistence
+
+MONITORS_MAX = 32
+"""Monitors of one session: each is a process of the operating system, with a guard beside it."""
+QUEUED_BATCHES_OF_MONITOR_MAX = 4
+"""Batches of one monitor in the queue at once: a session that is busy hears of the newest lines later."""
+STOP_SECONDS = 2.0
+"""A command that was told to end is gone by then."""
+MONITOR_EVENT = "monitor"
+"""Name of the host event that a batch becomes in the queue; also the reason of the poke, and the tool of its handle."""
+NO_MONITORS = "managed background tasks are unavailable in this runtime"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSeat:
+    """Where the monitors of a session stand.
+
+    Attributes:
+        session_id: the session.
+        scope_key: of its tasks at the host.
+        host: who runs them; None = there are no monitors.
+        handles: the session's table, so that a monitor can be awaited.
+        store: takes queued work; None = lines are told to subscribers only.
+        driver: told of queued work.
+    """
+
+    session_id: str
+    scope_key: str
+    host: BackgroundTaskHost | None
+    handles: AsyncToolHandleMap
+    clock: Clock
+    store: RuntimePersistence | None = None
+    driver: QueuedWorkDriver | None = None
+
+
+class SessionMonitors:
+    """The monitors of one session. Belongs to the runtime's event loop; ``runtime.monitors`` is one.
+
+    Args:
+        seat: the session's services.
+        specs: what the host configures.
+
+    Raises:
+        SettingsError: two monitors of one id, or more than ``MONITORS_MAX``.
+    """
+
+    def __init__(self, seat: MonitorSeat, specs: MonitorSpecs = ()) -> None:
+        self._seat = seat
+        self._specs = _by_id(specs(seat.session_id) if callable(specs) else specs)
+        self._runs: dict[str, MonitorRun] = {}
+        self._is_armed = False
+
+    @property
+    def specs(self) -> tuple[MonitorSpec, ...]:
+        """What the host configures for this session."""
+        return tuple(self._specs.values())
+
+    async def start(self, monitor_id: str) -> MonitorStatus:
+        """Start a monitor; one that ended may be started again.
+
+        Raises:
+            UnknownMonitorError: the host configures none of that id.
+            PluginSessionError: it runs already; the runtime has no host of background tasks.
+        """
+        spec = self._spec(monitor_id)
+        host, seat = self._host(), self._seat
+        run = MonitorRun(spec, _Sink(seat, host, spec), seat.clock)
+        await host.spawn_managed(
+            seat.scope_key,
+            BackgroundTaskRegistration(spec.task_id, BackgroundTaskKind.MONITOR, "monitor"),
+            run.work,
+            cancel_policy=CancelPolicy.ABORT_LOCAL,
+            close_policy=ClosePolicy.CANCEL,
+        )
+        self._runs[spec.id] = run
+        self._mirror(run)
+        return run.status
+
+    async def stop(self, monitor_id: str) -> MonitorStatus:
+        """Stop a monitor and answer when its command is gone; one that does not run stays as it is.
+
+        Raises:
+            UnknownMonitorError: the host configures none of that id.
+        """
+        run = self._runs.get(monitor_id)
+        if run is None:
+            return self._status(self._spec(monitor_id))
+        if run.status.state is MonitorRunState.RUNNING and self._seat.host is not None:
+            await self._seat.host.cancel_managed(self._seat.scope_key, run.spec.task_id)
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await run.ended.wait()
+            except TimeoutError:
+                run.kill()
+        return run.status
+
+    def list(self) -> tuple[MonitorStatus, ...]:
+        """Every configured monitor, in the order of the configuration. Reads memory alone."""
+        return tuple(self._status(spec) for spec in self._specs.values())
+
+    async def arm(self, *, is_restored: bool) -> tuple[MonitorStatus, ...]:
+        """The session begins, or is back in memory: start what that arms. What cannot be started is logged.
+
+        A restored session starts again, of the monitors that its first start armed, those with
+        ``restart_on_restore``.
+        """
+        self._is_armed = True
+        return await self._start_all(
+            spec.id
+            for spec in self._specs.values()
+            if spec.arm_on is MonitorArm.SESSION_START and (spec.restart_on_restore or not is_restored)
+        )
+
+    async def restart_lost(self, task_ids: Iterable[str]) -> tuple[MonitorStatus, ...]:
+        """Start again, of monitors whose owner was lost, those with ``restart_on_restore``; none in an unarmed runtime.
+
+        Args:
+            task_ids: tasks that were adopted as lost.
+        """
+        lost = frozenset(task_ids) if self._is_armed else frozenset[str]()
+        return await self._start_all(
+            spec.id for spec in self._specs.values() if spec.restart_on_restore and spec.task_id in lost
+        )
+
+    def close(self) -> None:
+        """The runtime goes away: commands are killed at once, and nothing is queued any more. May be called twice."""
+        for run in self._runs.values():
+            run.kill()
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _host(self) -> BackgroundTaskHost:
+        if self._seat.host is None:
+            raise BackgroundTaskError(NO_MONITORS, field="background_task_host")
+        return self._seat.host
+
+    def _spec(self, monitor_id: str) -> MonitorSpec:
+        spec = self._specs.get(monitor_id)
+        if spec is None:
+            raise UnknownMonitorError(monitor_id)
+        return spec
+
+    def _status(self, spec: MonitorSpec) -> MonitorStatus:
+        run = self._runs.get(spec.id)
+        if run is not None:
+            return run.status
+        return MonitorStatus(id=spec.id, task_id=spec.task_id, state=MonitorRunState.IDLE, wake_policy=spec.wake_policy)
+
+    async def _start_all(self, monitor_ids: Iterable[str]) -> tuple[MonitorStatus, ...]:
+        started: list[MonitorStatus] = []
+        for monitor_id in monitor_ids:
+            if self._status(self._specs[monitor_id]).state is MonitorRunState.RUNNING:
+                continue
+            try:
+                started.append(await self.start(monitor_id))
+            except (LashError, OSError):
+                _log.warning("monitor %s of session %s did not start", monitor_id, self._seat.session_id, exc_info=True)
+        return tuple(started)
+
+    def _mirror(self, run: MonitorRun) -> None:
+        """An entry in the table of handles, so that the monitor can be awaited like a task."""
+
+        async def until_ended(handle: AsyncToolHandle) -> AnyToolOutput:
+            del handle
+            await run.ended.wait()
+            status = run.status
+            match status.state:
+                case MonitorRunState.STOPPED:
+                    return ToolCancelled(CANCELLED_TEXT)
+                case MonitorRunState.FAILED:
+                    return failure_of("execution", "monitor_failed", status.reason or "failed")
+                case _:
+                    return ToolSuccess(status.to_json_value())
+
+        try:
+            self._seat.handles.start(
+                until_ended,
+                tool_name=MONITOR_EVENT,
+                handle_id=run.spec.task_id,
+                namespace=AsyncHandleNamespace.MONITOR,
+                identifier=run.spec.id,
+            )
+        except LimitExceededError as error:
+            _log.warning("monitor %s cannot be awaited: %s", run.spec.id, error)
+
+
+class _Sink:
+    """Tells subscribers, who awaits, and the session's queue."""
+
+    def __init__(self, seat: MonitorSeat, host: BackgroundTaskHost, spec: MonitorSpec) -> None:
+        self._seat = seat
+        self._host = host
+        self._spec = spec
+        self._queued: set[str] = set()
+
+    async def has_room(self) -> bool:
+        """See ``MonitorSink``; asks the queue only when it may be full of this monitor's batches."""
+        store = self._store()
+        if store is None or len(self._queued) < QUEUED_BATCHES_OF_MONITOR_MAX:
+            return True
+        queued = {batch.batch_id for batch in await store.list_queued_work(self._seat.session_id)}
+        self._queued &= queued
+        return len(self._queued) < QUEUED_BATCHES_OF_MONITOR_MAX
+
+    async def deliver(self, batch: MonitorBatch) -> None:
+        """See ``MonitorSink``."""
+        seat, body = self._seat, batch.to_json_value()
+        store = self._store()
+        if store is not None:
+            key = f"{monitor_task_id(batch.monitor_id)}:{batch.run_id}:{batch.sequence}"
+            draft = QueuedWorkDraft(
+                session_id=seat.session_id,
+                payloads=(HostEventPayload(MONITOR_EVENT, body),),
+                merge_key=MergeKey.of_group(MONITOR_EVENT),
+                source_key=key,
+            )
+            self._queued.add((await store.enqueue_queued_work(draft)).batch_id)
+            await poke_work_driver(seat.driver, seat.session_id, MONITOR_EVENT)
+        self._tell_waiting(body)
+        try:
+            update = BackgroundTaskUpdate(state=BackgroundTaskState.RUNNING, progress=body)
+            await self._host.update(seat.scope_key, self._spec.task_id, update)
+        except (LashError, OSError) as error:
+            # Subscribers may miss a line; it is the queue that a session works by.
+            _log.info("progress of monitor %s was not told: %s", self._spec.id, error)
+
+    def _store(self) -> RuntimePersistence | None:
+        return self._seat.store if self._spec.wake_policy is MonitorWakePolicy.QUEUE_TURN else None
+
+    def _tell_waiting(self, body: JsonValue) -> None:
+        handle = self._seat.handles.find(self._spec.task_id)
+        if handle is not None:
+            handle.progress(body)
+
+
+def _by_id(specs: Iterable[MonitorSpec]) -> dict[str, MonitorSpec]:
+    found: dict[str, MonitorSpec] = {}
+    for spec in specs:
+        if spec.id in found:
+            raise SettingsError(f"monitor `{spec.id}` is configured twice", field="monitors", value=spec.id)
+        found[spec.id] = spec
+    if len(found) > MONITORS_MAX:
+        raise SettingsError(
+            f"{len(found)} monitors are configured for a session; the limit is {MONITORS_MAX}",
+            field="monitors",
+            value=len(found),
+            limit=MONITORS_MAX,
+        )
+    return found
