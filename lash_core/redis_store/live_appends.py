@@ -9,7 +9,7 @@ from lash_core.errors import InvalidArgumentError, LashError, LimitExceededError
 from lash_core.errors.observation import LiveReplayFailedError
 from lash_core.model.ids import check_id
 from lash_core.model.observation_codec import encode_payload
-from lash_core.model.session_cursor import SessionCursor, SessionRevision
+from lash_core.model.session_cursor import U64_MAX, SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
     CommittedPayload,
@@ -105,7 +105,14 @@ class LiveAppends:
 
     def _facts(self, session_id: str, revision: int) -> tuple[str, int]:
         check_id(session_id, field="session_id", subject="session id")
-        return str(session_id), int(SessionRevision(revision))
+        if not 0 <= revision <= U64_MAX:
+            raise InvalidArgumentError(
+                f"session revision {revision} must be between 0 and {U64_MAX}",
+                field="revision",
+                value=revision,
+                limit=U64_MAX,
+            )
+        return str(session_id), int(revision)
 
     def _call(self, append: LiveAppend) -> Call:
         if not append.payloads or append.generation < 0 or append.dropped < 0:

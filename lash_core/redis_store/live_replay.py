@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from lash_core.errors import LashError, LiveReplayClosedError
 from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import LiveReplayConfig, LiveReplayGapReason
@@ -112,6 +115,11 @@ class RedisLiveReplayStore(LiveAppends):
     async def close(self) -> None:
         """End all subscriptions. The connection is the stores'. May be called twice."""
         await self._hub.close()
+
+    async def _run(self, calls: Sequence[Call], *, repeatable: bool = False) -> list[Any]:
+        if self._hub.closed:
+            return [LiveReplayClosedError() for _ in calls]
+        return await super()._run(calls, repeatable=repeatable)
 
     def _check_open(self) -> None:
         if self._hub.closed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lash_core.errors import CorruptRecordError
+from lash_core.model.session_cursor import U64_MAX
 from lash_core.model.session_observation import LiveReplayGapReason
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import PartitionKeys
@@ -82,7 +83,7 @@ def tail_command(keys: PartitionKeys, session_ids: Sequence[str]) -> Command:
 def entries_command(keys: PartitionKeys, session_id: str, first: int, last: int | str, count: int) -> Command:
     """Reads at most ``count`` events from ``first`` to ``last`` (``+`` = the end)."""
     ring = keys.live_ring(session_id)
-    return Command(ring, ("XRANGE", ring, str(first), str(last), "COUNT", count))
+    return Command(ring, ("XRANGE", ring, str(min(first, U64_MAX)), str(last), "COUNT", count))
 
 
 def decode_tails(reply: Sequence[str | None], *, key: str) -> list[LiveTail]:

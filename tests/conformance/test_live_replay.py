@@ -17,7 +17,7 @@ from tests.conformance.suites import (
 CASES = dict(live_replay.cases())
 
 
-@pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES, without=("valkey", "cluster", "debian-redis")))
+@pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES))
 async def test_the_contract_is_kept(backend: str, name: str, server_url: Callable[[str], str]) -> None:
     """Each promise of the suite, on stores whose clock can be moved."""
     await run_case(CASES[name], backend, server_url, "live-" + name.replace(".", "-"))
