@@ -74,41 +74,42 @@ class ScriptedSession:
 
     # -- what the page asks ------------------------------------------------------------------------------
 
-    def observation(self) -> Json:
-        """The whole session."""
+    def observation(self, newest: int | None = None) -> Json:
+        """The whole session, or with its newest so many messages."""
+        first = 0 if newest is None else max(0, len(self.messages) - newest)
         return {
             "policy": {"model": "scripted", "provider_id": "test"},
             "turn_index": 1,
             "token_usage": {"input": 1, "output": 2},
             "current_agent_frame_id": "frame",
             "message_count": len(self.messages),
-            "first": 0,
-            "messages": list(self.messages),
+            "first": first,
+            "messages": self.messages[first:],
             "queued": list(self.queued),
         }
 
-    def observed(self) -> Json:
+    def observed(self, newest: int | None = None) -> Json:
         """The event of the whole session."""
         cursor = f"c{len(self.events)}"
         facts = {"type": "observation", "session_id": self.session_id, "revision": 1, "cursor": cursor}
-        return facts | {"observation": self.observation()}
+        return facts | {"observation": self.observation(newest)}
 
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def stream(self, cursor: str | None) -> AsyncIterator[str]:
+    async def stream(self, cursor: str | None, newest: int | None = None) -> AsyncIterator[str]:
         """Events behind a cursor, as text."""
         life = self._life
         yield "retry: 50\n\n"
         if cursor is None:
-            observed = self.observed()
+            observed = self.observed(newest)
             position = len(self.events)
             yield _text("observation", observed)
         else:
             position = int(cursor[1:])
             if position < self.kept_from:
-                observed = self.observed()
+                observed = self.observed(newest)
                 position = len(self.events)
                 gap = {**observed, "type": "gap", "reason": "trimmed", "requested_cursor": cursor}
                 yield _text("gap", gap)
@@ -134,6 +135,11 @@ def _text(kind: str, event: Json) -> str:
 def text_message(role: str, text: str, message_id: str = "") -> Json:
     """A message of one text."""
     return {"id": message_id, "role": role, "parts": [{"type": "text", "text": text}]}
+
+
+def _newest(request: Request) -> int | None:
+    asked = request.query_params.get("messages")
+    return None if asked is None else int(asked)
 
 
 class _Routes:
@@ -171,7 +177,7 @@ class _Routes:
         return self._refusal(request) or JSONResponse({"items": [row], "next_cursor": None})
 
     async def observation(self, request: Request) -> Response:
-        return self._refusal(request) or JSONResponse(self._session.observed())
+        return self._refusal(request) or JSONResponse(self._session.observed(_newest(request)))
 
     async def events(self, request: Request) -> Response:
         refused = self._refusal(request)
@@ -179,7 +185,7 @@ class _Routes:
             return refused
         cursor = request.headers.get("last-event-id") or request.query_params.get("cursor")
         self._session.cursors.append(cursor)
-        return StreamingResponse(self._session.stream(cursor), media_type="text/event-stream")
+        return StreamingResponse(self._session.stream(cursor, _newest(request)), media_type="text/event-stream")
 
     async def send(self, request: Request) -> Response:
         session = self._session

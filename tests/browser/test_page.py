@@ -150,10 +150,10 @@ async def test_a_long_history_shows_its_end_and_the_rest_on_demand(seen: SeenPag
     await seen.until_messages(450)
     assert [f"user: m{number}" for number in range(250, 450)] == await seen.history()
     await seen.find(".earlier").click()
+    await seen.until_text("m50")
     await seen.find(".earlier").click()
-
-    assert 450 == len(await seen.history())
-    assert await seen.find(".earlier").is_hidden()
+    await seen.find(".earlier").wait_for(state="hidden")
+    assert [f"user: m{number}" for number in range(450)] == await seen.history()
     session.commit(text_message("assistant", "newest"))
     await seen.until_messages(451)
     assert 451 == len(await seen.history())

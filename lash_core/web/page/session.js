@@ -2,12 +2,14 @@
 
 import { get, post, sessionUrl } from "./api.js";
 import { ago, h, painter } from "./dom.js";
-import { applyEvent, dropQueued, newState, takeFacts, takeSent } from "./state.js";
+import { applyEvent, dropQueued, newState, takeEarlier, takeFacts, takeSent } from "./state.js";
 import { SessionStream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
 const FACTS_MS = 150; // several changes in a row ask once
 const PROCESSES_MS = 4_000; // a process that ends says nothing to the session: looked at while one runs
+const MORE_MESSAGES = 200;
+const MESSAGES_MAX = 10_000; // what the server gives at once
 const CONNECTION = {
   connecting: "connecting…",
   live: "live",
@@ -80,8 +82,28 @@ export class SessionScreen {
   }
 
   async _loadFacts() {
-    takeFacts(this._state, (await get(sessionUrl(this.sessionId, "observation"))).observation);
+    takeFacts(this._state, await this._observation(0));
     this._paint();
+  }
+
+  async _loadEarlier(button) {
+    const state = this._state;
+    button.disabled = true;
+    try {
+      const wanted = Math.min(state.messages.length + MORE_MESSAGES, MESSAGES_MAX);
+      if (!takeEarlier(state, await this._observation(wanted))) return this._stream.start();
+      this._transcript.drawEarlier(state.messages, state.offset);
+    } catch (error) {
+      this._failed(error);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  async _observation(messages) {
+    const url = sessionUrl(this.sessionId, "observation");
+    url.searchParams.set("messages", messages);
+    return (await get(url)).observation;
   }
 
   async _loadProcesses() {
@@ -175,7 +197,7 @@ export class SessionScreen {
     this._facts = h("p", { class: "facts" });
     this._stopButton = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this._cancelTurn() }, "Stop this turn");
     this._scroller = h("div", { class: "scroller", tabindex: "0", "aria-label": "Conversation" });
-    this._transcript = new Transcript(this._scroller);
+    this._transcript = new Transcript(this._scroller, (button) => this._loadEarlier(button));
     this._doing = h("p", { class: "doing", hidden: true });
     this._notice = h("p", { class: "notice", role: "alert", hidden: true });
     this._queue = h("ol", { class: "queue", "aria-label": "Inputs that wait" });
@@ -226,7 +248,7 @@ export class SessionScreen {
 
   _draw() {
     const state = this._state;
-    if (this._from !== null) this._transcript.drawHistory(state.messages, this._from);
+    if (this._from !== null) this._transcript.drawHistory(state.messages, this._from, state.offset);
     this._from = null;
     this._transcript.drawLive(state.provisional);
     this._doing.hidden = !state.working;

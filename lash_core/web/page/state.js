@@ -65,13 +65,21 @@ export function applyEvent(state, event) {
 
 /** The queue and the facts of an observation that was asked for by itself; the stream alone tells of the history. */
 export function takeFacts(state, observation) {
-  for (const name of Object.keys(state.facts)) {
-    if (observation[name] !== undefined) state.facts[name] = observation[name];
-  }
+  takeCounters(state, observation);
   const taken = new Set(state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId));
   state.queued = (observation.queued ?? []).filter(
     (row) => !taken.has(row.batch_id) && !state.settled.has(row.batch_id) && !hasMessage(state, row.batch_id),
   );
+}
+
+/** Messages before the first one that is here, from an observation that has more of them. False: it does not fit. */
+export function takeEarlier(state, observation) {
+  const known = state.offset - observation.first;
+  if (known <= 0) return known === 0;
+  if (state.messages.length && observation.messages[known]?.id !== state.messages[0].id) return false;
+  state.messages.unshift(...observation.messages.slice(0, known));
+  state.offset = observation.first;
+  return true;
 }
 
 /** What the page itself has just sent is shown at once. */
@@ -80,6 +88,12 @@ export function takeSent(state, batchId, text) {
   const taken = state.provisional.find((item) => item.kind === "input" && item.batchId === batchId);
   if (taken) taken.text ||= text;
   else if (!known && !state.settled.has(batchId)) state.queued.push({ batch_id: batchId, text, enqueued_at_ms: Date.now() });
+}
+
+function takeCounters(state, facts) {
+  for (const name of Object.keys(state.facts)) {
+    if (facts[name] !== undefined) state.facts[name] = facts[name];
+  }
 }
 
 export function dropQueued(state, batchIds) {
@@ -115,6 +129,7 @@ function commit(state, event, changed) {
   }
   state.messages.length = from;
   state.messages.push(...event.messages);
+  takeCounters(state, event);
   const inputs = state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId);
   dropQueued(state, inputs);
   for (const message of event.messages) {

@@ -9,6 +9,7 @@ import { sessionUrl, whyRefused } from "./api.js";
 export const TYPES = [
   "observation", "committed", "turn_activity", "agent_frame_switched", "queue_changed", "process_changed", "gap", "ended",
 ];
+const MESSAGES_MAX = 200; // of a history that the page has nothing of; earlier ones on demand
 const SILENCE_MS_MAX = 40_000; // the server says `alive` after 15 s of silence
 const HIDDEN_MS_MAX = 30_000;
 const LOOK_MS = 5_000;
@@ -70,6 +71,7 @@ export class SessionStream {
 
   _url() {
     const url = sessionUrl(this.sessionId, "events");
+    url.searchParams.set("messages", MESSAGES_MAX);
     if (this.cursor) url.searchParams.set("cursor", this.cursor);
     return url;
   }

@@ -4,22 +4,19 @@
 
 import { brief, h, shown } from "./dom.js";
 
-const SHOWN_MAX = 200; // messages in the page at once; earlier ones come on demand
 const STICK_PX = 80; // so near to the end, the page follows what comes
 
 export class Transcript {
-  /** `scroller` is the element that scrolls. */
-  constructor(scroller) {
+  /** `scroller` is the element that scrolls; `onEarlier()` is called when somebody wants to see what was before. */
+  constructor(scroller, onEarlier) {
     this._scroller = scroller;
-    this._earlier = h("button", { class: "quiet earlier", type: "button", hidden: true, onclick: () => this._showEarlier() });
+    this._earlier = h("button", { class: "quiet earlier", type: "button", hidden: true, onclick: (event) => onEarlier(event.currentTarget) });
     this._history = h("ol", { class: "messages", "aria-label": "Messages" });
     this._live = h("ol", { class: "messages provisional", "aria-label": "What comes now" });
     this._jump = h("button", { class: "jump", type: "button", hidden: true, onclick: () => this.toEnd() }, "Newest ↓");
-    this._first = 0;
     this._drawn = [];
     this._calls = new Map(); // call id → the element where its result goes
     this._items = new Map(); // provisional item → what is drawn of it
-    this._messages = [];
     this._following = true;
     const look = () => {
       this._following = this._atEnd();
@@ -32,15 +29,23 @@ export class Transcript {
     this.elements = [this._earlier, this._history, this._live, this._jump];
   }
 
-  /** Draw the history from message `from` on. */
-  drawHistory(messages, from) {
-    this._messages = messages;
-    if (from === 0 || from < this._first) {
-      for (const element of this._drawn.splice(0)) element.remove();
-      this._first = Math.max(0, messages.length - SHOWN_MAX);
-      from = this._first;
+  /** Draw the history from message `from` on; `before` messages are not here. */
+  drawHistory(messages, from, before) {
+    for (const element of this._drawn.splice(from)) element.remove();
+    for (const message of messages.slice(from)) {
+      const element = this._message(message);
+      this._drawn.push(element);
+      this._history.append(element);
     }
-    this._drawFrom(from);
+    this._earlier.hidden = before === 0;
+    this._earlier.textContent = `Show earlier messages (${before})`;
+  }
+
+  /** Draw all of it anew, with messages in front, and stay at what is being read. */
+  drawEarlier(messages, before) {
+    const height = this._scroller.scrollHeight;
+    this.drawHistory(messages, 0, before);
+    this._scroller.scrollTop += this._scroller.scrollHeight - height;
   }
 
   /** Draw what is provisional. */
@@ -73,26 +78,6 @@ export class Transcript {
   follow() {
     if (this._following) this.toEnd();
     else this._jump.hidden = this._atEnd();
-  }
-
-  _drawFrom(from) {
-    for (const element of this._drawn.splice(from - this._first)) element.remove();
-    for (let index = from; index < this._messages.length; index += 1) {
-      const element = this._message(this._messages[index]);
-      this._drawn.push(element);
-      this._history.append(element);
-    }
-    this._earlier.hidden = this._first === 0;
-    this._earlier.textContent = `Show earlier messages (${this._first})`;
-  }
-
-  _showEarlier() {
-    const height = this._scroller.scrollHeight;
-    this._first = Math.max(0, this._first - SHOWN_MAX);
-    this._drawn = [];
-    this._history.replaceChildren();
-    this._drawFrom(this._first);
-    this._scroller.scrollTop += this._scroller.scrollHeight - height;
   }
 
   // -- messages ----------------------------------------------------------------------------------------
