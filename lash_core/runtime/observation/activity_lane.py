@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lash_core.model.session_observation import SessionObservationEventPayload
 from lash_core.runtime.observation.recording import Recording
+from lash_core.runtime.observation.ring_appends import RingAnswer
 from lash_core.store.live_replay_store import LiveAppend
 
 APPEND_EVENTS_MAX = 512
@@ -26,10 +27,10 @@ class QueuedEvent:
 
 @dataclass(slots=True)
 class LaneAppend:
-    """What of a lane is on its way, and the recordings of its events in order."""
+    """What of a lane is on its way; ``events`` are those of ``append``, in order."""
 
     append: LiveAppend
-    recordings: tuple[Recording, ...]
+    events: tuple[QueuedEvent, ...]
 
 
 class ActivityLane:
@@ -40,10 +41,21 @@ class ActivityLane:
         under_way: an append of it is on its way; the next one waits for that, so that order holds.
         is_urgent: somebody waits: it is not held back for its turn.
         failures: appends in a row that failed.
-        paused_until: on the loop's clock, in seconds: its ring failed just now. Who waits is not held back by it.
+        failing_since: when the first of them did; on the loop's clock, in seconds.
+        paused_until: likewise; before it nothing is tried again.
     """
 
-    __slots__ = ("_bytes", "_queued", "dropped", "failures", "is_urgent", "paused_until", "session_id", "under_way")
+    __slots__ = (
+        "_bytes",
+        "_queued",
+        "dropped",
+        "failing_since",
+        "failures",
+        "is_urgent",
+        "paused_until",
+        "session_id",
+        "under_way",
+    )
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
@@ -51,6 +63,7 @@ class ActivityLane:
         self.under_way: LaneAppend | None = None
         self.is_urgent = False
         self.failures = 0
+        self.failing_since = 0.0
         self.paused_until = 0.0
         self._queued: deque[QueuedEvent] = deque()
         self._bytes = 0
@@ -70,7 +83,7 @@ class ActivityLane:
         """The newest one that is not settled; None when nothing waits and nothing is under way."""
         if self._queued:
             return self._queued[-1].recording
-        return None if self.under_way is None else self.under_way.recordings[-1]
+        return None if self.under_way is None else self.under_way.events[-1].recording
 
     def put(self, event: QueuedEvent, bytes_max: int) -> int:
         """Queue an event; over ``bytes_max`` everything queued is dropped instead of growing.
@@ -116,5 +129,36 @@ class ActivityLane:
             generation=first.generation,
             dropped=self.dropped,
         )
-        self.under_way = LaneAppend(append, tuple(event.recording for event in taken))
+        self.under_way = LaneAppend(append, tuple(taken))
         return self.under_way
+
+    def settle(self, taken: LaneAppend, answer: RingAnswer) -> None:
+        """What was under way is over: say so to who waits, and count what is missing."""
+        if answer.failure is None:
+            self.dropped -= taken.append.dropped
+        else:
+            self.dropped += answer.events.count(None)
+        self.failures, self.paused_until = 0, 0.0
+        for queued, event in zip(taken.events, answer.events, strict=True):
+            queued.recording.settle(event)
+
+    def is_worth_another_try(self, now: float, retry_for_ms: int) -> bool:
+        """False when it has been failing for ``retry_for_ms``; ``now`` on the loop's clock, in seconds."""
+        if not self.failures:
+            self.failing_since = now
+        return now - self.failing_since < retry_for_ms / 1_000
+
+    def pause(self, now: float, first_ms: int, max_ms: int) -> None:
+        """Wait before the next try: twice as long each time."""
+        self.paused_until = now + min(max_ms, first_ms * 2 ** min(self.failures, 16)) / 1_000
+        self.failures += 1
+
+    def put_back(self, taken: LaneAppend, bytes_max: int) -> int:
+        """What was not appended waits again, before the rest; over ``bytes_max`` everything queued is dropped.
+
+        Returns:
+            How many events were dropped for it.
+        """
+        self._queued.extendleft(reversed(taken.events))
+        self._bytes += sum(event.size for event in taken.events)
+        return self.drop_queued() if self._bytes > bytes_max else 0

@@ -41,12 +41,14 @@ class RingAnswer:
     Attributes:
         events: one a payload, in order; None = it is not in the ring.
         failure: why some are not; None = nothing failed.
+        may_repeat: it is known that nothing was appended, and the store may take the same another time.
         is_stale: a newer generation writes: nothing was appended, and nothing is missing.
         took_over: see ``LiveAppended``.
     """
 
     events: tuple[SessionObservationEvent | None, ...]
     failure: LiveReplayStoreError | None = None
+    may_repeat: bool = False
     is_stale: bool = False
     took_over: bool = False
 
@@ -60,7 +62,9 @@ class RingAnswer:
             case LiveAppendStale():
                 return cls(nothing, is_stale=True)
             case LiveReplayStoreError():
-                return cls(nothing, failure=outcome)
+                # A failure that names a field is a refusal: it would be refused again.
+                may_repeat = outcome.outcome == "not_done" and outcome.field is None
+                return cls(nothing, failure=outcome, may_repeat=may_repeat and type(outcome) is LiveReplayFailedError)
 
 
 async def append_all(store: LiveReplayStore, appends: Sequence[LiveAppend]) -> list[RingAnswer]:
@@ -91,8 +95,13 @@ def failure_of(error: BaseException) -> LiveReplayStoreError:
     """What a store raised, as an error of watching."""
     if isinstance(error, LiveReplayStoreError):
         return error
-    failure = LiveReplayFailedError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-    failure.__cause__ = error
+    return unknown_failure(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def unknown_failure(text: str) -> LiveReplayFailedError:
+    """A failure after which nobody knows what was appended."""
+    failure = LiveReplayFailedError(text)
+    failure.outcome = "unknown"
     return failure
 
 

@@ -1,0 +1,210 @@
+"""Sends what waits in the queues of sessions to their rings: all queues in one pipeline, a session's events in order.
+
+``docs/contracts/observation.md`` 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
+from lash_core.runtime.observation.activity_lane import ActivityLane, LaneAppend, QueuedEvent
+from lash_core.runtime.observation.recording import Recording
+from lash_core.runtime.observation.ring_appends import RingAnswer, append_all, unknown_failure
+from lash_core.runtime.observation.writer_counts import WriterCounts
+from lash_core.store.live_replay_store import LiveAppend, LiveReplayStore
+
+FLUSH_EVERY_MS = 5
+"""Between two flushes: a watcher cannot see it, and 200 busy sessions share one pipeline."""
+APPEND_WITHIN_MS = 5_000
+"""Of one flush. What is not answered by then is unknown, and counts as dropped."""
+RETRY_FOR_MS = 10_000
+"""Events that are known not to be in the ring are kept and sent again so long: a server that restarts is no gap."""
+FAILURE_PAUSE_MS = 50
+FAILURE_PAUSE_MS_MAX = 1_000
+"""Between tries of a session whose ring cannot be reached: doubling from the first to the second."""
+LANES_MAX = 10_000
+"""Sessions of which a program remembers that their watchers are to find a gap."""
+
+Settled = Callable[[LiveAppend, RingAnswer], None]
+"""Told what became of an append."""
+
+
+class LaneFlusher:
+    """The queues of one store. Belongs to the event loop in which it is first given an event.
+
+    Args:
+        live_replay: where the rings are.
+        counts: counts what is dropped and flushed.
+        bytes_max: of one session's queue.
+        note_failure: told of each failure.
+        settled: told of each append that is over.
+    """
+
+    def __init__(
+        self,
+        live_replay: LiveReplayStore,
+        counts: WriterCounts,
+        bytes_max: int,
+        note_failure: Callable[[str, LiveReplayStoreError], None],
+        settled: Settled,
+    ) -> None:
+        self._live_replay = live_replay
+        self._counts = counts
+        self._bytes_max = bytes_max
+        self._note_failure = note_failure
+        self._settled = settled
+        self._lanes: dict[str, ActivityLane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushed_at = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """Sessions of which something waits, or was dropped."""
+        return tuple(self._lanes)
+
+    def put(self, session_id: str, events: Sequence[QueuedEvent]) -> Recording:
+        """Queue events; the recording of the last one.
+
+        Raises:
+            RuntimeError: there is no running event loop, or it is another one than before.
+        """
+        self._take_loop()
+        lane = self._lanes.get(session_id) or self._new_lane(session_id)
+        for event in events:
+            dropped = lane.put(event, self._bytes_max)
+            if dropped:
+                self._dropped(session_id, dropped)
+        self._schedule()
+        return events[-1].recording
+
+    def hurry(self, session_id: str) -> Recording | None:
+        """Do not hold a session back, somebody waits; its newest recording that is not settled."""
+        lane = self._lanes.get(session_id)
+        recording = None if lane is None else lane.last_recording
+        if lane is not None and recording is not None:
+            lane.is_urgent = True
+            self._schedule(now=True)
+        return recording
+
+    def drop_queued(self, session_id: str) -> None:
+        """Drop what of a session is not under way."""
+        lane = self._lanes.get(session_id)
+        if lane is not None:
+            self._counts.dropped += lane.drop_queued()
+
+    async def close(self) -> None:
+        """Drop what is left. May be called twice."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for session_id in self.session_ids:
+            self.drop_queued(session_id)
+        self._lanes.clear()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the flushes, until ``close``; nothing where there is no loop."""
+        try:
+            task = asyncio.get_running_loop().create_task(work)
+        except RuntimeError:
+            work.close()
+            return
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _take_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("the writer of live events belongs to another event loop")
+        # What a loop left behind when it was closed, nobody waits for any more.
+        self._loop, self._timer, self._flushed_at = loop, None, float("-inf")
+        self._lanes.clear()
+        self._tasks.clear()
+
+    def _new_lane(self, session_id: str) -> ActivityLane:
+        if len(self._lanes) >= LANES_MAX:
+            # Idle ones only remember that something was dropped; what is queued is never forgotten for it.
+            idle = next((lane.session_id for lane in self._lanes.values() if lane.is_idle), None)
+            if idle is not None:
+                del self._lanes[idle]
+        lane = self._lanes[session_id] = ActivityLane(session_id)
+        return lane
+
+    def _schedule(self, *, now: bool = False) -> None:
+        """See that the next flush comes: in its time, or at once."""
+        if self._loop is not None:
+            due = self._loop.time()
+            self._schedule_at(due if now else max(due, self._flushed_at + FLUSH_EVERY_MS / 1_000))
+
+    def _schedule_at(self, due: float) -> None:
+        if self._loop is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._flush)
+
+    def _flush(self) -> None:
+        """Send what waits, of every lane that has nothing under way."""
+        assert self._loop is not None  # noqa: S101 - its timer
+        self._timer, self._flushed_at = None, self._loop.time()
+        ready = [lane for lane in self._lanes.values() if lane.has_queued and lane.under_way is None]
+        sent = [(lane, lane.take()) for lane in ready if lane.paused_until <= self._flushed_at]
+        if sent:
+            self._counts.flushes += 1
+            self.run(self._send(sent))
+        paused = [lane.paused_until for lane in ready if lane.under_way is None]
+        if paused:
+            self._schedule_at(min(paused))
+
+    async def _send(self, sent: Sequence[tuple[ActivityLane, LaneAppend]]) -> None:
+        appends = [taken.append for _, taken in sent]
+        answers: list[RingAnswer] = []
+        try:
+            async with asyncio.timeout(APPEND_WITHIN_MS / 1_000):
+                answers = await append_all(self._live_replay, appends)
+        except TimeoutError:
+            late = unknown_failure(f"no answer within {APPEND_WITHIN_MS} ms")
+            answers = [RingAnswer.of(append, late) for append in appends]
+        finally:
+            gone = unknown_failure("the event loop ends")
+            answers = answers or [RingAnswer.of(append, gone) for append in appends]
+            for (lane, taken), answer in zip(sent, answers, strict=True):
+                self._landed(lane, taken, answer)
+
+    def _landed(self, lane: ActivityLane, taken: LaneAppend, answer: RingAnswer) -> None:
+        assert self._loop is not None  # noqa: S101 - its task
+        now = self._loop.time()
+        lane.under_way = None
+        if answer.may_repeat and answer.failure and lane.is_worth_another_try(now, RETRY_FOR_MS):
+            self._note_failure(lane.session_id, answer.failure)
+            lane.pause(now, FAILURE_PAUSE_MS, FAILURE_PAUSE_MS_MAX)
+            dropped = lane.put_back(taken, self._bytes_max)
+            if dropped:
+                self._dropped(lane.session_id, dropped)
+        else:
+            lane.settle(taken, answer)
+            self._settled(taken.append, answer)
+        if lane.has_queued:
+            self._schedule(now=lane.is_urgent)
+            return
+        lane.is_urgent = False
+        if lane.dropped == 0 and self._lanes.get(lane.session_id) is lane:
+            del self._lanes[lane.session_id]
+
+    def _dropped(self, session_id: str, dropped: int) -> None:
+        self._counts.dropped += dropped
+        text = f"{dropped} events were dropped: over {self._bytes_max} bytes waited for their ring"
+        self._note_failure(session_id, LiveReplayFailedError(text))
