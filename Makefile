@@ -17,7 +17,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(PIP) install -c constraints.txt -e '.[agents,mcp]' --group dev
+	@$(PIP) install -c constraints.txt -e '.[agents,mcp,web]' --group dev
 	@touch $@
 
 demo: $(VENV)/.run ## Run the main job: a fleet over the standard library, one worker killed

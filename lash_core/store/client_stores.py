@@ -9,6 +9,7 @@ from lash_core.model.manifest import KindManifest
 from lash_core.store.attachment_manifest import AttachmentManifest
 from lash_core.store.attachment_store import AttachmentStore
 from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.live_replay_store import FleetLiveReplayStore
 from lash_core.store.login_tickets import LoginTickets
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
@@ -63,6 +64,11 @@ class ClientStores(Protocol):
     @property
     def attachment_manifest(self) -> AttachmentManifest:
         """Which session refers to which."""
+        ...
+
+    @property
+    def live_replay(self) -> FleetLiveReplayStore:
+        """Rings of sessions' newest events."""
         ...
 
     @property

@@ -1,0 +1,160 @@
+"""Whether a request may come in, who asks, and whether they may (``docs/contracts/web.md`` 4).
+
+In this order: the name it was sent to, the site it comes from, who asks, ``authorize``. Nothing is read of a session
+before all of them agree.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lash_core.store.login_tickets import TicketRedeemed
+from lash_core.web.config import WRITES, WebAction, WebConfig
+from lash_core.web.origins import host_allowed, is_loopback, origin_allowed
+from lash_core.web.refusals import (
+    HostRefusedError,
+    LoginRequiredError,
+    NotPermittedError,
+    OriginRefusedError,
+    ReadOnlyError,
+)
+from lash_core.web.replies import error_reply
+from lash_core.web.web_state import WebState
+
+OPEN_ADDRESSES = ("/healthz",)
+"""Asked by load balancers, by whatever name they have for this server."""
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Shield:
+    """Refuses requests that were sent to another name, and puts the headers on that keep answers to themselves.
+
+    Args:
+        app: what answers.
+        config: the names.
+    """
+
+    def __init__(self, app: ASGIApp, config: WebConfig) -> None:
+        self._app = app
+        self._allowed = config.allowed_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        asked = Headers(scope=scope).get("host", "")
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        server = scope.get("server")
+        if path in OPEN_ADDRESSES or host_allowed(asked, self._allowed, server[0] if server else None):
+            await self._app(scope, receive, guarded)
+        else:
+            await error_reply(
+                HostRefusedError(f"{asked[:100]!r} is not a name of this server", field="Host", value=asked)
+            )(scope, receive, guarded)
+
+
+def check_site(request: Request, config: WebConfig, action: WebAction | None = None) -> None:
+    """A request that a browser makes for a page of another site is refused; programs say who they are instead.
+
+    Raises:
+        OriginRefusedError: a wrong ``Origin``; none for a ``POST`` without a bearer header; a cross-site request.
+    """
+    brings_proof = _bearer(request) is not None or (action == "watch" and "ticket" in request.query_params)
+    origin = request.headers.get("origin")
+    if origin is not None and not origin_allowed(
+        origin, request.url.scheme, request.headers.get("host", ""), config.origins
+    ):
+        raise OriginRefusedError("this origin is not this server's", field="Origin", value=origin)
+    if origin is None and request.method == "POST" and _bearer(request) is None:
+        raise OriginRefusedError("a POST without a bearer header needs the Origin of its page", field="Origin")
+    if origin is None and not brings_proof and request.headers.get("sec-fetch-site") == "cross-site":
+        raise OriginRefusedError("a page of another site asks", field="Sec-Fetch-Site", value="cross-site")
+
+
+def is_known(request: Request, state: WebState) -> bool:
+    """Whether the caller has said who they are by header or cookie, where that is needed."""
+    if state.config.token is None:
+        return not state.config.is_open or is_loopback(request.client.host if request.client else None)
+    credentials = state.credentials
+    bearer = _bearer(request)
+    if bearer is not None:
+        return credentials.is_token(bearer)
+    cookie = request.cookies.get(credentials.cookie_name)
+    return cookie is not None and credentials.is_cookie(cookie, state.clock.now_ms())
+
+
+async def admit(request: Request, state: WebState, action: WebAction, session_id: str | None) -> None:
+    """Let a request do something to a session, or to the fleet.
+
+    Raises:
+        LoginRequiredError, NotPermittedError, ReadOnlyError. What ``authorize`` raises.
+    """
+    if action == "watch" and request.method == "GET" and "ticket" in request.query_params:
+        await _redeem_for(request, state, session_id)
+        return
+    if not is_known(request, state):
+        if state.config.is_open:
+            raise NotPermittedError("without a token only clients on this machine are answered")
+        raise LoginRequiredError("log in, or send the token as a bearer header")
+    if action in WRITES and not state.config.writes:
+        raise ReadOnlyError("this app is read-only", field="action", value=action)
+    if not await is_authorized(request, state, action, session_id):
+        raise NotPermittedError(f"you may not {action.replace('_', ' ')} here", field="action", value=action)
+
+
+async def is_authorized(request: Request, state: WebState, action: WebAction, session_id: str | None) -> bool:
+    """What the host's own callback says; yes without one."""
+    authorize = state.config.authorize
+    if authorize is None:
+        return True
+    answer = authorize(request, session_id, action)
+    if inspect.isawaitable(answer):
+        answer = await answer
+    # Only True permits: a callback that forgot to answer did not say yes.
+    return answer is True
+
+
+async def redeem(state: WebState, text: str, session_id: str | None) -> None:
+    """Use a ticket up. It must name the session, or none where nobody decides about single sessions.
+
+    Raises:
+        LoginRequiredError: forged, of another session, old or spent. Store errors.
+    """
+    ticket = state.credentials.read_ticket(text)
+    named = (session_id,) if state.config.authorize is not None else (None, session_id)
+    if ticket is None or ticket.session_id not in named:
+        raise LoginRequiredError("this ticket is not good here")
+    redemption = await state.tickets.redeem_ticket(ticket.ticket_id, ticket.expires_at_ms)
+    if redemption != TicketRedeemed():
+        raise LoginRequiredError("this ticket was used, or is too old: take another one")
+
+
+async def _redeem_for(request: Request, state: WebState, session_id: str | None) -> None:
+    """Who made it was asked then: ``authorize`` saw that request, and this one brings nothing else."""
+    await redeem(state, request.query_params["ticket"], session_id)
+
+
+def _bearer(request: Request) -> str | None:
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
+    return text.strip() if kind.lower() == "bearer" and text.strip() else None

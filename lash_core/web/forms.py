@@ -1,0 +1,207 @@
+"""What the routes take and what they answer, as models: checked here, described by ``openapi.json`` (``web.md`` 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field, model_validator
+
+from lash_core.client_session import CancelInputOutcome
+from lash_core.model.base import Model
+from lash_core.web.calls import Body, Query
+
+PAGE_MAX = 200
+"""Items of one page."""
+PROCESS_IDS_MAX = 100
+MESSAGES_MAX = 10_000
+REASON_CHARACTERS_MAX = 1_000
+KEY_CHARACTERS_MAX = 200
+
+
+# -- what they take --------------------------------------------------------------------------------------
+
+
+class PageQuery(Query):
+    """Which part of a listing."""
+
+    limit: int = Field(default=50, ge=1, le=PAGE_MAX)
+    cursor: str | None = Field(default=None, max_length=10_000)
+
+
+class ObservationQuery(Query):
+    """How much of the history; all of it by default."""
+
+    messages: int | None = Field(default=None, ge=0, le=MESSAGES_MAX)
+
+
+class EventsQuery(ObservationQuery):
+    """Where to go on, and how much of the history is sent to who has nothing of it."""
+
+    cursor: str | None = Field(default=None, max_length=2_000)
+    ticket: str | None = Field(default=None, max_length=1_024)
+
+
+class InputBody(Body):
+    """An input. The same ``source_key`` again sends nothing."""
+
+    text: str = Field(min_length=1)
+    source_key: str | None = Field(default=None, min_length=1, max_length=KEY_CHARACTERS_MAX)
+    after_turn: bool = False
+
+
+class CancelInputBody(Body):
+    """An input by its batch id, or by the id of a pending turn input."""
+
+    input_id: str = Field(min_length=1, max_length=KEY_CHARACTERS_MAX)
+
+
+class CancelTurnBody(Body):
+    """A turn; the one that is open now when it is not named."""
+
+    turn_id: str | None = Field(default=None, min_length=1, max_length=512)
+    reason: str | None = Field(default=None, max_length=REASON_CHARACTERS_MAX)
+    request_id: str | None = Field(default=None, min_length=1, max_length=KEY_CHARACTERS_MAX)
+
+
+class CancelProcessesBody(Body):
+    """Processes that the session has handles on."""
+
+    process_ids: list[str] = Field(min_length=1, max_length=PROCESS_IDS_MAX)
+    reason: str | None = Field(default=None, max_length=REASON_CHARACTERS_MAX)
+
+
+class LoginBody(Body):
+    """The token, or a ticket that names no session."""
+
+    token: str | None = Field(default=None, max_length=1_024)
+    ticket: str | None = Field(default=None, max_length=1_024)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> LoginBody:
+        if (self.token is None) == (self.ticket is None):
+            raise ValueError("give either token or ticket")
+        return self
+
+
+class LogoutBody(Body):
+    """Nothing."""
+
+
+class TicketBody(Body):
+    """Which session; None: all of them."""
+
+    session_id: str | None = None
+
+
+# -- what they answer ------------------------------------------------------------------------------------
+
+
+class Answer(Model):
+    """An answer; what is not known is null."""
+
+    model_config = ConfigDict(ser_json_inf_nan="null")
+
+
+class SessionLine(Answer):
+    """A session in a listing."""
+
+    id: str
+    name: str
+    model: str | None
+    parent: str | None
+    created_at_ms: int
+    head_revision: int
+    queued: int
+    held_by: str | None
+
+
+class SessionPage(Answer):
+    """A part of all sessions."""
+
+    items: list[SessionLine]
+    next_cursor: str | None
+
+
+class InputAnswer(Answer):
+    """The input is queued; its user message will have the id ``m_batch_<batch_id>``."""
+
+    session_id: str
+    batch_id: str
+    enqueue_seq: int
+
+
+class CancelInputAnswer(Answer):
+    """What the cancel found."""
+
+    session_id: str
+    input_id: str
+    outcome: CancelInputOutcome
+
+
+class CancelTurnAnswer(Answer):
+    """What the cancel found: ``no_turn`` when none was open."""
+
+    session_id: str
+    turn_id: str | None
+    outcome: str
+
+
+class CancelledProcess(Answer):
+    """One process of a cancel."""
+
+    id: str
+    outcome: str
+
+
+class CancelProcessesAnswer(Answer):
+    """What the cancel found, in the order of the request."""
+
+    items: list[CancelledProcess]
+
+
+class AccessAnswer(Answer):
+    """Who the caller is to this app."""
+
+    authenticated: bool
+    login: bool
+    writes: bool
+
+
+class LoginAnswer(Answer):
+    """The cookie is set."""
+
+    expires_at_ms: int
+
+
+class TicketAnswer(Answer):
+    """A ticket, good once."""
+
+    ticket: str
+    expires_at_ms: int
+
+
+class Nothing(Answer):
+    """It is done."""
+
+
+class Health(Answer):
+    """It serves."""
+
+    status: str = "ok"
+
+
+class ErrorFacts(Answer):
+    """Why it was not done; ``outcome`` is ``unknown`` where it may have been."""
+
+    code: str
+    message: str
+    field: str | None
+    value: Any
+    limit: Any
+    outcome: str
+
+
+class ErrorAnswer(Answer):
+    """An error."""
+
+    error: ErrorFacts
