@@ -17,6 +17,7 @@ from lash_core.model.tool_state import ToolManifest
 from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.tool_children import start_kind
+from lash_core.runtime.tool_tasks import AsyncTaskWork, start_task
 
 if TYPE_CHECKING:
     # These use contexts, which use tools.
@@ -111,6 +112,20 @@ class ToolContext:
         turn = self._in_turn("child processes")
         call = f"{turn.turn_id}:{self.call_id}"
         return await start_kind(turn.execution, call, kind, params, process_id=process_id, label=label)
+
+    async def start_task(self, work: AsyncTaskWork, *, name: str = "") -> dict[str, JsonValue]:
+        """Start ``work`` beside the turn and answer its handle, which the tool gives to the model.
+
+        The task lives in this runtime: it does not survive the program, nor that the session leaves memory; what is to
+        survive is a process (``start_process``). The same call starts it once, however often it is attempted; two of
+        one call need names of their own.
+
+        Raises:
+            LimitExceededError: too many tasks of the session run. NotAvailableError: the tool runs in a process.
+        """
+        turn = self._in_turn("async tasks")
+        call = f"{turn.turn_id}:{self.call_id}"
+        return start_task(turn.execution, call, work, tool_name=turn.tool_name, name=name)
 
     async def progress(self, value: JsonValue) -> None:
         """Stream how far the call is, under its id; nobody has to listen, and in a process nobody does.

@@ -16,6 +16,7 @@ from lash_core.model.chronological_projection import ChronologicalProjection
 from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.model.session_state import SessionReadView
 from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.background.session_tasks import SessionTasks
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.process.registry_service import RegistryProcessService
 from lash_core.runtime.process.start import ProcessStarts
@@ -62,6 +63,7 @@ def context_of_turn(turn: TurnAtWork) -> RuntimeExecutionContext:
     )
     made.history = _LazyHistory(SessionReadView.from_persisted_state(turn.draft))
     made.kinds = kinds
+    made.tasks = SessionTasks(runtime)
     return made
 
 
@@ -71,10 +73,12 @@ class TurnExecutionContext(RuntimeExecutionContext):
     Attributes:
         history: the session as it was when the machine began; shared by copies.
         kinds: finds the manifests of processes that tools start.
+        tasks: of the session: what tools start beside its turns.
     """
 
     history: _LazyHistory | None = None
     kinds: KindResolver | None = None
+    tasks: SessionTasks | None = None
 
     @property
     @override
