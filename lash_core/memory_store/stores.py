@@ -8,6 +8,7 @@ from typing import Self
 from lash_core.clock import Clock, SystemClock, VirtualClock
 from lash_core.errors import InvalidArgumentError
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
+from lash_core.memory_store.background_tasks import MemoryBackgroundTaskStore
 from lash_core.memory_store.content_stores import MemoryArtifactStore, MemoryAttachmentStore, MemoryProcessEnvStore
 from lash_core.memory_store.directory import MemoryFleetDirectory
 from lash_core.memory_store.effect_journal import MemoryEffectJournal
@@ -53,16 +54,16 @@ class InMemoryStores:
             environments=self.env_store,
         )
         self.session_notices = MemorySessionNotices(self.process_registry.state.notices.queued)
-        self.session_store_factory = MemorySessionFactory(
-            SessionsState(
-                self.clock,
-                registry=self.process_registry.state,
-                manifest=self.attachment_manifest,
-                notices=self.session_notices,
-                on_delete=self._forget_session,
-            )
+        sessions = SessionsState(
+            self.clock,
+            registry=self.process_registry.state,
+            manifest=self.attachment_manifest,
+            notices=self.session_notices,
+            on_delete=self._forget_session,
         )
+        self.session_store_factory = MemorySessionFactory(sessions)
         self.sessions = self.session_store_factory
+        self.background_tasks = MemoryBackgroundTaskStore(self.clock, sessions.sessions.__contains__)
         self.ready_sessions = self.session_store_factory
         self.process_registry.use_session_store_factory(self.session_store_factory)
         self.process_registry.state.on_wake = self.session_store_factory.deliver_wake
@@ -85,6 +86,7 @@ class InMemoryStores:
     def _forget_session(self, session_id: str) -> None:
         self.triggers.forget_session(session_id)
         self.attachment_manifest.forget_session(session_id)
+        self.background_tasks.forget_session(session_id)
         self.live_replay.forget_session_now(session_id)
 
     async def advance_clock(self, ms: int) -> None:

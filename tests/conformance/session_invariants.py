@@ -7,7 +7,7 @@ from typing import Any
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.stores import RedisStores
 
-OF_A_SESSION = ("sh", "sn", "so", "st", "su", "sb", "ss", "sz", "sq", "sqo", "sqd", "sr", "srz", "si", "sio")
+OF_A_SESSION = ("sh", "sn", "so", "st", "su", "sb", "ss", "sz", "sq", "sqo", "sqd", "sr", "srz", "si", "sio", "bt")
 """Families of keys that go with their session. Promises, grants and wakes are others' as well."""
 
 

@@ -34,6 +34,7 @@ SESSION_KEYS = (
     PartitionKeys.session_wakes,
     PartitionKeys.session_promises,
     PartitionKeys.session_attachments,
+    PartitionKeys.session_tasks,
     PartitionKeys.session_head,
     PartitionKeys.session_nodes,
     PartitionKeys.session_node_order,

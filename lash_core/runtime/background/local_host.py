@@ -24,10 +24,10 @@ from lash_core.model.background_task import (
     TaskStateChanged,
 )
 from lash_core.runtime.background.hidden_tasks import discard_work
-from lash_core.runtime.background.scope_keys import sibling_scope
+from lash_core.runtime.background.scope_keys import session_of, sibling_scope
 from lash_core.runtime.background.task_host import BackgroundTask, TaskCancelCallback
 from lash_core.runtime.background.task_keeping import CLOSE_TIMEOUT_MS, TaskKeeping, call_cancel
-from lash_core.runtime.background.task_table import TaskChange
+from lash_core.runtime.background.task_table import TaskChange, TaskEntry
 
 
 class LocalBackgroundTaskHost(TaskKeeping):
@@ -224,14 +224,27 @@ class LocalBackgroundTaskHost(TaskKeeping):
         return moved.record
 
     async def adopt(self, scope_key: str, generation: int) -> tuple[BackgroundTaskRecord, ...]:
-        """Nothing: what is in memory alone is nobody else's."""
-        del scope_key, generation
-        return ()
+        """Take over what runtimes of the session that went away left here; what others have stays theirs."""
+        del generation
+        self._left.discard(scope_key)
+        taken: list[BackgroundTaskRecord] = []
+        for left in self._left.of_session(session_of(scope_key)):
+            async with self._locked(left, scope_key):
+                entries = [entry for entry in self._table.entries(left) if not self._is_taken(scope_key, entry)]
+                await self._move(entries, scope_key)
+                taken += [entry.record for entry in entries]
+                self._leave(left)
+        return tuple(taken)
 
     # -- the end ---------------------------------------------------------------------------------------
 
+    def leave_scope(self, scope_key: str) -> None:
+        """See ``BackgroundTaskHost.leave_scope``."""
+        self._leave(scope_key)
+
     async def close_scope(self, scope_key: str) -> None:
         """See ``BackgroundTaskHost.close_scope``. Hidden tasks are cancelled; cancelled work has 5 s to clean up."""
+        self._leave(scope_key)
         stopped = list(self._hidden.cancel_all(scope_key))
         for entry in self._table.live(scope_key):
             if entry.record.close_policy is ClosePolicy.CANCEL:
@@ -253,6 +266,11 @@ class LocalBackgroundTaskHost(TaskKeeping):
         await _settled(stopped)
 
     # -- inside ----------------------------------------------------------------------------------------
+
+    def _is_taken(self, scope_key: str, entry: TaskEntry) -> bool:
+        """True when the scope has a live task of the entry's id, which an entry that comes would hide."""
+        there = self._table.get(scope_key, entry.record.id)
+        return there is not None and (entry.record.state.is_terminal or not there.record.state.is_terminal)
 
     async def _update(self, scope_key: str, task_id: str, update: BackgroundTaskUpdate) -> BackgroundTaskRecord:
         entry = self._live(scope_key, task_id)

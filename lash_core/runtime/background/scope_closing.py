@@ -15,6 +15,7 @@ def close_soon(host: BackgroundTaskHost | None, scope_key: str) -> None:
     """Close a scope in the running loop, at its next turn. Without a host or a loop there is nothing to close."""
     if host is None:
         return
+    host.leave_scope(scope_key)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -164,6 +164,13 @@ class BackgroundTaskHost(Protocol):
         """
         ...
 
+    def leave_scope(self, scope_key: str) -> None:
+        """The runtime goes away, now: what goes on is whose runtime adopts it. ``close_scope`` follows."""
+        ...
+
     async def close_scope(self, scope_key: str) -> None:
-        """The runtime goes away: tasks are cancelled or go on, by their close policy. May be called twice."""
+        """The runtime goes away: tasks are cancelled or go on, by their close policy. May be called twice.
+
+        What goes on is handed to the session's next runtime of this program, when that has the session's lease.
+        """
         ...

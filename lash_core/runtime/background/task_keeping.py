@@ -27,6 +27,7 @@ from lash_core.model.background_task import (
     TaskTransferred,
 )
 from lash_core.runtime.background.hidden_tasks import HiddenTasks, discard_work
+from lash_core.runtime.background.left_scopes import LeftScopes
 from lash_core.runtime.background.scope_keys import session_of
 from lash_core.runtime.background.task_host import BackgroundTask, TaskCancelCallback
 from lash_core.runtime.background.task_subscriptions import TaskSubscriptions
@@ -60,6 +61,7 @@ class TaskKeeping:
         self._subscriptions = TaskSubscriptions()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._runs: set[asyncio.Task[None]] = set()
+        self._left = LeftScopes()
         self._closing = False
 
     # -- what a durable host does otherwise ------------------------------------------------------------
@@ -130,6 +132,7 @@ class TaskKeeping:
             cancel_policy=cancel_policy,
             close_policy=close_policy,
         )
+        self._left.discard(scope_key)
         entry = TaskEntry(scope_key, record, managed, cancel=cancel, revision=0 if there is None else there.revision)
         await self._save([TaskChange(entry, record, scope_key)])
         self._publish(scope_key, TaskRegistered(entry.record))
@@ -156,6 +159,16 @@ class TaskKeeping:
             event = TaskTransferred(entry.record.id, entry.record.scope)
             self._publish(from_scope, event)
             self._publish(to_scope, event)
+
+    # -- scopes whose runtime went away ----------------------------------------------------------------
+
+    def _leave(self, scope_key: str) -> None:
+        if not self._table.entries(scope_key):
+            self._left.discard(scope_key)
+            return
+        forgotten = self._left.add(scope_key)
+        for entry in () if forgotten is None else self._table.entries(forgotten):
+            self._table.apply(TaskChange(entry, None, entry.scope_key))
 
     # -- managed work ----------------------------------------------------------------------------------
 

@@ -1,0 +1,192 @@
+"""Writes the changes of a host's tasks into their rows (``docs/contracts/background_tasks.md`` 4)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from lash_core.errors import LashError, OutcomeUnknownError
+from lash_core.errors.background_task import BackgroundTaskError
+from lash_core.runtime.background.scope_keys import session_of
+from lash_core.runtime.background.task_table import TaskChange, TaskEntry, TaskTable
+from lash_core.store.background_task_store import (
+    BackgroundTaskRow,
+    BackgroundTaskStore,
+    StoredTask,
+    TaskBirth,
+    TasksChanged,
+    TasksOfNoSession,
+    TaskSwap,
+)
+
+SWAPS_MAX = 8
+"""Tries to write rows that others change meanwhile: only an adoption does, and it takes them away."""
+
+_log = logging.getLogger(__name__)
+
+Written = list[tuple[TaskEntry, StoredTask | None]]
+"""Entries with their rows; None = the store keeps nothing of it."""
+
+
+class TasksLostError(LashError):
+    """Another runtime has taken tasks over; nothing was written."""
+
+    code = "background_tasks_lost"
+
+    def __init__(self, entries: Sequence[TaskEntry]) -> None:
+        super().__init__("another runtime has taken these background tasks over")
+        self.entries = tuple(entries)
+
+
+def always_changing(session_id: str) -> BackgroundTaskError:
+    """The refusal after ``SWAPS_MAX`` tries."""
+    return BackgroundTaskError(
+        f"the background tasks of session `{session_id}` change all the time; try again",
+        field="session_id",
+        value=session_id,
+    )
+
+
+class TaskRows:
+    """The rows of one host's tasks.
+
+    Args:
+        store: keeps them.
+        table: what the host knows, before the changes.
+        generation_of: of the session's lease that the runtime with this scope had last.
+    """
+
+    def __init__(self, store: BackgroundTaskStore, table: TaskTable, generation_of: Callable[[str], int]) -> None:
+        self._store = store
+        self._table = table
+        self._generation_of = generation_of
+
+    async def write(self, changes: Sequence[TaskChange]) -> Written:
+        """Write changes of one session, or moves from one to another, all or none.
+
+        Raises:
+            TasksLostError. BackgroundTaskError: too many rows. Store errors.
+        """
+        stored = [change for change in changes if self._is_stored(change)]
+        if not stored:
+            return []
+        from_session = session_of(stored[0].entry.scope_key)
+        to_session = session_of(stored[0].scope_key)
+        if from_session == to_session:
+            return await self._written(to_session, stored, self._swaps)
+        return await self._moved(from_session, to_session, stored)
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _is_stored(self, change: TaskChange) -> bool:
+        """A task that was begun for a session that is not stored stays in memory."""
+        return change.entry.revision > 0 or not self._table.has(change.entry)
+
+    async def _moved(self, from_session: str, to_session: str, changes: Sequence[TaskChange]) -> Written:
+        """Three writes, for the rows are in two partitions: say so, put them there, take them here.
+
+        Whoever finds rows that say so looks whether they are there (``DurableBackgroundTaskHost.adopt``): a crash in
+        between loses no task and leaves none twice.
+        """
+        await self._written(from_session, changes, self._marks)
+        try:
+            written = await self._written(to_session, changes, self._arrivals)
+        except OutcomeUnknownError:
+            raise
+        except LashError:
+            await self._written(from_session, changes, self._unmarks)
+            raise
+        try:
+            await self._written(from_session, changes, self._departures)
+        except (LashError, OSError):
+            _log.warning("moved background tasks are still listed in session %s", from_session, exc_info=True)
+        return written
+
+    async def _written(
+        self, session_id: str, changes: Sequence[TaskChange], swaps: Callable[[TaskChange], list[TaskSwap]]
+    ) -> Written:
+        for _ in range(SWAPS_MAX):
+            wanted = [swaps(change) for change in changes]
+            flat = [swap for of_change in wanted for swap in of_change]
+            answer = await self._store.swap_background_tasks(session_id, flat)
+            if isinstance(answer, TasksChanged):
+                await self._look_again(session_id, changes)
+                continue
+            written: Written = []
+            rows = iter(() if isinstance(answer, TasksOfNoSession) else answer.tasks)
+            for change, of_change in zip(changes, wanted, strict=True):
+                # The row that a task has now is that of its first swap; the others take away what is in its place.
+                tasks = [next(rows, None) for _ in of_change]
+                written.append((change.entry, tasks[0]))
+                if tasks[0] is not None and session_of(change.entry.scope_key) == session_id:
+                    change.entry.revision = tasks[0].revision
+            return written
+        raise always_changing(session_id)
+
+    async def _look_again(self, session_id: str, changes: Sequence[TaskChange]) -> None:
+        """Take the revisions over of rows that this host wrote itself and did not hear of.
+
+        Raises:
+            TasksLostError: some are not this host's any more.
+        """
+        tasks = await self._store.read_background_tasks(session_id)
+        there = {(task.scope_key, task.row.record.id): task.revision for task in tasks}
+        lost: list[TaskEntry] = []
+        for change in changes:
+            entry = change.entry
+            if session_of(entry.scope_key) == session_id:
+                revision = there.get((entry.scope_key, entry.record.id), 0)
+                if self._table.has(entry) and entry.revision and not revision:
+                    lost.append(entry)
+                entry.revision = revision
+            in_place = self._table.get(change.scope_key, entry.record.id)
+            if in_place is not None and in_place is not entry:
+                in_place.revision = there.get((change.scope_key, entry.record.id), 0)
+        if lost:
+            raise TasksLostError(lost)
+
+    # -- swaps of one change ---------------------------------------------------------------------------
+
+    def _row(self, change: TaskChange, moving_to: str | None = None) -> BackgroundTaskRow:
+        record = change.record or change.entry.record
+        generation = self._generation_of(change.scope_key)
+        return BackgroundTaskRow(
+            record=record, managed=change.entry.managed, generation=generation, moving_to=moving_to
+        )
+
+    def _swaps(self, change: TaskChange) -> list[TaskSwap]:
+        entry, task_id = change.entry, change.entry.record.id
+        if change.record is None:
+            return [TaskSwap(entry.scope_key, task_id, entry.revision, None)]
+        if change.scope_key != entry.scope_key:
+            return [*self._arrivals(change), TaskSwap(entry.scope_key, task_id, entry.revision, None)]
+        created = TaskBirth.KEPT if self._table.has(entry) else TaskBirth.NOW
+        return [TaskSwap(entry.scope_key, task_id, entry.revision, self._row(change), created, _ended_us(change))]
+
+    def _marks(self, change: TaskChange) -> list[TaskSwap]:
+        return [self._stays(change, change.scope_key)]
+
+    def _unmarks(self, change: TaskChange) -> list[TaskSwap]:
+        return [self._stays(change, None)]
+
+    def _stays(self, change: TaskChange, moving_to: str | None) -> TaskSwap:
+        entry = change.entry
+        here = TaskChange(entry, entry.record, entry.scope_key)
+        row = self._row(here, moving_to)
+        return TaskSwap(entry.scope_key, entry.record.id, entry.revision, row, completed_us=_ended_us(here))
+
+    def _arrivals(self, change: TaskChange) -> list[TaskSwap]:
+        entry = change.entry
+        in_place = self._table.get(change.scope_key, entry.record.id)
+        revision = 0 if in_place is None else in_place.revision
+        created_us = entry.record.created_at * 1_000
+        return [TaskSwap(change.scope_key, entry.record.id, revision, self._row(change), created_us, _ended_us(change))]
+
+    def _departures(self, change: TaskChange) -> list[TaskSwap]:
+        return [TaskSwap(change.entry.scope_key, change.entry.record.id, change.entry.revision, None)]
+
+
+def _ended_us(change: TaskChange) -> int | None:
+    """When an ended task that is only moved ended; one that ends now does so by the store's clock."""
+    ended_ms = change.entry.record.completed_at
+    return None if ended_ms is None or change.record is None else ended_ms * 1_000
