@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from lash_core.runtime.background.async_handle import AsyncHandleState, AsyncToolHandle
     from lash_core.runtime.background.async_handles import AsyncToolHandleMap
     from lash_core.runtime.background.capability import BackgroundTaskCapability
-    from lash_core.runtime.background.handle_await import StillRunning, await_async_handle
     from lash_core.runtime.background.durable_host import DurableBackgroundTaskHost
+    from lash_core.runtime.background.handle_await import StillRunning, await_async_handle
     from lash_core.runtime.background.local_host import LocalBackgroundTaskHost
     from lash_core.runtime.background.monitors import SessionMonitors
     from lash_core.runtime.background.task_host import BackgroundTaskHost
