@@ -58,6 +58,7 @@ class Settings(Model):
 
     ``isolation_redis_url`` is the server of the work-horses' queue; None gives each worker a private one.
     ``model_base_url`` and ``model_api_key`` are those of an OpenAI-compatible model server, where an app gives none.
+    ``web_token`` lets its bearer ask ``lash serve``.
     """
 
     redis_url: str | None = Field(default=None, repr=False)
@@ -69,6 +70,7 @@ class Settings(Model):
     record_tracebacks: bool = False
     model_base_url: str | None = None
     model_api_key: str | None = Field(default=None, repr=False)
+    web_token: str | None = Field(default=None, repr=False)
 
 
 # One row a variable: name, path in Settings, kind. A secret is text that is never shown.
@@ -102,6 +104,7 @@ ENVIRONMENT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("LASH_RECORD_TRACEBACKS", ("record_tracebacks",), "bool"),
     ("LASH_MODEL_BASE_URL", ("model_base_url",), "text"),
     ("LASH_MODEL_API_KEY", ("model_api_key",), "secret"),
+    ("LASH_WEB_TOKEN", ("web_token",), "secret"),
 )
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "trigger": (f"{_HERE}.trigger:trigger", "Start processes by schedule or by what happens outside."),
     "worker": (f"{_HERE}.worker:worker", "Run, list and drain workers."),
     "kinds": (f"{_HERE}.kinds:kinds", "List and remove kind manifests."),
+    "serve": (f"{_HERE}.serve:serve", "Sessions over HTTP: a page, an API and live events."),
     "top": (f"{_HERE}.top:top", "The fleet at a glance, refreshed."),
     "doctor": (f"{_HERE}.doctor:doctor", "Check the server, the layout and the fleet."),
     "exporter": (f"{_HERE}.exporter:exporter", "Serve the fleet's metrics and service discovery."),
