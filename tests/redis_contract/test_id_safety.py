@@ -51,6 +51,8 @@ SESSION_KEYS = (
     PartitionKeys.session_inputs,
     PartitionKeys.session_input_order,
     PartitionKeys.session_channel,
+    PartitionKeys.live_ring,
+    PartitionKeys.live_channel,
 )
 FIXED_KEYS = frozenset(
     value for name in PartitionKeys.__slots__ if isinstance(value := getattr(PARTITION, name), str) and name != "tag"

@@ -10,6 +10,7 @@ from lash_core.redis_store.session_deletion import session_state_keys
 from lash_core.redis_store.session_factory import RedisSessionStoreFactory
 from lash_core.redis_store.stores import RedisStores
 from lash_core.store.turn_journal import OpenTurn
+from lash_core.testing.conformance.live_replay.arrange import tell
 from lash_core.testing.conformance.session_scene import (
     appending,
     claimed,
@@ -43,9 +44,10 @@ async def test_a_deleted_session_leaves_nothing(stores: RedisStores, session: Re
     )
     await session.tombstone_nodes(["a"])
     await enqueued(session)
+    await tell(stores, session.session_id, "a")
     keys = stores.context.keyspace.of_session(session.session_id)
     run = stores.context.connection.execute
-    mine = session_state_keys(keys, session.session_id)
+    mine = (*session_state_keys(keys, session.session_id), keys.live_ring(session.session_id))
     assert [] == [key for key in mine if not await run(key, "EXISTS", key)]
 
     await stores.sessions.delete_session(session.session_id)

@@ -26,6 +26,8 @@ async def old_events_of_idle_rings_go(stores: LiveStores) -> None:
     """At most ``limit`` rings a call; young events and positions stay."""
     if not await can_advance(stores):
         return
+    await elapse(stores, bounds_of(stores).max_age_ms + 1)
+    await rings_of(stores).trim_idle(100_000)  # what other cases left in these stores
     old = [session() for _ in range(5)]
     for session_id in old:
         await opened(stores, session_id)
