@@ -8,6 +8,7 @@ from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.record import ProcessRecord
 from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.stores import RedisStores
+from tests.conformance.live_invariants import live_faults
 from tests.conformance.session_invariants import OF_A_SESSION, session_faults
 
 _LETTERS = {"running": "r", "completed": "c", "failed": "f", "cancelled": "x", "abandoned": "a"}
@@ -24,6 +25,7 @@ async def broken_invariants(stores: RedisStores) -> list[str]:
     for partition in stores.context.keyspace.partitions:
         there = await _sessions(stores, partition)
         faults += await session_faults(stores, partition, there)
+        faults += await live_faults(stores, partition)
         sessions |= there
         mine = [row for row in rows if stores.context.keyspace.of_process(row.id) is partition]
         faults += await _partition_faults(stores, partition, mine)

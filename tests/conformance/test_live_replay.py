@@ -8,6 +8,7 @@ import pytest
 
 from lash_core.testing.conformance import live_replay
 from tests.conformance.suites import (
+    broken_keys_after,
     failures_on_stores_of_their_own,
     over_all_backends,
     run_case,
@@ -27,6 +28,13 @@ async def test_the_contract_is_kept(backend: str, name: str, server_url: Callabl
 async def test_the_suite_runs_on_plain_stores() -> None:
     """Users have no virtual clock: cases that need one say nothing there, the others pass."""
     assert [] == await failures_on_stores_of_their_own(CASES)
+
+
+async def test_what_the_suite_leaves_is_in_order(server_url: Callable[[str], str]) -> None:
+    """Records, rings and the list of those to look at say the same, and nothing expires."""
+    cases = {name: case for name, case in CASES.items() if not name.startswith("closing.")}
+
+    assert [] == await broken_keys_after(cases, server_url("valkey"), "live")
 
 
 def test_every_case_states_its_promise() -> None:
