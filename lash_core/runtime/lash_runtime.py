@@ -23,6 +23,7 @@ from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime import runtime_lifecycle, runtime_parking
 from lash_core.runtime.background.capability import BackgroundTaskCapability
+from lash_core.runtime.background.monitors import arm_monitors
 from lash_core.runtime.background.scope_closing import close_soon
 from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.cancellation import CancellationToken
@@ -141,7 +142,7 @@ class LashRuntime(SessionVerbs):
         runtime.host.process_work_driver = env.process_work_driver
         runtime.host.queued_work_driver = env.queued_work_driver
         if exclusive and runtime.host.core.monitors:
-            await runtime.monitors.arm(is_restored=is_restored)
+            await arm_monitors(runtime, is_restored=is_restored)
         return runtime
 
     def set_runtime_lease_owner(self, owner: LeaseOwnerIdentity) -> None:

@@ -115,6 +115,11 @@ class MonitorRun:
             dropped=self._lines.dropped,
         )
 
+    @property
+    def has_begun(self) -> bool:
+        """False before the first step of its task; a task that is cancelled there never has one."""
+        return self._begun
+
     async def work(self) -> str:
         """Run the command to its end and hand on what it writes; answers a word about the end.
 

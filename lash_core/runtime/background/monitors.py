@@ -45,6 +45,7 @@ from lash_core.runtime.turn_activities import poke_work_driver
 from lash_core.runtime.turns.tool_attempt import failure_of
 
 if TYPE_CHECKING:
+    from lash_core.runtime.lash_runtime import LashRuntime
     from lash_core.runtime.runtime_host import QueuedWorkDriver
     from lash_core.store.runtime_persistence import RuntimePersistence
 
@@ -137,6 +138,8 @@ class SessionMonitors:
             return self._status(self._spec(monitor_id))
         if run.status.state is MonitorRunState.RUNNING and self._seat.host is not None:
             await self._seat.host.cancel_managed(self._seat.scope_key, run.spec.task_id)
+            if not run.has_begun:
+                run.kill()
             try:
                 async with asyncio.timeout(STOP_SECONDS):
                     await run.ended.wait()
@@ -281,6 +284,19 @@ class _Sink:
         handle = self._seat.handles.find(self._spec.task_id)
         if handle is not None:
             handle.progress(body)
+
+
+async def arm_monitors(runtime: LashRuntime, *, is_restored: bool) -> None:
+    """Arm the monitors of a runtime that was just built; see ``SessionMonitors.arm``.
+
+    Raises:
+        SettingsError: they are configured wrong; the runtime is closed.
+    """
+    try:
+        await runtime.monitors.arm(is_restored=is_restored)
+    except BaseException:
+        runtime.close()
+        raise
 
 
 def _by_id(specs: Iterable[MonitorSpec]) -> dict[str, MonitorSpec]:
