@@ -101,7 +101,13 @@ class Supervisor:
         self.sessions = self._make_sessions()
         self.outbox = OutboxLoop(self.driver, self.view, registry)
         self.reaper = Reaper(
-            self.driver, self.view, registry, stores.directory, content_sweep_of(stores), stores.effect_journal
+            self.driver,
+            self.view,
+            registry,
+            stores.directory,
+            content_sweep_of(stores),
+            stores.effect_journal,
+            live_replay=stores.live_replay,
         )
         self.trigger_loops = self._make_trigger_loops(apps)
         self.health = Health(self.loop_lag, self._troubles(), self._notes)

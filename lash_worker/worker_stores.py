@@ -14,6 +14,7 @@ from lash_core.runtime.host_config import HostStores, RuntimeHostConfig
 from lash_core.store.content_sweep import ContentRoots, SweptContent
 from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.live_replay_store import FleetLiveReplayStore
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.runtime_persistence import SessionStoreFactory
@@ -53,6 +54,11 @@ class WorkerStores(HostStores, Protocol):
     @property
     def effect_journal(self) -> EffectJournal:
         """Recorded effects."""
+        ...
+
+    @property
+    def live_replay(self) -> FleetLiveReplayStore:
+        """Rings of sessions' newest events."""
         ...
 
     @property

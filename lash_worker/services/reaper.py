@@ -1,4 +1,4 @@
-"""Housekeeping: expired leases, unused owner identities, retention, old journals of scopes, content nobody names."""
+"""Housekeeping: expired leases, unused owner identities, retention, old journals, idle rings, content nobody names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lash_core.model.reports import ChangeCursor
 from lash_core.runtime.content_sweep import ContentSweep
 from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.fleet_directory import FleetDirectory
+from lash_core.store.live_replay_store import FleetLiveReplayStore
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.services.content_sweeper import ContentSweeper
@@ -31,6 +32,8 @@ SCOPE_JOURNAL_KEPT_MS = 7 * 24 * MS_PER_HOUR
 """A turn or an operation that nobody has repeated for a week is not repeated any more; its journal goes."""
 FORGET_PERIOD_MS = 1.0 * MS_PER_HOUR
 FORGET_BATCH = 1_000
+RINGS_BATCH = 1_000
+"""Rings of sessions that nobody appends to; a round finds those that became too old since the last one."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +51,8 @@ class Reaper(Service):
         directory: FleetDirectory,
         sweep: ContentSweep | None = None,
         journal: EffectJournal | None = None,
+        *,
+        live_replay: FleetLiveReplayStore | None = None,
     ) -> None:
         super().__init__(driver.context.metrics.service_crashed)
         self._context = driver.context
@@ -55,6 +60,7 @@ class Reaper(Service):
         self._maintenance = maintenance
         self._directory = directory
         self._journal = journal
+        self._live_replay = live_replay
         self._forget_at_ms = own_time_ms() + FORGET_PERIOD_MS
         self._owners_at_ms = 0.0
         self._sweeper = None if sweep is None else ContentSweeper(sweep, view, self.pause)
@@ -81,6 +87,8 @@ class Reaper(Service):
         if self._context.settings.retention_hours is not None:
             await self.prune(self._context.settings.retention_hours)
         await self._forget_old_journals()
+        if self._live_replay is not None:
+            await self._live_replay.trim_idle(RINGS_BATCH)
         # Last: it may take a second, and nobody waits for it.
         if self._sweeper is not None:
             await self._sweeper.round(lambda: self.is_stopping)

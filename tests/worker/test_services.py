@@ -16,7 +16,9 @@ from lash_core.errors import SettingsError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.metrics import WorkerMetrics
 from lash_core.model.reports import ChangeCursor
+from lash_core.model.session_observation import LiveReplayGapReason
 from lash_core.testing.conformance.effect_journal.arrange import claimed_effect, operation, waiting
+from lash_core.testing.conformance.live_replay.arrange import bounds_of, gap, replayed, tell, texts_of
 from lash_core.testing.waiting import eventually
 from lash_worker.services.health import Health, LoopLag, StoreProbe
 from lash_worker.services.metrics_server import Answer, MetricsServer, metrics_page
@@ -185,6 +187,20 @@ async def test_journals_of_scopes_go_after_a_week(monkeypatch: pytest.MonkeyPatc
         kept = [await stores.effect_journal.find_effect(scope, "k") is not None for scope in scopes]
 
     assert [False, True] == kept
+
+
+async def test_old_events_of_idle_rings_go() -> None:
+    """Nobody appends to them any more, so nobody else drops what is too old."""
+    stores = InMemoryStores(VirtualClock())
+    async with running(stores, succeed) as rig:
+        reaper = Reaper(rig.driver, rig.view, rig.registry, stores.directory, live_replay=stores.live_replay)
+        await tell(stores, "s", "a")
+        await stores.advance_clock(bounds_of(stores).max_age_ms + 1)
+        assert ["a"] == texts_of(await replayed(stores, "s", 0))
+
+        await reaper.round()
+
+        assert LiveReplayGapReason.TRIMMED == await gap(stores, "s", 0)
 
 
 async def test_unserved_queue_is_left_alone_and_its_expired_leases_go_back() -> None:
