@@ -86,19 +86,7 @@ class MonitorCommand:
         """
         ours, theirs = socket.socketpair()
         try:
-            process = await asyncio.create_subprocess_exec(
-                "/bin/sh",
-                "-c",
-                _GUARD,
-                "lash-monitor",
-                *self._spec.arguments,
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=self._spec.cwd,
-                env=monitor_environment(self._spec),
-                start_new_session=True,
-            )
+            process, is_cancelled = await _made(self._spec, theirs)
         except BaseException:
             ours.close()
             raise
@@ -108,6 +96,7 @@ class MonitorCommand:
         ours.settimeout(0)
         readers = [asyncio.ensure_future(self._read_lines(process)), asyncio.ensure_future(self._read_errors(process))]
         try:
+            _go_on(is_cancelled=is_cancelled)
             code = await _exit_code(ours)
         except asyncio.CancelledError:
             await self._terminate(ours)
@@ -160,6 +149,40 @@ class MonitorCommand:
             if not data:
                 return
             self._errors.append(data)
+
+
+async def _made(spec: MonitorSpec, theirs: socket.socket) -> tuple[asyncio.subprocess.Process, bool]:
+    """The guard with the command below it, and whether the caller was cancelled meanwhile.
+
+    A start that is cancelled half way would wait for pipes that the command holds: it takes its few ms instead.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            _GUARD,
+            "lash-monitor",
+            *spec.arguments,
+            stdin=theirs.fileno(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=spec.cwd,
+            env=monitor_environment(spec),
+            start_new_session=True,
+        )
+    )
+    is_cancelled = False
+    while not starting.done():
+        try:
+            await asyncio.wait((starting,))
+        except asyncio.CancelledError:
+            is_cancelled = True
+    return starting.result(), is_cancelled
+
+
+def _go_on(*, is_cancelled: bool) -> None:
+    if is_cancelled:
+        raise asyncio.CancelledError
 
 
 async def _exit_code(ours: socket.socket) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.background_task import BackgroundTaskEvent, BackgroundTaskFilter, BackgroundTaskRecord
-from lash_core.model.monitor import MonitorSpec, MonitorStatus
+from lash_core.model.monitor import MonitorRunState, MonitorSpec, MonitorStatus
 from lash_core.model.queued_work import HostEventPayload
 from lash_core.model.session import ModelSpec, SessionPolicy
 from lash_core.runtime.background.local_host import LocalBackgroundTaskHost
@@ -96,3 +97,12 @@ class Events:
             if event.type == type_:
                 break
         return heard
+
+
+async def closed(runtime: LashRuntime) -> None:
+    """Close a runtime and wait until its commands are gone, so that nothing of them is left in the test's loop."""
+    runtime.close()
+    await eventually(lambda: all(status.state is not MonitorRunState.RUNNING for status in runtime.monitors.list()))
+    for _ in range(10):
+        # Pipes of processes that ended are closed with the next turns of the loop.
+        await asyncio.sleep(0)

@@ -28,7 +28,7 @@ from lash_core.model.tool_output import ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.runtime.background import handle_await, monitor_run
 from lash_core.runtime.background.handle_await import await_async_handle
 from lash_core.testing.waiting import eventually
-from tests.runtime.background_handles.monitor_kit import SLEEPS, Events, Watched, ended, record_of
+from tests.runtime.background_handles.monitor_kit import SLEEPS, Events, Watched, closed, ended, record_of
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ async def test_the_configuration_is_checked_when_it_is_used() -> None:
         await watched.runtime()
     # The id is free again: nothing of the runtime that was not built is left.
     watched.specs = ()
-    (await watched.runtime()).close()
+    await closed(await watched.runtime())
     many = Watched(tuple(spec(monitor_id=f"m{n}") for n in range(33)))
     with pytest.raises(SettingsError) as refused:
         await many.runtime()
@@ -136,7 +136,7 @@ async def test_lines_and_the_end_are_queued_for_the_session() -> None:
     assert queued == told
     record = await record_of(runtime, "monitor:m")
     assert (BackgroundTaskKind.MONITOR, "monitor", "s") == (record.kind, record.producer, record.scope.session_id)
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_notify_tells_subscribers_and_queues_nothing() -> None:
@@ -149,14 +149,14 @@ async def test_notify_tells_subscribers_and_queues_nothing() -> None:
         line for event in heard if isinstance(event, TaskProgress) for line in dict[str, Any](event.progress)["lines"]
     ]
     assert ([], []) == (await watched.queued(), watched.poked)
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_without_a_store_lines_are_told_alone() -> None:
     runtime = await Watched((spec("echo one"),)).runtime(stored=False)
     await runtime.monitors.start("m")
     assert MonitorRunState.EXITED is (await ended(runtime)).state
-    runtime.close()
+    await closed(runtime)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_a_command_that_fails_says_how(command: Any, code: int, reason: st
     assert BackgroundTaskState.FAILED is record.state
     assert record.failure is not None
     assert reason in (record.failure.summary or "")
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_a_command_that_cannot_be_started_fails() -> None:
@@ -186,7 +186,7 @@ async def test_a_command_that_cannot_be_started_fails() -> None:
     status = await ended(runtime)
     assert (MonitorRunState.FAILED, None) == (status.state, status.exit_code)
     assert "/no/such/folder" in (status.reason or "")
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_a_command_over_its_time_fails_and_is_gone_and_a_persistent_one_has_none() -> None:
@@ -200,7 +200,7 @@ async def test_a_command_over_its_time_fails_and_is_gone_and_a_persistent_one_ha
     assert not any(alive(int(line)) for line in lines)
     assert MonitorRunState.RUNNING is runtime.monitors.list()[1].state
     await runtime.monitors.stop("p")
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_a_command_sees_its_own_environment_and_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ async def test_a_command_sees_its_own_environment_and_no_settings(monkeypatch: p
     assert "MINE=1" in lines
     assert "/" == lines[-1]
     assert "secret" not in "\n".join(lines)
-    runtime.close()
+    await closed(runtime)
 
 
 # -- stops ------------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ async def test_a_stopped_monitor_is_cancelled_and_its_processes_are_gone() -> No
     assert "state" not in str(await watched.queued())
     assert status == await runtime.monitors.stop("m")
     assert MonitorRunState.RUNNING is (await runtime.monitors.start("m")).state
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_cancelling_its_task_stops_a_monitor_and_all_tasks_include_monitors() -> None:
@@ -252,7 +252,7 @@ async def test_cancelling_its_task_stops_a_monitor_and_all_tasks_include_monitor
     cancelled = await runtime.background_tasks.cancel_all_background_tasks("s")
     assert ["monitor:n"] == [task.id for task in cancelled]
     assert MonitorRunState.STOPPED is runtime.monitors.list()[1].state
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_monitors_survive_what_is_unreferenced() -> None:
@@ -262,7 +262,7 @@ async def test_monitors_survive_what_is_unreferenced() -> None:
     assert MonitorRunState.RUNNING is runtime.monitors.list()[0].state
     assert BackgroundTaskState.RUNNING is (await record_of(runtime, "monitor:m")).state
     assert runtime.async_handles.get("monitor:m").is_live
-    runtime.close()
+    await closed(runtime)
 
 
 async def test_a_runtime_that_is_closed_takes_its_commands_along() -> None:
@@ -275,9 +275,9 @@ async def test_a_runtime_that_is_closed_takes_its_commands_along() -> None:
 
     await eventually(told)
     pid = int((await watched.queued())[0]["lines"][0])
-    runtime.close()
+    await closed(runtime)
     await eventually(lambda: not alive(pid))
-    await eventually(lambda: MonitorRunState.STOPPED is runtime.monitors.list()[0].state)
+    assert MonitorRunState.STOPPED is runtime.monitors.list()[0].state
     assert 1 == len(await watched.queued())
 
 
@@ -291,12 +291,12 @@ async def test_starts_that_cannot_be() -> None:
     with pytest.raises(PluginSessionError, match="managed session task `monitor:m` is already running"):
         await runtime.monitors.start("m")
     assert MonitorRunState.RUNNING is runtime.monitors.list()[0].state
-    runtime.close()
+    await closed(runtime)
     lonely = await Watched((spec(),), host=None).runtime(stored=False)
     with pytest.raises(PluginSessionError, match="managed background tasks are unavailable in this runtime"):
         await lonely.monitors.start("m")
     assert MonitorRunState.IDLE is lonely.monitors.list()[0].state
-    lonely.close()
+    await closed(lonely)
 
 
 async def test_a_row_of_a_monitor_that_runs_elsewhere_is_cancelled_by_its_callback() -> None:
@@ -306,7 +306,7 @@ async def test_a_row_of_a_monitor_that_runs_elsewhere_is_cancelled_by_its_callba
     await runtime.background_tasks.register_background_task("s", registration, lambda: stopped.append("far"))
     record = await runtime.background_tasks.cancel_background_task("s", "monitor:far")
     assert (BackgroundTaskState.CANCELLED, ["far"]) == (record.state, stopped)
-    runtime.close()
+    await closed(runtime)
 
 
 # -- awaiting ---------------------------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ async def test_a_monitor_is_awaited_by_its_handle() -> None:
     assert ("monitor_failed", "exited with code 4") == (bad.code, bad.message)
     await runtime.monitors.stop("long")
     assert ToolCancelled("async task was cancelled") == await awaited("long")
-    runtime.close()
+    await closed(runtime)
 
 
 # -- arming -----------------------------------------------------------------------------------------------------
@@ -351,13 +351,13 @@ async def test_a_session_start_arms_and_a_restore_restarts_what_says_so() -> Non
     assert ["once", "again"] == running(runtime)
     beside = await watched.runtime(beside=True)
     assert [] == running(beside)
-    beside.close()
+    await closed(beside)
     await runtime.park()
     again = await watched.runtime()
     assert ["again"] == running(again)
     await again.monitors.restart_lost(["monitor:manual", "monitor:once"])
     assert ["manual", "again"] == running(again)
-    again.close()
+    await closed(again)
 
 
 async def test_monitors_of_a_session_may_be_a_function_of_it() -> None:
@@ -365,4 +365,4 @@ async def test_monitors_of_a_session_may_be_a_function_of_it() -> None:
     watched.specs = lambda session_id: [spec(monitor_id=f"of-{session_id}")]  # type: ignore[assignment]
     runtime = await watched.runtime()
     assert ["of-s"] == [status.id for status in runtime.monitors.list()]
-    runtime.close()
+    await closed(runtime)
