@@ -94,7 +94,7 @@ class ReadOperations(RegistryPart):
             changed = [row for row in self._state.rows.values() if row.change_sequence > after]
             changed.sort(key=lambda row: row.change_sequence)
             page = changed[:limit]
-            end = ChangeCursor(token=f"{_CURSOR_PREFIX}{page[-1].change_sequence}") if page else cursor
+            end = encode_cursor(page[-1].change_sequence) if page else cursor
             return ProcessChanges(records=tuple(detached_record(row.record) for row in page), cursor=end)
 
     async def audit_entries(self, process_id: str) -> tuple[AuditEntry, ...]:
@@ -108,6 +108,11 @@ class ReadOperations(RegistryPart):
             row = self._state.rows[process_id]
             if wanted.matches(row.record):
                 yield row
+
+
+def encode_cursor(sequence: int) -> ChangeCursor:
+    """The cursor behind a change sequence; the initial one for 0."""
+    return ChangeCursor(token=f"{_CURSOR_PREFIX}{sequence}") if sequence else ChangeCursor.initial()
 
 
 def decode_cursor(cursor: ChangeCursor) -> int:

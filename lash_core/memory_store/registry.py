@@ -10,6 +10,7 @@ from lash_core.memory_store.facts import FactOperations
 from lash_core.memory_store.grants import GrantOperations
 from lash_core.memory_store.leases import LeaseOperations
 from lash_core.memory_store.maintenance import MaintenanceOperations
+from lash_core.memory_store.observation_reads import ObservationReads
 from lash_core.memory_store.reads import ReadOperations
 from lash_core.memory_store.retention import RetentionOperations
 from lash_core.memory_store.run_waits import RunWaitOperations
@@ -30,6 +31,7 @@ class MemoryProcessRegistry(
     EventOperations,
     WaitOperations,
     ReadOperations,
+    ObservationReads,
     CompletionOperations,
     LeaseOperations,
     ClaimOperations,
@@ -39,7 +41,7 @@ class MemoryProcessRegistry(
     MaintenanceOperations,
     ContractNames,
 ):
-    """``ProcessRegistry``, ``ProcessMaintenance`` and ``ProcessRunWaits`` in memory; lost with the OS process.
+    """``ProcessRegistry``, ``ProcessMaintenance``, ``ProcessRunWaits``, ``ProcessObservation`` in memory; lost with it.
 
     Every operation is atomic and may be called from any event loop and any thread.
 

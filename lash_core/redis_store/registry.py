@@ -8,7 +8,7 @@ from lash_core.redis_store.process_children import ProcessChildren
 from lash_core.redis_store.process_claims import ProcessClaims
 from lash_core.redis_store.process_completion import ProcessCompletion
 from lash_core.redis_store.process_handovers import ProcessHandovers
-from lash_core.redis_store.process_listing import ProcessListing
+from lash_core.redis_store.process_observation import ProcessObservationReads
 from lash_core.redis_store.process_prune import ProcessPrune
 from lash_core.redis_store.process_reads import ProcessReads
 from lash_core.redis_store.process_run_waits import ProcessRunWaitOperations
@@ -24,13 +24,13 @@ class RedisProcessRegistry(
     ProcessPrune,
     ProcessHandovers,
     ProcessReads,
-    ProcessListing,
+    ProcessObservationReads,
     ProcessWaits,
     ProcessRunWaitOperations,
     FleetGauges,
     ContractNames,
 ):
-    """``ProcessRegistry``, ``ProcessRunWaits``, ``ProcessMaintenance`` over Redis; each part is a file of its own."""
+    """``ProcessRegistry`` and what goes with it over Redis; each part is a file of its own."""
 
     def notices(self) -> ProcessNotices:
         """A new ear with connections of its own; close it."""

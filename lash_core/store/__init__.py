@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lash_core.store.process_env_store import *
     from lash_core.store.process_maintenance import *
     from lash_core.store.process_notices import *
+    from lash_core.store.process_observation import *
     from lash_core.store.process_registry import *
     from lash_core.store.process_run_waits import *
     from lash_core.store.promise_store import *
@@ -75,6 +76,7 @@ __all__ = [
     "ProcessMaintenance",
     "ProcessNotice",
     "ProcessNotices",
+    "ProcessObservation",
     "ProcessRegistry",
     "ProcessRunWaits",
     "PromiseStore",
@@ -90,6 +92,8 @@ __all__ = [
     "ScopedEffects",
     "SessionExecutionLeases",
     "SessionNotices",
+    "SessionProcess",
+    "SessionProcessPage",
     "SessionStoreFactory",
     "SessionSummary",
     "SigningSecrets",
@@ -121,6 +125,7 @@ _MODULES = (
     "process_env_store",
     "process_maintenance",
     "process_notices",
+    "process_observation",
     "process_registry",
     "process_run_waits",
     "promise_store",

@@ -12,6 +12,7 @@ from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.live_replay_store import FleetLiveReplayStore
 from lash_core.store.login_tickets import LoginTickets
 from lash_core.store.process_maintenance import ProcessMaintenance
+from lash_core.store.process_observation import ProcessObservation
 from lash_core.store.process_registry import ProcessRegistry
 from lash_core.store.promise_store import PromiseStore
 from lash_core.store.runtime_persistence import SessionStoreFactory
@@ -19,8 +20,8 @@ from lash_core.store.session_notices import SessionNotices
 from lash_core.store.trigger_store import TriggerStore
 
 
-class FleetRegistry(ProcessRegistry, ProcessMaintenance, Protocol):
-    """The registry with its housekeeping."""
+class FleetRegistry(ProcessRegistry, ProcessMaintenance, ProcessObservation, Protocol):
+    """The registry with its housekeeping and its views."""
 
 
 class ClientStores(Protocol):
