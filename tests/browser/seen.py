@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 RECORDER = """
   window.heard = [];
+  window.kinds = [];
   window.opened = 0;
   window.EventSource = class extends EventSource {
     constructor(url, options) {
@@ -18,13 +19,14 @@ RECORDER = """
       window.source = this;
       const kinds = ["observation", "committed", "turn_activity", "agent_frame_switched", "queue_changed",
                      "process_changed", "gap", "ended"];
+      this.addEventListener("turn_activity", (event) => window.kinds.push(JSON.parse(event.data).activity.type));
       for (const kind of kinds) {
         this.addEventListener(kind, (event) => window.heard.push([kind, event.lastEventId]));
       }
     }
   };
 """
-"""Keeps the type and the cursor of everything that an EventSource of the page was told."""
+"""Keeps the type and the cursor of everything that an EventSource of the page was told, and what turns did."""
 
 LINES = """(items) => items.map((item) => {
   const role = [...item.classList].find((name) => ["user", "assistant", "system"].includes(name));

@@ -10,6 +10,7 @@ const FACTS_MS = 150; // several changes in a row ask once
 const PROCESSES_MS = 4_000; // a process that ends says nothing to the session: looked at while one runs
 const MORE_MESSAGES = 200;
 const MESSAGES_MAX = 10_000; // what the server gives at once
+const SETTLED_MS = 4_000; // after an input: the queue is looked at once, whatever was told of it
 const CONNECTION = {
   connecting: "connecting…",
   live: "live",
@@ -82,7 +83,8 @@ export class SessionScreen {
   }
 
   async _loadFacts() {
-    takeFacts(this._state, await this._observation(0));
+    const askedAt = Date.now();
+    takeFacts(this._state, await this._observation(0), askedAt);
     this._paint();
   }
 
@@ -133,6 +135,7 @@ export class SessionScreen {
       this._grow();
       takeSent(this._state, sent.batch_id, text);
       this._state.notice = null;
+      this._soon("facts", () => this._loadFacts(), SETTLED_MS);
       if (this._stream.state === "missing" || this._stream.state === "waiting") this._stream.start();
       this._paint();
       this._transcript.toEnd();

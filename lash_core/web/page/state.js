@@ -24,6 +24,8 @@ export function newState(sessionId) {
 
 const DELETED = { level: "info", text: "This session was deleted." };
 
+const ON_ITS_WAY_MS = 3_000; // an observation that comes now may have been made before what was just sent
+
 const nothing = () => ({ from: null, live: false, queue: false, facts: false, processes: false, reload: false });
 
 /** Apply one event. Answers {from: first message that changed or null, live, queue, facts, processes, reload}. */
@@ -63,11 +65,16 @@ export function applyEvent(state, event) {
   return changed;
 }
 
-/** The queue and the facts of an observation that was asked for by itself; the stream alone tells of the history. */
-export function takeFacts(state, observation) {
+/**
+ * The queue and the facts of an observation that was asked for by itself; the stream alone tells of the history.
+ * `askedAt` is `Date.now()` of the request: what was sent since then cannot be in its answer, and stays.
+ */
+export function takeFacts(state, observation, askedAt) {
   takeCounters(state, observation);
   const taken = new Set(state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId));
-  state.queued = (observation.queued ?? []).filter(
+  const rows = new Map((observation.queued ?? []).map((row) => [row.batch_id, row]));
+  for (const row of state.queued) if (row.sentAt >= askedAt && !rows.has(row.batch_id)) rows.set(row.batch_id, row);
+  state.queued = [...rows.values()].filter(
     (row) => !taken.has(row.batch_id) && !state.settled.has(row.batch_id) && !hasMessage(state, row.batch_id),
   );
 }
@@ -87,7 +94,10 @@ export function takeSent(state, batchId, text) {
   const known = state.queued.some((row) => row.batch_id === batchId) || hasMessage(state, batchId);
   const taken = state.provisional.find((item) => item.kind === "input" && item.batchId === batchId);
   if (taken) taken.text ||= text;
-  else if (!known && !state.settled.has(batchId)) state.queued.push({ batch_id: batchId, text, enqueued_at_ms: Date.now() });
+  else if (!known && !state.settled.has(batchId)) {
+    const now = Date.now();
+    state.queued.push({ batch_id: batchId, text, enqueued_at_ms: now, sentAt: now });
+  }
 }
 
 function takeCounters(state, facts) {
@@ -113,7 +123,7 @@ function replaceAll(state, observation, changed) {
   state.provisional = [];
   state.working = false;
   state.doing = "";
-  takeFacts(state, observation);
+  takeFacts(state, observation, Date.now() - ON_ITS_WAY_MS);
   Object.assign(changed, { from: 0, live: true, queue: true, facts: true, processes: true });
 }
 
