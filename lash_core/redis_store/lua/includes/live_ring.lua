@@ -29,11 +29,12 @@ local function read_live_tail(tails, sid)
     return { tail = start, first = start + 1, first_ms = 0, before = 0, bytes = 0, generation = 0, open = 0, revision = 0,
       commit = 0, ms = 0, epoch = epoch, mark = mark }
   end
-  local n = {}
-  for number in string.gmatch(found[1], '%d+') do n[#n + 1] = tonumber(number) end
-  local tail = { tail = n[1], first = n[2], first_ms = n[3], before = n[4], bytes = n[5], generation = n[6], open = n[7],
-    revision = n[8], commit = n[9], ms = n[11], epoch = epoch, mark = mark, known = true }
-  if n[10] ~= epoch then skip_live(tail, LIVE_EPOCH) end
+  local last, first, first_ms, before, bytes, generation, open, revision, commit, of_epoch, ms = string.match(found[1],
+    '^(%d+);(%d+);(%d+);(%d+);(%d+);(%d+);(%d+);(%d+);(%d+);(%d+);(%d+)$')
+  local tail = { tail = tonumber(last), first = tonumber(first), first_ms = tonumber(first_ms), before = tonumber(before),
+    bytes = tonumber(bytes), generation = tonumber(generation), open = tonumber(open), revision = tonumber(revision),
+    commit = tonumber(commit), ms = tonumber(ms), epoch = epoch, mark = mark, known = true }
+  if tonumber(of_epoch) ~= epoch then skip_live(tail, LIVE_EPOCH) end
   return tail
 end
 local function push_live(ring, tail, revision, letter, payload)
@@ -83,8 +84,8 @@ local function trim_live(ring, tail, events, age_ms, bytes)
   return dropped
 end
 local function write_live_tail(tails, sid, tail)
-  local text = table.concat({ F(tail.tail), F(tail.first), F(tail.first_ms), F(tail.before), F(tail.bytes), F(tail.generation),
-    F(tail.open), F(tail.revision), F(tail.commit), F(tail.epoch), F(tail.ms) }, ';')
+  local text = string.format('%.0f;%.0f;%.0f;%.0f;%.0f;%.0f;%.0f;%.0f;%.0f;%.0f;%.0f', tail.tail, tail.first, tail.first_ms,
+    tail.before, tail.bytes, tail.generation, tail.open, tail.revision, tail.commit, tail.epoch, tail.ms)
   if tail.mark then
     redis.call('HSET', tails, sid, text, '\n', tail.mark)
   else
