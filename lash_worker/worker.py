@@ -300,4 +300,6 @@ class DurableProcessWorker:
         if self._driver is not None:
             await self._driver.stop()
         self._config.plugin_host.close()
+        if self._config.runtime_host.background_task_host is not None:
+            await self._config.runtime_host.background_task_host.close()
         await self._config.runtime_host.providers.close()

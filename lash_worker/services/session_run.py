@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lash_core.clock import own_time_ms
-from lash_core.errors import LashError, RuntimeFailure
+from lash_core.errors import LashError, PluginSessionError, RuntimeFailure
 from lash_core.model.session_lease import SessionExecutionLease
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn, FinishedOutcome, StoppedOutcome
 from lash_core.runtime.journal.errors import STORE_ERRORS
@@ -27,6 +27,8 @@ DECLINE_DELAY_MAX_MS = 30_000
 """A session that this worker cannot run is left to the others: for 100 ms at first, doubling to 30 s."""
 DECLINES_REMEMBERED_MAX = 10_000
 """Sessions whose declines are counted; a forgotten one starts again with the short delay."""
+HIDDEN_TASKS_SECONDS = 30.0
+"""Plumbing that turns spawned holds its session for this long at most."""
 RELEASE_SECONDS = 2.0
 """A store that is away is not waited for longer than this: the lease then ends by itself."""
 
@@ -129,12 +131,25 @@ class SessionRun:
                 if turn is None:
                     break
                 self._count(turn, own_time_ms() - began)
+            await self._await_hidden_tasks(runtime)
             await guard.release()
             if publisher is not None:
                 # What was committed beside turns: a command of the session, say.
                 await publisher.publish()
         finally:
             runtime.close()
+
+    async def _await_hidden_tasks(self, runtime: LashRuntime) -> None:
+        """The turns' plumbing ends under their lease; what it raises is only logged: the turns are stored."""
+        if runtime.host.core.background_task_host is None:
+            return
+        try:
+            async with asyncio.timeout(HIDDEN_TASKS_SECONDS):
+                await runtime.background_tasks.await_hidden_tasks(self.session_id)
+        except TimeoutError:
+            _log.warning("session %s: hidden tasks do not end; they are cancelled", self.session_id)
+        except PluginSessionError as error:
+            _log.warning("session %s: %s", self.session_id, error)
 
     def _count(self, turn: AssembledTurn, took_ms: float) -> None:
         self.turns += 1

@@ -164,6 +164,13 @@ class BackgroundTaskHost(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """The program ends: what runs here is cancelled, whatever its policy. May be called twice.
+
+        Rows stay as they are: whoever adopts them says that their owner was lost.
+        """
+        ...
+
     def leave_scope(self, scope_key: str) -> None:
         """The runtime goes away, now: what goes on is whose runtime adopts it. ``close_scope`` follows."""
         ...
