@@ -103,7 +103,7 @@ class Subscriptions:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
-        for line in self._lines.values():
+        for line in tuple(self._lines.values()):
             if line.wire is not None:
                 line.wire.close()
         self._lines.clear()
@@ -127,7 +127,7 @@ class Subscriptions:
             await asyncio.sleep(pause)
 
     async def _detach(self, channel: str) -> None:
-        for line in self._lines.values():
+        for line in tuple(self._lines.values()):
             if channel in line.channels and line.wire is not None and line.wire.is_open:
                 line.channels.discard(channel)
                 line.leaving.append(channel)
@@ -236,7 +236,9 @@ class Subscriptions:
             if not self._lost:
                 turn = 0
                 try:
-                    await asyncio.wait_for(self._wake.wait(), HEARTBEAT_SECONDS)
+                    # Not ``wait_for``: in Python 3.11 a wake-up at the same moment swallows the cancel of ``close``.
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await self._wake.wait()
                 except TimeoutError:
                     await self._heartbeat()
             self._wake.clear()
