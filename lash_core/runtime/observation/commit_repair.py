@@ -28,6 +28,8 @@ GRACE_MS = 1_000
 """After a notice of a commit its worker has this long to publish it: it does so within milliseconds."""
 LOOK_MS = 15_000
 """Without a notice a watched session is looked at this often: one small read, for the notice that was lost."""
+STOP_MS = 1_000
+"""A store that is away does not keep a reader from leaving."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,13 +94,13 @@ class CommitKeeper:
     """
 
     def __init__(
-        self, session_id: str, stores: ObservedStores, *, grace_ms: int = GRACE_MS, look_ms: int = LOOK_MS
+        self, session_id: str, stores: ObservedStores, *, grace_ms: int | None = None, look_ms: int | None = None
     ) -> None:
         self.parts: set[WatchedPart] = set()
         self._session_id = session_id
         self._stores = stores
-        self._grace_ms = grace_ms
-        self._look_ms = look_ms
+        self._grace_ms = GRACE_MS if grace_ms is None else grace_ms
+        self._look_ms = LOOK_MS if look_ms is None else look_ms
         self._settled = 0
         """The ring says all up to this revision."""
         self._task: asyncio.Task[None] | None = None
@@ -108,11 +110,13 @@ class CommitKeeper:
         if self._task is None:
             self._task = asyncio.create_task(self._keep(), name="lash-commit-keeper")
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Look no more. Safe to repeat."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            # Its subscription is given back before whoever closes the stores does so.
+            await asyncio.wait([task], timeout=STOP_MS / 1_000)
 
     async def check(self) -> bool:
         """Compare the ring with the history once; True when a commit was missing and is there now.
@@ -219,5 +223,5 @@ async def watched(session_id: str, stores: ObservedStores) -> AsyncGenerator[Wat
     finally:
         keeper.parts.discard(part)
         if not keeper.parts:
-            keeper.stop()
             keepers.pop(key, None)
+            await keeper.stop()

@@ -66,7 +66,7 @@ async def retract(
         (outcome,) = await live_replay.append_many([append])
         if isinstance(outcome, LiveReplayStoreError):
             raise outcome
-        if isinstance(outcome, LiveAppended) and outcome.took_over and before is None:
+        if isinstance(outcome, LiveAppended) and outcome.took_over and before is None and not dropped:
             # Whoever is gone may have told something between the read and this append; now it cannot any more.
             return len(correlations) + await retract(
                 live_replay, session_id, revision, generation, before=outcome.events[0].position

@@ -64,9 +64,13 @@ class TurnPublisher:
         self._generation, session_id = generation, self._runtime.session_id
         if not is_redo:
             return
-        await self._writer.flush(session_id)
+        await self.flush()
         async with asyncio.timeout(PUBLISH_WITHIN_MS / 1_000):
             await retract(self._live_replay, session_id, self._revision, self._generation)
+
+    async def flush(self) -> None:
+        """Wait until what was told is in the ring, or never will be; for a bounded time."""
+        await self._writer.flush(self._runtime.session_id)
 
     async def turn_committed(self, turn_id: str) -> None:
         """Publish the commit."""
