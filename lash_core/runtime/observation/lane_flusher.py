@@ -59,6 +59,7 @@ class LaneFlusher:
         self._lanes: dict[str, ActivityLane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_is_soon = False
         self._flushed_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,7 +80,8 @@ class LaneFlusher:
             dropped = lane.put(event, self._bytes_max)
             if dropped:
                 self._dropped(session_id, dropped)
-        self._schedule()
+        if self._timer is None or not self._timer_is_soon:
+            self._schedule()
         return events[-1].recording
 
     def hurry(self, session_id: str) -> Recording | None:
@@ -146,6 +148,7 @@ class LaneFlusher:
         if self._loop is not None:
             due = self._loop.time()
             self._schedule_at(due if now else max(due, self._flushed_at + FLUSH_EVERY_MS / 1_000))
+            self._timer_is_soon = True
 
     def _schedule_at(self, due: float) -> None:
         if self._loop is None:
@@ -167,6 +170,7 @@ class LaneFlusher:
             self.run(self._send(sent))
         paused = [lane.paused_until for lane in ready if lane.under_way is None]
         if paused:
+            self._timer_is_soon = False
             self._schedule_at(min(paused))
 
     async def _send(self, sent: Sequence[tuple[ActivityLane, LaneAppend]]) -> None:

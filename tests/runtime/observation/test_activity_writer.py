@@ -16,6 +16,7 @@ from lash_core.model.session_observation import SessionObservationEvent, TurnAct
 from lash_core.model.session_observation import SessionObservationEventPayload as Payload
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
 from lash_core.runtime.observation import activity_writer, lane_flusher
+from lash_core.runtime.observation.activity_lane import ActivityLane, QueuedEvent
 from lash_core.runtime.observation.activity_writer import LiveActivityWriter, writer_of
 from lash_core.store.live_replay_store import LiveAppend
 from lash_core.testing.waiting import eventually
@@ -66,14 +67,25 @@ async def test_what_is_recorded_meanwhile_waits_for_what_is_under_way() -> None:
     ring = FarRing()
     writer = LiveActivityWriter(ring)
     ring.gate.clear()
-    first = writer.record("s", 1, said("a"))
+    writer.record("s", 1, said("a"))
     await eventually(lambda: len(ring.calls) == 1)
-    second = [writer.record("s", 1, said(text)) for text in "bc"]
+    gate, ring.gate = ring.gate, asyncio.Event()
     ring.gate.set()
-    await second[-1]
+    behind = [writer.record("s", 1, said(text)) for text in "bc"]
+    await writer.record("other", 1, said("x"))
+    assert [] == await texts_in(ring, "s")
+    gate.set()
+    await behind[-1]
 
-    assert first.is_done
     assert ["a", "b", "c"] == await texts_in(ring, "s")
+
+
+def test_what_was_sent_leaves_room_in_its_queue() -> None:
+    """The bound is of what waits, not of what ever came."""
+    lane = ActivityLane("s")
+    for number in range(10):
+        assert 0 == lane.put(QueuedEvent(1, 0, said(str(number)), 300), 1_000)
+        lane.take()
 
 
 async def test_an_append_is_of_one_revision_and_one_generation() -> None:
@@ -174,6 +186,24 @@ async def test_a_commit_is_published_once() -> None:
 
 
 @pytest.mark.usefixtures("_hurried")
+async def test_nothing_queued_comes_behind_the_commit_that_ends_it() -> None:
+    """What cannot be flushed in time is dropped: it would be text of a turn that is over."""
+    ring = FarRing()
+    writer = LiveActivityWriter(ring)
+    ring.gate.clear()
+    writer.record("s", 1, said("under way"))
+    await eventually(lambda: len(ring.calls) == 1)
+    late = writer.record("s", 1, said("queued"))
+    assert await writer.publish_once("s", 2, committed("s")) is not None
+    ring.gate.set()
+
+    assert await late is None
+    await writer.flush("s")
+    assert "queued" not in await texts_in(ring, "s")
+    assert 1 == writer.counts.dropped
+
+
+@pytest.mark.usefixtures("_hurried")
 async def test_a_commit_never_fails_for_its_ring() -> None:
     """It does not raise, and waits for a bounded time; what is late comes in its order."""
     ring = FarRing()
@@ -200,9 +230,12 @@ async def test_what_is_known_not_to_be_there_is_sent_again() -> None:
     ring = FarRing()
     ring.fault = away
     writer = LiveActivityWriter(ring)
+    ring.gate.clear()
     first = writer.record("s", 1, said("a"))
-    await eventually(lambda: len(ring.calls) >= 3)
+    await eventually(lambda: len(ring.calls) == 1)
     second = writer.record("s", 1, said("b"))
+    ring.gate.set()
+    await eventually(lambda: len(ring.calls) >= 3)
     ring.fault = lambda _: None
     await asyncio.gather(first, second)
 
@@ -219,13 +252,12 @@ async def test_what_may_be_there_is_not_sent_again_and_leaves_a_gap() -> None:
     ring.fault = lost
     assert await writer.record("s", 1, said("b")) is None
     ring.fault = lambda _: None
-    after = await writer.record("s", 1, said("c"))
+    after = [await writer.record("s", 1, said(text)) for text in "cd"]
 
-    assert after is not None
-    assert 3 == after.position
+    assert [3, 4] == [event.position for event in after if event is not None]
     assert ["gap"] == await texts_in(ring, "s", 1)
-    assert ["c"] == await texts_in(ring, "s", 2)
-    assert (2, 1) == (writer.counts.appended, writer.counts.dropped)
+    assert ["c", "d"] == await texts_in(ring, "s", 2)
+    assert (3, 1) == (writer.counts.appended, writer.counts.dropped)
 
 
 async def test_over_its_bound_a_queue_is_dropped_and_counted() -> None:
