@@ -23,6 +23,7 @@ from lash_core.client_enqueue import (
 )
 from lash_core.client_handle import OnGap, ProcessHandle
 from lash_core.client_listing import ListOptions, list_filter
+from lash_core.client_process_views import FleetReads
 from lash_core.client_retry import retry_registration
 from lash_core.client_session import SessionHandle
 from lash_core.client_sync import SyncLashClient
@@ -66,7 +67,7 @@ class EnqueuedItem:
         return self.process_id
 
 
-class LashClient:
+class LashClient(FleetReads):
     """Starts, finds, follows, signals and cancels processes. One per program is enough; it may be used concurrently.
 
     Args:

@@ -14,6 +14,7 @@ from lash_core.model.session import SessionMeta, SessionPolicy
 from lash_core.model.session_commit import PersistedSessionRead
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
+from lash_core.runtime.observation.process_views import SessionProcesses
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 
 RunHere = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -125,3 +126,7 @@ class SyncSessionHandle:
     def load(self, *, full_graph: bool = False) -> PersistedSessionRead | None:
         """See ``SessionHandle.load``."""
         return self._run(self._handle.load(full_graph=full_graph))
+
+    def processes(self, *, live_only: bool = False, limit: int = 50, events: int = 5) -> SessionProcesses:
+        """See ``SessionHandle.processes``."""
+        return self._run(self._handle.processes(live_only=live_only, limit=limit, events=events))

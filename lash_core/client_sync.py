@@ -15,9 +15,11 @@ from lash_core.client_triggers_sync import SyncTriggerClient
 from lash_core.model.await_event import AwaitEventKey, ResolveOutcome
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.event import ProcessEvent
+from lash_core.model.process_filter import FilterStatus
 from lash_core.model.receipts import CancelReceipt, SignalReceipt
 from lash_core.model.record import ProcessRecord
-from lash_core.model.reports import ProcessPage
+from lash_core.model.reports import ChangeCursor, ProcessChanges, ProcessPage
+from lash_core.runtime.observation.process_views import FleetProcessSnapshot
 from lash_core.store.runtime_persistence import SessionSummary
 from lash_core.why import Why
 
@@ -211,14 +213,33 @@ class SyncLashClient:
         """See ``LashClient.list_sessions``."""
         return self._thread.call(self._client.list_sessions(limit=limit, cursor=cursor))
 
+    def fleet(self, *, limit: int = 50, events: int = 0, status: FilterStatus = "any") -> FleetProcessSnapshot:
+        """See ``LashClient.fleet``."""
+        return self._thread.call(self._client.fleet(limit=limit, events=events, status=status))
 
-def _drain(events: AsyncGenerator[ProcessEvent, None], thread: LoopThread) -> Generator[ProcessEvent]:
-    async def take() -> ProcessEvent | None:
-        return await anext(events, None)
+    def changes(
+        self,
+        cursor: ChangeCursor | str | None = None,
+        *,
+        name: str | None = None,
+        follow: bool = False,
+        limit: int | None = None,
+    ) -> Generator[ProcessChanges]:
+        """See ``LashClient.changes``."""
+        return _drain(self._client.changes(cursor, name=name, follow=follow, limit=limit), self._thread)
+
+    def forget_projector(self, name: str) -> bool:
+        """See ``LashClient.forget_projector``."""
+        return self._thread.call(self._client.forget_projector(name))
+
+
+def _drain(items: AsyncGenerator[T, None], thread: LoopThread) -> Generator[T]:
+    async def take() -> T | None:
+        return await anext(items, None)
 
     try:
-        while (event := thread.call(take())) is not None:
-            yield event
+        while (item := thread.call(take())) is not None:
+            yield item
     finally:
         if thread.is_running:
-            thread.call(events.aclose())
+            thread.call(items.aclose())
