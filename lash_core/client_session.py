@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from lash_core.client_enqueue import new_process_id
+from lash_core.client_process_views import SessionProcessReads
 from lash_core.client_session_answers import find_answer
+from lash_core.client_session_records import CancelInputOutcome, CancelInputReceipt, ParkReceipt, SessionFacts
+from lash_core.client_session_waits import input_of, turns_of_a_wait
+from lash_core.client_session_watch import tell_queue_changed
 from lash_core.errors import InvalidArgumentError, UnknownSessionError
 from lash_core.model.attachment import AttachmentOwner
-from lash_core.model.base import Model
 from lash_core.model.ids import check_id
 from lash_core.model.message import Message
 from lash_core.model.queued_work import (
@@ -26,53 +28,19 @@ from lash_core.model.queued_work import (
 from lash_core.model.reports import SessionDeleteReport
 from lash_core.model.session import SessionMeta, SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.session_commit import ActivePath, FullGraph, PersistedSessionRead
-from lash_core.model.session_lease import SessionExecutionLease
+from lash_core.model.session_cursor import SessionCursor
+from lash_core.model.session_observation import SessionObservation, SessionQueueEventKind
 from lash_core.model.turn_input import (
-    AttachmentInput,
-    PendingTurnInput,
-    TextInput,
     TurnInput,
     TurnInputCancelTarget,
-    TurnInputItem,
 )
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.observation.session_observer import SessionObserver
+from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 from lash_core.store.client_stores import ClientStores
 from lash_core.store.runtime_persistence import RuntimePersistence
-
-_POLL_FIRST_MS = 25
-_POLL_MAX_MS = 1_000
-"""Behind the notices: prompt at first, one read a second for an answer that takes long."""
-
-CancelInputOutcome = Literal["cancelled", "already_claimed", "already_completed", "already_cancelled", "not_found"]
-
-
-class CancelInputReceipt(Model):
-    """What a cancel of an input found. ``already_claimed``: a turn has taken it in and will answer it."""
-
-    session_id: str
-    input_id: str
-    outcome: CancelInputOutcome
-
-
-class ParkReceipt(Model):
-    """A session that is in nobody's memory. ``head_revision`` 0 = nothing was committed yet."""
-
-    session_id: str
-    head_revision: int
-    queued: int
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
-    """What is known of a session at one time. ``read`` is None before the first commit; it has the active path."""
-
-    meta: SessionMeta
-    read: PersistedSessionRead | None
-    queue: tuple[QueuedWorkBatch, ...]
-    inputs: tuple[PendingTurnInput, ...]
-    lease: SessionExecutionLease | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +60,7 @@ class SentInput:
         return await self.session.answer(self.batch_id, timeout)
 
 
-class SessionHandle:
+class SessionHandle(SessionProcessReads):
     """One session. Cheap to make; any number may name the same one. It holds an id and a store, never state."""
 
     def __init__(self, stores: ClientStores, session_id: str) -> None:
@@ -226,7 +194,7 @@ class SessionHandle:
             InvalidArgumentError: an empty input, or one with live parts. LimitExceededError: too large, or the queue is
                 full. OutcomeUnknownError: the reply was lost; repeat with the same ``source_key``.
         """
-        turn_input = _input_of(content, attachments)
+        turn_input = input_of(content, attachments)
         draft = QueuedWorkDraft(
             session_id=self.session_id,
             delivery_policy=delivery_policy,
@@ -242,6 +210,7 @@ class SessionHandle:
         except UnknownSessionError:
             # Deleted since this handle saw it: an input to a session that is not there begins a new one.
             batch = await (await self._create()).enqueue_queued_work(draft)
+        await self._tell_queue(SessionQueueEventKind.ENQUEUED, batch.batch_id)
         return SentInput(self, batch)
 
     async def answer(
@@ -282,12 +251,34 @@ class SessionHandle:
         """
         store = await self._store()
         if await store.cancel_queued_work_batch(self.session_id, input_id) is not None:
+            await self._tell_queue(SessionQueueEventKind.CANCELLED, input_id)
             return CancelInputReceipt(session_id=self.session_id, input_id=input_id, outcome="cancelled")
         target = TurnInputCancelTarget(input_id=input_id)
         outcome: CancelInputOutcome = (await store.cancel_pending_turn_inputs(self.session_id, [target]))[0].outcome
         if outcome == "not_found":
             outcome = await self._batch_state(store, input_id)
         return CancelInputReceipt(session_id=self.session_id, input_id=input_id, outcome=outcome)
+
+    # -- watching ---------------------------------------------------------------------------------------
+
+    @property
+    def _observer(self) -> SessionObserver:
+        """Observations and events of the session."""
+        return SessionObserver(self.session_id, self._stores)
+
+    async def observation(self) -> SessionObservation:
+        """The whole session, and the cursor to go on from. Raises: UnknownSessionError, store errors."""
+        return await self._observer.current_session_observation()
+
+    def watch(self, cursor: SessionCursor | str | None = None) -> AsyncGenerator[WatchItem]:
+        """Follow the session as it is worked on, from anywhere; see ``SessionObserver.watch``.
+
+        ``WatchedSession`` says what the items say together, ``WatchJson`` makes them JSON.
+
+        Raises:
+            SessionCursorError: at once.
+        """
+        return self._observer.watch(cursor)
 
     # -- history ------------------------------------------------------------------------------------------
 
@@ -332,6 +323,9 @@ class SessionHandle:
             raise UnknownSessionError(self.session_id)
         return meta
 
+    async def _tell_queue(self, kind: SessionQueueEventKind, batch_id: str) -> None:
+        await tell_queue_changed(self._stores, self.session_id, kind, (batch_id,))
+
     async def _parked(self, store: RuntimePersistence) -> ParkReceipt:
         read = await store.load_session(ActivePath())
         queue = await store.list_queued_work(self.session_id)
@@ -353,7 +347,7 @@ class SessionHandle:
         try:
             async with asyncio.timeout(None if timeout == 0 else timeout):
                 async with self._stores.session_notices.listening(self.session_id) as heard:
-                    yield _turns(heard, only_one=timeout == 0)
+                    yield turns_of_a_wait(heard, only_one=timeout == 0)
         except TimeoutError as error:
             waited = f" after {timeout:g} s" if timeout else ""
             raise TimeoutError(f"session `{self.session_id}` {text}{waited}") from error
@@ -362,31 +356,3 @@ class SessionHandle:
 def message_id_of(batch_id: str) -> str:
     """The id of the user message of a batch (decision 19)."""
     return f"m_batch_{batch_id}"
-
-
-async def _turns(heard: asyncio.Event, *, only_one: bool) -> AsyncGenerator[None]:
-    pause_ms = _POLL_FIRST_MS
-    while True:
-        heard.clear()
-        yield
-        if only_one:
-            raise TimeoutError
-        try:
-            async with asyncio.timeout(pause_ms / 1_000):
-                await heard.wait()
-            pause_ms = _POLL_FIRST_MS
-        except TimeoutError:
-            pause_ms = min(2 * pause_ms, _POLL_MAX_MS)
-
-
-def _input_of(content: str | TurnInput, attachments: Sequence[AttachmentRef]) -> TurnInput:
-    turn_input = TurnInput.text(content) if isinstance(content, str) else content
-    items: list[TurnInputItem] = [
-        item for item in turn_input.items if not isinstance(item, TextInput) or item.text.strip()
-    ]
-    items += [AttachmentInput(reference.to_json_value()) for reference in attachments]
-    if not items:
-        raise InvalidArgumentError("an input needs text or an attachment", field="content", value="")
-    if not turn_input.is_durable:
-        raise InvalidArgumentError("an input with live parts cannot be queued", field="content")
-    return turn_input.model_copy(update={"items": tuple(items)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,12 @@ from lash_core.model.queued_work import DeliveryPolicy, MergeKey, QueuedWorkBatc
 from lash_core.model.reports import SessionDeleteReport
 from lash_core.model.session import SessionMeta, SessionPolicy
 from lash_core.model.session_commit import PersistedSessionRead
+from lash_core.model.session_cursor import SessionCursor
+from lash_core.model.session_observation import SessionObservation
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.observation.process_views import SessionProcesses
+from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 
 RunHere = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -119,6 +122,14 @@ class SyncSessionHandle:
         """See ``SessionHandle.cancel_input``."""
         return self._run(self._handle.cancel_input(input_id))
 
+    def observation(self) -> SessionObservation:
+        """See ``SessionHandle.observation``."""
+        return self._run(self._handle.observation())
+
+    def watch(self, cursor: SessionCursor | str | None = None) -> Generator[WatchItem]:
+        """See ``SessionHandle.watch``. Each step blocks until there is an item; ``close`` it."""
+        return _blocking(self._handle.watch(cursor), self._run)
+
     def history(self, limit: int | None = None) -> tuple[Message, ...]:
         """See ``SessionHandle.history``."""
         return self._run(self._handle.history(limit))
@@ -130,3 +141,14 @@ class SyncSessionHandle:
     def processes(self, *, live_only: bool = False, limit: int = 50, events: int = 5) -> SessionProcesses:
         """See ``SessionHandle.processes``."""
         return self._run(self._handle.processes(live_only=live_only, limit=limit, events=events))
+
+
+def _blocking(items: AsyncGenerator[WatchItem], run: RunHere) -> Generator[WatchItem]:
+    async def take() -> WatchItem | None:
+        return await anext(items, None)
+
+    try:
+        while (item := run(take())) is not None:
+            yield item
+    finally:
+        run(items.aclose())
