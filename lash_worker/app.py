@@ -12,6 +12,7 @@ from lash_core.errors import SettingsError
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.event_type import ProcessEventType
 from lash_core.model.manifest import KindManifest
+from lash_core.model.monitor import MonitorSpecs
 from lash_core.model.registration import RetryPolicy
 from lash_core.model.session import SessionPolicy
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
@@ -207,6 +208,7 @@ class App:
         providers: ProvidersOf = (),
         plugins: Sequence[PluginFactory] = (),
         residency: Residency | str = Residency.ACTIVE_PATH_ONLY,
+        monitors: MonitorSpecs = (),
     ) -> None:
         """Declare that workers of this app run sessions: their queues, with the app's tools.
 
@@ -215,13 +217,16 @@ class App:
             providers: model providers, or a function without arguments that makes them when a worker starts.
             plugins: further plugins of every session, the protocol's too if it is not the standard one.
             residency: ``active_path_only`` (default) or ``keep_all``: how much of a history a turn has in memory.
+            monitors: commands that may run beside a session, each as a process ``lash.monitor`` that one worker at a
+                time runs, or a function that answers those of one session.
 
         Raises:
-            SettingsError: declared twice; two providers of one id; the policy names a provider that is not among them.
+            SettingsError: declared twice; two providers or monitors of one id; the policy names a provider that is not
+                among them.
         """
         if self.declared_sessions is not None:
             raise SettingsError(f"app `{self.name}` declares its sessions twice", field="sessions", value=self.name)
-        self.declared_sessions = declared_sessions(self.name, policy, providers, plugins, residency)
+        self.declared_sessions = declared_sessions(self.name, policy, providers, plugins, residency, monitors)
 
     def triggers(self) -> tuple[DeclaredTrigger, ...]:
         """The declared triggers, in the order of their declaration."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lash_core.errors import InvalidArgumentError, SettingsError
+from lash_core.model.monitor import MonitorSpecs
 from lash_core.model.session import SessionPolicy
 from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.providers.model_providers import ModelProviders
+from lash_core.runtime.background.monitors import monitors_by_id
 from lash_core.runtime.plugins import PluginFactory
 from lash_core.runtime.residency import Residency
 
@@ -26,12 +28,14 @@ class SessionsDeclaration:
         make_providers: called once, by a worker that starts.
         plugins: beside the app's tools, in every session.
         residency: how much of a session's history is in memory while a turn runs.
+        monitors: commands that may run beside a session, or a function that answers those of one session.
     """
 
     policy: SessionPolicy = field(default_factory=SessionPolicy)
     make_providers: Callable[[], tuple[ModelProvider, ...]] = tuple
     plugins: tuple[PluginFactory, ...] = ()
     residency: Residency = Residency.ACTIVE_PATH_ONLY
+    monitors: MonitorSpecs = ()
 
     def providers(self) -> ModelProviders:
         """Make the providers; a policy that names none of them leaves it to each session.
@@ -74,12 +78,13 @@ def declared_sessions(
     providers: ProvidersOf,
     plugins: Sequence[PluginFactory],
     residency: Residency | str,
+    monitors: MonitorSpecs = (),
 ) -> SessionsDeclaration:
     """A checked declaration.
 
     Raises:
         SettingsError: a residency that there is not; the policy's provider is not among the providers, where these are
-            known already.
+            known already; two monitors of one id.
     """
     try:
         kept = Residency(residency)
@@ -90,7 +95,9 @@ def declared_sessions(
             field="residency",
             value=str(residency),
         ) from None
-    declared = SessionsDeclaration(policy or SessionPolicy(), _maker(providers), tuple(plugins), kept)
+    if not callable(monitors):
+        monitors = tuple(monitors_by_id(monitors).values())
+    declared = SessionsDeclaration(policy or SessionPolicy(), _maker(providers), tuple(plugins), kept, monitors)
     if not callable(providers):
         declared.providers()
     return declared
@@ -108,7 +115,8 @@ def sessions_of(apps: Sequence[DeclaresSessions]) -> SessionsDeclaration | None:
     """The one declaration of a worker: plugins and providers of all apps, and the policy that they agree on.
 
     Raises:
-        SettingsError: two apps declare different policies or residencies: a session does not say which app it is of.
+        SettingsError: two apps declare different policies or residencies: a session does not say which app it is of;
+            two monitors of one id.
     """
     found: list[tuple[str, SessionsDeclaration]] = []
     for app in apps:
@@ -130,4 +138,14 @@ def sessions_of(apps: Sequence[DeclaresSessions]) -> SessionsDeclaration | None:
         lambda: tuple(provider for one in declared for provider in one.make_providers()),
         tuple(plugin for one in declared for plugin in one.plugins),
         first.residency,
+        _monitors_of_all(declared),
     )
+
+
+def _monitors_of_all(declared: Sequence[SessionsDeclaration]) -> MonitorSpecs:
+    given = [one.monitors for one in declared]
+    if any(callable(monitors) for monitors in given):
+        return lambda session_id: tuple(
+            spec for monitors in given for spec in (monitors(session_id) if callable(monitors) else monitors)
+        )
+    return tuple(monitors_by_id(spec for monitors in given if not callable(monitors) for spec in monitors).values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lash_core.metrics import WorkerMetrics
+from lash_core.model.monitor import MonitorSpecs
 from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
 from lash_core.model.session import SessionPolicy
 from lash_core.runtime.host_config import RuntimeHostConfig
@@ -44,6 +45,7 @@ class DurableProcessWorkerConfig:
         isolated_kinds: kinds that run in work-horses.
         isolated_max: rows of such kinds that it holds at once; 0 = it has no work-horses and declines them.
         ready_sessions: where sessions with due work are found; None = this worker runs no session's queue.
+        monitors: commands that may run beside sessions; their engine is among the plugins.
     """
 
     plugin_host: PluginHost
@@ -61,6 +63,7 @@ class DurableProcessWorkerConfig:
     isolated_kinds: frozenset[str] = frozenset()
     isolated_max: int = 0
     ready_sessions: ReadySessions | None = None
+    monitors: MonitorSpecs = ()
 
     @classmethod
     def new(

@@ -22,6 +22,7 @@ from lash_worker.app import App
 from lash_worker.app_sessions import SessionsDeclaration, sessions_of
 from lash_worker.isolation.horses import Horses
 from lash_worker.liveness import LocalProcessTable
+from lash_worker.monitor_engine import MONITOR_KIND, MONITOR_MANIFEST, MonitorsFactory
 from lash_worker.services.lease_keeper import OpenRegistry
 from lash_worker.services.parker import resting_max
 from lash_worker.services.worker_context import WorkerRegistry
@@ -86,7 +87,7 @@ class SiblingStores(Protocol):
 
 
 def manifests_of(apps: Sequence[App]) -> tuple[KindManifest, ...]:
-    """The manifests of several apps, by kind.
+    """The manifests of several apps, by kind, and that of monitors where one has some.
 
     Raises:
         SettingsError: two apps declare one kind.
@@ -101,6 +102,8 @@ def manifests_of(apps: Sequence[App]) -> tuple[KindManifest, ...]:
                     value=kind,
                 )
             found[kind] = manifest
+    if any(app.declared_sessions is not None and app.declared_sessions.monitors for app in apps):
+        found[MONITOR_KIND] = MONITOR_MANIFEST
     return tuple(manifest for _, manifest in sorted(found.items()))
 
 
@@ -134,6 +137,7 @@ def config_from_apps(
         [
             *(app.plugin_factory(threads_max=threads_max, horses=horses) for app in apps),
             *(() if sessions is None else sessions.plugins),
+            *(() if sessions is None or not sessions.monitors else [MonitorsFactory(sessions.monitors)]),
         ],
         host,
         stores.session_store_factory,
@@ -158,6 +162,7 @@ def _session_options(sessions: SessionsDeclaration | None, stores: WorkerStores)
         "session_policy": sessions.policy,
         "residency": sessions.residency,
         "ready_sessions": stores.session_store_factory,
+        "monitors": sessions.monitors,
     }
 
 

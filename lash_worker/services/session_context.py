@@ -13,6 +13,7 @@ from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.session_metrics import SessionMetrics
 from lash_core.store.ready_sessions import ReadySessions
 from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
+from lash_worker.monitor_engine import start_session_monitors
 
 if TYPE_CHECKING:
     from lash_worker.worker_config import DurableProcessWorkerConfig
@@ -64,6 +65,8 @@ class SessionContext:
         runtime = await builder.build()
         runtime.set_runtime_lease_owner(owner)
         runtime.turn_phase_probe = self.metrics.phases.probe()
+        if config.monitors and runtime.state.head_revision is None:
+            await start_session_monitors(config.process_registry, config.monitors, store.session_id)
         return runtime
 
     def lacks(self, runtime: LashRuntime) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lash_core.clock import Clock
-from lash_core.errors import LashError
+from lash_core.errors import LashError, UnknownSessionError
 from lash_core.errors.async_handle import MonitorFailedError
 from lash_core.model.monitor import MonitorRunState, MonitorSpec, MonitorStatus
 from lash_core.runtime.background.monitor_command import CommandEnd, MonitorCommand
@@ -213,6 +213,9 @@ class MonitorRun:
         for attempt in range(1, DELIVERIES_MAX + 1):
             try:
                 await self._sink.deliver(batch)
+            except UnknownSessionError:
+                # Nobody will ever hear it: the run ends.
+                raise
             except (LashError, OSError) as error:
                 if attempt == DELIVERIES_MAX:
                     self._lines.dropped += len(given)

@@ -25,7 +25,6 @@ from lash_core.model.background_task import (
     CancelPolicy,
     ClosePolicy,
 )
-from lash_core.model.base import JsonValue
 from lash_core.model.monitor import (
     MonitorArm,
     MonitorRunState,
@@ -33,15 +32,13 @@ from lash_core.model.monitor import (
     MonitorSpecs,
     MonitorStatus,
     MonitorWakePolicy,
-    monitor_task_id,
 )
-from lash_core.model.queued_work import HostEventPayload, MergeKey, QueuedWorkDraft
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolSuccess
 from lash_core.runtime.background.async_handle import CANCELLED_TEXT, AsyncToolHandle
 from lash_core.runtime.background.async_handles import AsyncToolHandleMap
+from lash_core.runtime.background.monitor_queue import MONITOR_EVENT, MonitorQueue
 from lash_core.runtime.background.monitor_run import MonitorBatch, MonitorRun
 from lash_core.runtime.background.task_host import BackgroundTaskHost
-from lash_core.runtime.turn_activities import poke_work_driver
 from lash_core.runtime.turns.tool_attempt import failure_of
 
 if TYPE_CHECKING:
@@ -51,12 +48,8 @@ if TYPE_CHECKING:
 
 MONITORS_MAX = 32
 """Monitors of one session: each is a process of the operating system, with a guard beside it."""
-QUEUED_BATCHES_OF_MONITOR_MAX = 4
-"""Batches of one monitor in the queue at once: a session that is busy hears of the newest lines later."""
 STOP_SECONDS = 2.0
 """A command that was told to end is gone by then."""
-MONITOR_EVENT = "monitor"
-"""Name of the host event that a batch becomes in the queue; also the reason of the poke, and the tool of its handle."""
 NO_MONITORS = "managed background tasks are unavailable in this runtime"
 
 _log = logging.getLogger(__name__)
@@ -97,7 +90,7 @@ class SessionMonitors:
 
     def __init__(self, seat: MonitorSeat, specs: MonitorSpecs = ()) -> None:
         self._seat = seat
-        self._specs = _by_id(specs(seat.session_id) if callable(specs) else specs)
+        self._specs = monitors_by_id(specs(seat.session_id) if callable(specs) else specs)
         self._runs: dict[str, MonitorRun] = {}
         self._is_armed = False
 
@@ -238,52 +231,33 @@ class SessionMonitors:
 
 
 class _Sink:
-    """Tells subscribers, who awaits, and the session's queue."""
+    """Tells the session's queue, who awaits, and who subscribes."""
 
     def __init__(self, seat: MonitorSeat, host: BackgroundTaskHost, spec: MonitorSpec) -> None:
         self._seat = seat
         self._host = host
         self._spec = spec
-        self._queued: set[str] = set()
+        wakes = spec.wake_policy is MonitorWakePolicy.QUEUE_TURN
+        self._queue = MonitorQueue(seat.store, seat.driver) if seat.store is not None and wakes else None
 
     async def has_room(self) -> bool:
-        """See ``MonitorSink``; asks the queue only when it may be full of this monitor's batches."""
-        store = self._store()
-        if store is None or len(self._queued) < QUEUED_BATCHES_OF_MONITOR_MAX:
-            return True
-        queued = {batch.batch_id for batch in await store.list_queued_work(self._seat.session_id)}
-        self._queued &= queued
-        return len(self._queued) < QUEUED_BATCHES_OF_MONITOR_MAX
+        """See ``MonitorSink``."""
+        return self._queue is None or await self._queue.has_room()
 
     async def deliver(self, batch: MonitorBatch) -> None:
         """See ``MonitorSink``."""
-        seat, body = self._seat, batch.to_json_value()
-        store = self._store()
-        if store is not None:
-            key = f"{monitor_task_id(batch.monitor_id)}:{batch.run_id}:{batch.sequence}"
-            draft = QueuedWorkDraft(
-                session_id=seat.session_id,
-                payloads=(HostEventPayload(MONITOR_EVENT, body),),
-                merge_key=MergeKey.of_group(MONITOR_EVENT),
-                source_key=key,
-            )
-            self._queued.add((await store.enqueue_queued_work(draft)).batch_id)
-            await poke_work_driver(seat.driver, seat.session_id, MONITOR_EVENT)
-        self._tell_waiting(body)
-        try:
-            update = BackgroundTaskUpdate(state=BackgroundTaskState.RUNNING, progress=body)
-            await self._host.update(seat.scope_key, self._spec.task_id, update)
-        except (LashError, OSError) as error:
-            # Subscribers may miss a line; it is the queue that a session works by.
-            _log.info("progress of monitor %s was not told: %s", self._spec.id, error)
-
-    def _store(self) -> RuntimePersistence | None:
-        return self._seat.store if self._spec.wake_policy is MonitorWakePolicy.QUEUE_TURN else None
-
-    def _tell_waiting(self, body: JsonValue) -> None:
+        if self._queue is not None:
+            await self._queue.deliver(batch)
+        body = batch.to_json_value()
         handle = self._seat.handles.find(self._spec.task_id)
         if handle is not None:
             handle.progress(body)
+        try:
+            update = BackgroundTaskUpdate(state=BackgroundTaskState.RUNNING, progress=body)
+            await self._host.update(self._seat.scope_key, self._spec.task_id, update)
+        except (LashError, OSError) as error:
+            # Subscribers may miss a line; it is the queue that a session works by.
+            _log.info("progress of monitor %s was not told: %s", self._spec.id, error)
 
 
 async def arm_monitors(runtime: LashRuntime, *, is_restored: bool) -> None:
@@ -299,7 +273,12 @@ async def arm_monitors(runtime: LashRuntime, *, is_restored: bool) -> None:
         raise
 
 
-def _by_id(specs: Iterable[MonitorSpec]) -> dict[str, MonitorSpec]:
+def monitors_by_id(specs: Iterable[MonitorSpec]) -> dict[str, MonitorSpec]:
+    """The monitors of one session, checked.
+
+    Raises:
+        SettingsError: two of one id, or more than ``MONITORS_MAX``.
+    """
     found: dict[str, MonitorSpec] = {}
     for spec in specs:
         if spec.id in found:
