@@ -8,10 +8,10 @@ from pydantic import ConfigDict, Field, model_validator
 
 from lash_core.client_session import CancelInputOutcome
 from lash_core.model.base import Model
+from lash_core.model.process_filter import FilterStatus
+from lash_core.store.process_observation import PAGE_MAX, TAIL_MAX
 from lash_core.web.calls import Body, Query
 
-PAGE_MAX = 200
-"""Items of one page."""
 PROCESS_IDS_MAX = 100
 MESSAGES_MAX = 10_000
 REASON_CHARACTERS_MAX = 1_000
@@ -39,6 +39,22 @@ class EventsQuery(ObservationQuery):
 
     cursor: str | None = Field(default=None, max_length=2_000)
     ticket: str | None = Field(default=None, max_length=1_024)
+
+
+class ProcessesQuery(Query):
+    """How many processes, and how much of the end of each log."""
+
+    limit: int = Field(default=50, ge=0, le=PAGE_MAX)
+    events: int = Field(default=5, ge=0, le=TAIL_MAX)
+    live: bool = False
+
+
+class FleetQuery(Query):
+    """As ``ProcessesQuery``, of one status if told."""
+
+    limit: int = Field(default=50, ge=0, le=PAGE_MAX)
+    events: int = Field(default=0, ge=0, le=TAIL_MAX)
+    status: FilterStatus = "any"
 
 
 class InputBody(Body):
@@ -144,6 +160,67 @@ class CancelTurnAnswer(Answer):
     session_id: str
     turn_id: str | None
     outcome: str
+
+
+class ProcessEventFacts(Answer):
+    """An entry of a log; a large payload is told by its size."""
+
+    sequence: int
+    event_type: str
+    occurred_at_ms: int
+    payload: Any = None
+    payload_bytes: int | None = None
+
+
+class ProcessFailure(Answer):
+    """Why a process failed."""
+
+    class_: str = Field(alias="class")
+    code: str | None
+    message: str
+
+
+class ProcessFacts(Answer):
+    """A process with the end of its log; ``events_before`` entries came before."""
+
+    process_id: str
+    kind: str
+    label: str | None
+    queue: str
+    status: str
+    waiting: bool
+    cancelling: bool
+    disposition: str
+    attempt: int
+    created_at_ms: int
+    updated_at_ms: int
+    failure: ProcessFailure | None
+    events: list[ProcessEventFacts]
+    events_before: int
+
+
+class SessionProcessFacts(ProcessFacts):
+    """A process of a session: which of its scopes hold it, and whether it wakes the session."""
+
+    scopes: list[str]
+    wakes: bool
+
+
+class SessionProcessesAnswer(Answer):
+    """Newest first; ``total`` is how many there are."""
+
+    session_id: str
+    total: int
+    items: list[SessionProcessFacts]
+
+
+class FleetAnswer(Answer):
+    """The fleet: counts, workers, and the processes that changed last."""
+
+    facts: dict[str, Any]
+    workers: list[dict[str, Any]]
+    items: list[ProcessFacts]
+    cursor: str
 
 
 class CancelledProcess(Answer):

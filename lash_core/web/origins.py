@@ -17,7 +17,7 @@ def host_name(header: str) -> str | None:
     text = header.strip().lower()
     if text.startswith("["):
         name, bracket, rest = text.partition("]")
-        name += bracket
+        name = name + bracket if bracket else ""
     else:
         name, colon, rest = text.partition(":")
         rest = colon + rest

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from starlette.responses import Response
 
-from lash_core.web import forms, login_routes, session_routes
+from lash_core.web import forms, login_routes, process_routes, session_routes
 from lash_core.web.calls import Body, Call, Query
 from lash_core.web.config import WebAction
 
@@ -67,6 +67,30 @@ ROUTES: tuple[RouteEntry, ...] = (
         "cancel_turn",
         forms.CancelTurnAnswer,
         body=forms.CancelTurnBody,
+    ),
+    RouteEntry(
+        "GET",
+        f"{_SESSION}/processes",
+        process_routes.list_processes,
+        "list_processes",
+        forms.SessionProcessesAnswer,
+        forms.ProcessesQuery,
+    ),
+    RouteEntry(
+        "GET",
+        "/processes",
+        process_routes.list_fleet_processes,
+        "list_fleet_processes",
+        forms.FleetAnswer,
+        forms.FleetQuery,
+    ),
+    RouteEntry(
+        "POST",
+        f"{_SESSION}/processes/cancel",
+        process_routes.cancel_processes,
+        "cancel_processes",
+        forms.CancelProcessesAnswer,
+        body=forms.CancelProcessesBody,
     ),
     RouteEntry("GET", "/access", login_routes.access, None, forms.AccessAnswer),
     RouteEntry("POST", "/login", login_routes.login, None, forms.LoginAnswer, body=forms.LoginBody),

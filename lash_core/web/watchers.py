@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +78,9 @@ class Watchers:
     def __len__(self) -> int:
         return len(self._watchers)
 
+    def __iter__(self) -> Iterator[Watcher]:
+        return iter(tuple(self._watchers))
+
     def check_room(self) -> None:
         """Raises: TooManyWatchersError: all places are taken. StoppingError: this process stops."""
         if self._ending:
@@ -106,7 +109,7 @@ class Watchers:
     def end_all(self) -> None:
         """Tell all that this process stops, and take no more. May be called twice."""
         self._ending = True
-        for watcher in tuple(self._watchers):
+        for watcher in self:
             watcher.end("shutdown")
 
     def _stop_keeping(self) -> None:
@@ -121,7 +124,7 @@ class Watchers:
         said: set[asyncio.Task[None]] = set()
         while True:
             await asyncio.sleep(pause_ms / 1_000)
-            for watcher in tuple(self._watchers):
+            for watcher in self:
                 if watcher.is_writing:
                     if watcher.silent_ms > limits.stall_ms:
                         _log.info("a watcher took nothing for %d ms and is given up", limits.stall_ms)

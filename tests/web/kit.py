@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from lash_core.client import LashClient
 from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
+from lash_core.model.session_observation import CommittedPayload, TurnActivityPayload
+from lash_core.model.turn_activity import TurnActivity, TurnEvent
+from lash_core.runtime.observation.commit_repair import view_of_store
 from lash_core.web import WebConfig, session_app
 from lash_core.web.web_state import WebState
+from tests.client.session_turns import answer_queue
 
 TOKEN = "a-token-of-a-test-0123456789"
 ORIGIN = {"Origin": "http://localhost"}
@@ -32,26 +37,28 @@ def address(session_id: str, word: str) -> str:
 class Web:
     """An app and what is behind it."""
 
-    app: ASGIApp
+    app: Starlette
     lash: LashClient
     state: WebState
     clock: VirtualClock
     client_host: str = "127.0.0.1"
 
-    def http(self, **options: Any) -> httpx2.AsyncClient:
+    def http(self, *, base_url: str = "http://localhost", headers: dict[str, str] | None = None) -> httpx2.AsyncClient:
         """A client of the app; it keeps cookies."""
         transport = httpx2.ASGITransport(app=self.app, client=(self.client_host, 4711), raise_app_exceptions=False)
-        return httpx2.AsyncClient(**({"transport": transport, "base_url": "http://localhost"} | options))
+        return httpx2.AsyncClient(transport=transport, base_url=base_url, headers=headers)
 
 
 @asynccontextmanager
-async def web_app(config: WebConfig | None = None, **options: Any) -> AsyncGenerator[Web]:
-    """An app over fresh stores in memory."""
+async def web_app(
+    config: WebConfig | None = None, *, stores: Any = None, client_host: str = "127.0.0.1"
+) -> AsyncGenerator[Web]:
+    """An app over stores in memory, fresh ones by default."""
     clock = VirtualClock()
-    async with InMemoryStores(clock) as stores:
-        lash = LashClient(stores)
+    async with InMemoryStores(clock) if stores is None else nullcontext(stores) as used:
+        lash = LashClient(used)
         app = session_app(lash, config, clock=clock)
-        yield Web(app, lash, app.state.lash_web, clock, **options)
+        yield Web(app, lash, app.state.lash_web, clock, client_host)
 
 
 @dataclass
@@ -166,7 +173,7 @@ class Stream:
 @asynccontextmanager
 async def streaming(
     app: ASGIApp, path: str, query: str = "", headers: dict[str, str] | None = None
-) -> AsyncIterator[Stream]:
+) -> AsyncGenerator[Stream]:
     """A stream under way; its reader goes on exit."""
     stream = Stream(app, path, query, headers or {})
     task = asyncio.create_task(stream.run())
@@ -176,3 +183,30 @@ async def streaming(
         stream.gone.set()
         stream.reading.set()
         await asyncio.wait_for(task, 10)
+
+
+async def say(web: Web, session_id: str, *texts: str) -> list[str]:
+    """A worker streams prose to whoever watches; the cursors behind it."""
+    stores = web.lash.stores
+    revision, _ = await stores.live_replay.last_commit(session_id)
+    appended = [
+        await stores.live_replay.append(
+            session_id,
+            revision,
+            TurnActivityPayload(
+                TurnActivity(id=f"a{n}", correlation_id="c", event=TurnEvent("assistant_prose_delta", {"text": text}))
+            ),
+        )
+        for n, text in enumerate(texts)
+    ]
+    return [str(event.cursor) for event in appended]
+
+
+async def take_turn(web: Web, session_id: str, asked: str, text: str) -> None:
+    """An input, a worker's turn that answers it, and its commit published."""
+    await web.lash.session(session_id).send(asked)
+    store = await web.lash.stores.session_store_factory.open_existing_store(session_id)
+    assert store is not None
+    await answer_queue(store, text)
+    view, revision = await view_of_store(store)
+    await web.lash.stores.live_replay.append_commit_once(session_id, revision, CommittedPayload(view))
