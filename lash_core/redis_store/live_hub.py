@@ -12,6 +12,7 @@ from lash_core.errors import LashError, LiveReplayClosedError
 from lash_core.model.session_observation import LiveReplayConfig, LiveReplayGapReason
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.live_reads import LiveReads
+from lash_core.redis_store.live_subscription import LiveSubscription
 from lash_core.redis_store.live_watch import WatchedSession
 from lash_core.redis_store.server_time import server_time_ms
 from lash_core.redis_store.subscriptions import Subscriptions
@@ -67,7 +68,7 @@ class LiveHub:
             if self.closed:
                 raise LiveReplayClosedError
             if not isinstance(found, LiveReplayGapReason):
-                return LiveSubscribed(found)
+                return LiveSubscribed(LiveSubscription(watched, found))
             if not watched.has_ended:
                 return LiveGap(found)
         return LiveGap(LiveReplayGapReason.UNAVAILABLE)
@@ -79,20 +80,27 @@ class LiveHub:
             watched.ring.trim(await server_time_ms(self._context))
 
     async def sweep(self) -> None:
-        """Compare the tails of all watched sessions with the server's. Raises: LashError: the store failed."""
+        """Compare the tails of all watched sessions with the server's; what is too old here goes.
+
+        Raises:
+            LashError: the store failed.
+        """
         known = [one for one in self._watched.values() if one.has_begun]
+        if not known:
+            return
         tails = await self._reads.tails([one.session_id for one in known])
+        now_ms = await server_time_ms(self._context)
         for one in known:
             one.look_at(tails[one.session_id])
+            one.ring.trim(now_ms)
 
     async def close(self) -> None:
         """End all subscriptions. May be called twice."""
         self.closed = True
-        for watched in self._watched.values():
-            watched.end()
-        self._watched.clear()
-        tasks = [*self._tasks, *((self._sweeper,) if self._sweeper is not None else ())]
+        ending = [self._sweeper, *self._tasks, *(watched.end() for watched in self._watched.values())]
         self._sweeper = None
+        self._watched.clear()
+        tasks = [task for task in ending if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

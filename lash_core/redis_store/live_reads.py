@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from lash_core.errors import NewerRecordError
+from lash_core.errors import CorruptRecordError
 from lash_core.model.observation_codec import CommittedReference, decode_payload
-from lash_core.model.session_observation import (
-    LiveReplayGapReason,
-    SessionObservationEvent,
-)
+from lash_core.model.session_observation import LiveReplayGapReason, SessionObservationEvent
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.live_appends import live_event
 from lash_core.redis_store.live_commits import CommittedViews
@@ -22,6 +20,8 @@ from lash_core.redis_store.live_ring import (
     entries_command,
     tail_command,
 )
+
+_LOG = logging.getLogger(__name__)
 
 EVENTS_A_READ: Final = 500
 """Of one read: a server is busy with them for less than a ms."""
@@ -100,11 +100,14 @@ class LiveReads:
     async def event(
         self, session_id: str, stored: StoredEvent, views: CommittedViews
     ) -> SessionObservationEvent | LiveReplayGapReason:
-        """One event, or why it cannot be shown: its history is gone, a later release wrote it. Raises: as ``tail``."""
+        """One event, or why it cannot be shown: its history is gone, it is unreadable. Raises: as ``tail``."""
         event = decoded_event(session_id, stored)
         if not isinstance(event, CommittedReference):
             return event
-        payload = await views.resolved(event)
+        try:
+            payload = await views.resolved(event)
+        except CorruptRecordError as error:
+            return _unreadable(session_id, stored, error)
         if payload is None:
             return LiveReplayGapReason.TRIMMED
         return live_event(session_id, stored.revision, stored.position, payload)
@@ -113,15 +116,16 @@ class LiveReads:
 def decoded_event(
     session_id: str, stored: StoredEvent
 ) -> SessionObservationEvent | CommittedReference | LiveReplayGapReason:
-    """An event without reading anything; a reference has to be resolved.
-
-    Raises:
-        CorruptRecordError: it is no event.
-    """
+    """An event without reading anything; a reference has to be resolved, and what this release cannot read is a gap."""
     try:
         payload = decode_payload(stored.payload)
-    except NewerRecordError:
-        return LiveReplayGapReason.UNAVAILABLE
+    except CorruptRecordError as error:
+        return _unreadable(session_id, stored, error)
     if isinstance(payload, CommittedReference):
         return payload
     return live_event(session_id, stored.revision, stored.position, payload)
+
+
+def _unreadable(session_id: str, stored: StoredEvent, error: CorruptRecordError) -> LiveReplayGapReason:
+    _LOG.warning("session %s: event %d cannot be shown: %s", session_id, stored.position, error)
+    return LiveReplayGapReason.UNAVAILABLE

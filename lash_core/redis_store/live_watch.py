@@ -6,19 +6,17 @@ Whoever watches holds a position in the ring, so one message serves them all (do
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from lash_core.errors import CorruptRecordError, LashError, LiveReplayClosedError, SubscriberLaggedError
+from lash_core.errors import CorruptRecordError, LashError
 from lash_core.memory_store.broadcast_ring import BroadcastRing, KeptEvent
 from lash_core.model.session_observation import LiveReplayConfig, LiveReplayGapReason, SessionObservationEvent
 from lash_core.redis_store.dispatch import pause_seconds
 from lash_core.redis_store.live_reads import LiveReads, decoded_event
 from lash_core.redis_store.live_ring import GONE, LiveTail, StoredEvent, decode_message
-from lash_core.store.live_replay_store import SubscriptionItem
 
 ATTACH_TRIES: Final = 5
 """Looks at a ring that moves on while it is read; whoever is still not in it by then is behind by more than a ring."""
@@ -59,6 +57,8 @@ class WatchedSession:
         self.has_begun = False
         self.has_ended = False
         self.users = 0
+        self.on_unused: Callable[[], None] | None = None
+        """Called when the last user has left; on the loop."""
         self._reads = reads
         self._config = config
         self._on_ended = on_ended
@@ -74,16 +74,21 @@ class WatchedSession:
             tail = await self._reads.tail(self.session_id)
             self.ring = WatchRing(self._config, tail=tail.tail)
             self.has_begun = True
+            if self.has_ended:  # deleted while it was read
+                self.ring.close()
         self._work()
 
-    async def attach(self, position: int) -> LiveSubscription | LiveReplayGapReason:
-        """A subscription behind a position, or why there is none. Raises: LashError: the store failed."""
+    async def attach(self, position: int) -> int | LiveReplayGapReason:
+        """Where in the ring a stream behind a position begins, or why there is none.
+
+        Whoever asks begins it at once. Raises: LashError: the store failed.
+        """
         for _ in range(ATTACH_TRIES):
             ring = self.ring
             if self.has_ended:
                 break
             if ring.first - 1 <= position <= ring.tail:
-                return LiveSubscription(self, position)
+                return position
             async with self._reading:
                 if position > ring.tail:
                     await self._read_on()
@@ -95,7 +100,7 @@ class WatchedSession:
                 return reason
             if position == 0 and len(self.ring) == 0 and ring is self.ring:
                 # Nothing was ever appended: the ring of a partition that saw a failover does not begin at 0.
-                return LiveSubscription(self, ring.tail)
+                return ring.tail
         return LiveReplayGapReason.TRIMMED
 
     def hear(self, _channel: str, message: str) -> None:
@@ -119,12 +124,13 @@ class WatchedSession:
             self._behind = True
             self._work()
 
-    def end(self) -> None:
-        """Nothing comes any more: streams end. May be called twice."""
+    def end(self) -> asyncio.Task[None] | None:
+        """Nothing comes any more: streams end. May be called twice. Returns what may still be ending, to be awaited."""
         self.has_ended = True
         self.ring.close()
         if self._pump is not None:
             self._pump.cancel()
+        return self._pump
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -182,11 +188,7 @@ class WatchedSession:
 
     async def _put(self, stored: StoredEvent) -> None:
         """Put an event into the ring; one that cannot be shown is missing in it. Raises: LashError."""
-        try:
-            event = await self._reads.event(self.session_id, stored, self._views)
-        except CorruptRecordError as error:
-            _LOG.warning("session %s: event %d: %s", self.session_id, stored.position, error)
-            event = LiveReplayGapReason.UNAVAILABLE
+        event = await self._reads.event(self.session_id, stored, self._views)
         if isinstance(event, LiveReplayGapReason):
             self.ring.skip_to(stored.position)
         else:
@@ -235,55 +237,8 @@ class WatchedSession:
 
     # -- users ---------------------------------------------------------------------------------------------
 
-    on_unused: Callable[[], None] | None = None
-    """Called when the last user has left; on the loop."""
-
     def leave(self) -> None:
         """One user less."""
         self.users -= 1
         if self.users == 0 and self.on_unused is not None:
             self.on_unused()
-
-
-class LiveSubscription:
-    """A position in a watched session (``LiveReplaySubscription``). One task at a time may read it."""
-
-    __slots__ = ("__weakref__", "_ended", "_loop", "_ring", "_stream", "_watched")
-
-    def __init__(self, watched: WatchedSession, position: int) -> None:
-        self._ended = False
-        self._loop = asyncio.get_running_loop()
-        self._watched = watched
-        self._ring = watched.ring
-        self._stream = self._ring.subscribe(position)
-        watched.users += 1
-
-    def __aiter__(self) -> LiveSubscription:
-        return self
-
-    async def __anext__(self) -> SubscriptionItem:
-        """The next item; waits for it."""
-        item = await anext(self._stream)
-        if item.__class__ is not LiveReplayClosedError:
-            return item
-        ring = self._watched.ring
-        if ring is self._ring or self._ended:
-            self._end()
-            return item
-        self._ring, self._stream = ring, ring.subscribe(ring.first - 1)
-        return SubscriberLaggedError(1)
-
-    async def aclose(self) -> None:
-        """Stop. May be called twice; a wait under way ends."""
-        self._end()
-        await self._stream.aclose()
-
-    def __del__(self) -> None:
-        # Who breaks out of an ``async for`` leaves it to this, in whatever thread.
-        self._end()
-
-    def _end(self) -> None:
-        if not self._ended:
-            self._ended = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._watched.leave)
