@@ -57,6 +57,7 @@ class AsyncToolHandle:
         "__weakref__",
         "_changed",
         "_outcome",
+        "_over",
         "_progress",
         "_progress_bytes",
         "_task",
@@ -76,6 +77,7 @@ class AsyncToolHandle:
         self._progress: deque[tuple[JsonValue, int]] = deque()
         self._progress_bytes = 0
         self._outcome: AnyToolOutput | None = None
+        self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._changed: set[asyncio.Future[None]] = set()
 
@@ -154,9 +156,13 @@ class AsyncToolHandle:
         """Tell the task to end, give it ``CANCEL_GRACE_MS``, cancel it; it counts as cancelled however it ends then.
 
         Returns:
-            False when it had ended before, or somebody else cancels it already.
+            False when it had ended before, or somebody else cancels it: it has ended then, too.
         """
-        if self._outcome is not None or not self.cancellation.cancel(reason):
+        if self._outcome is not None:
+            return False
+        if not self.cancellation.cancel(reason):
+            # Whoever was first has it ended within two graces.
+            await self._over.wait()
             return False
         task = self._task
         try:
@@ -205,6 +211,7 @@ class AsyncToolHandle:
         if self._outcome is not None:
             return
         self._outcome = outcome
+        self._over.set()
         self.ended_bytes = len(canonical_json_bytes(outcome.to_plain_value(), field="outcome"))
         self._tell()
 
