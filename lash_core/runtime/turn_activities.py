@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from lash_core.model.session_observation import SessionProcessEventKind
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class TurnFollower(Protocol):
 
     async def turn_committed(self, turn_id: str) -> None:
         """The turn is committed, and the runtime has its state: what was told of it is history."""
+        ...
+
+    async def process_changed(self, kind: SessionProcessEventKind, process_id: str) -> None:
+        """The turn started or cancelled a process of its session."""
         ...
 
 
@@ -72,6 +77,15 @@ async def tell_turn_committed(sender: TurnEventSender | None, turn_id: str) -> N
             await sender.turn_committed(turn_id)
         except Exception:  # noqa: BLE001 - a listener is the host's code
             _log.exception("the commit of turn %s found no listener", turn_id)
+
+
+async def tell_process_changed(sender: TurnEventSender | None, kind: SessionProcessEventKind, process_id: str) -> None:
+    """Tell a follower that a turn started or cancelled a process; a failure is logged."""
+    if isinstance(sender, TurnFollower):
+        try:
+            await sender.process_changed(kind, process_id)
+        except Exception:  # noqa: BLE001 - a listener is the host's code
+            _log.exception("process %s was %s, and nobody heard it", process_id, kind)
 
 
 async def poke_queued_work(poke: QueuedWorkPoke, session_id: str) -> None:

@@ -7,7 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lash_core.model.session_cursor import SessionRevision
-from lash_core.model.session_observation import CommittedPayload, TurnActivityPayload
+from lash_core.model.session_observation import (
+    CommittedPayload,
+    ProcessChangedPayload,
+    SessionProcessEventKind,
+    TurnActivityPayload,
+)
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.runtime.observation.activity_writer import PUBLISH_WITHIN_MS, LiveActivityWriter, writer_of
 from lash_core.runtime.observation.retraction import retract, retract_taken_over
@@ -76,6 +81,11 @@ class TurnPublisher:
         """Publish the commit."""
         del turn_id
         await self.publish()
+
+    async def process_changed(self, kind: SessionProcessEventKind, process_id: str) -> None:
+        """Record it among the turn's activities."""
+        payload = ProcessChangedPayload(kind, (process_id,))
+        self._writer.record(self._runtime.session_id, self._revision, payload, generation=self._generation)
 
     async def publish(self) -> None:
         """Publish the runtime's state, unless it is the one that was published last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,6 +28,7 @@ from lash_core.model.process_command import (
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.reports import SessionDeleteReport
 from lash_core.model.scope import SessionScope
+from lash_core.model.session_observation import SessionProcessEventKind
 from lash_core.runtime.local_executors import RuntimeEffectLocalExecutor
 from lash_core.runtime.process.op_scope import ProcessOpScope, execute_process_command
 from lash_core.runtime.process.service import ProcessCancelSummary
@@ -35,6 +36,8 @@ from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.run_waits import RunWaits
 from lash_core.runtime.signal_sending import send_signal
 from lash_core.store.process_registry import ProcessRegistry
+
+ProcessChange = Callable[[SessionProcessEventKind, str], Awaitable[None]]
 
 
 class RegistryProcessService:
@@ -44,12 +47,21 @@ class RegistryProcessService:
         registry: the rows.
         starts: the rules of a start.
         waits: of the run that owns this service: it rests while it waits for a process.
+        on_change: told of each process that was started or cancelled here, a redo's again; it does not raise.
     """
 
-    def __init__(self, registry: ProcessRegistry, starts: ProcessStarts, *, waits: RunWaits | None = None) -> None:
+    def __init__(
+        self,
+        registry: ProcessRegistry,
+        starts: ProcessStarts,
+        *,
+        waits: RunWaits | None = None,
+        on_change: ProcessChange | None = None,
+    ) -> None:
         self._registry = registry
         self._starts = starts
         self._waits = waits
+        self._on_change = on_change
 
     async def start(
         self, session_id: str, registration: ProcessRegistration, options: ProcessStartOptions, scope: ProcessOpScope
@@ -57,6 +69,8 @@ class RegistryProcessService:
         """See ``ProcessService.start``."""
         command = await self._starts.command(session_id, registration, options, scope)
         await self._execute(session_id, command, scope)
+        if self._on_change is not None:
+            await self._on_change(SessionProcessEventKind.STARTED, command.registration.id)
         return command.registration.id
 
     async def list_visible(
@@ -112,6 +126,8 @@ class RegistryProcessService:
         """See ``ProcessService.cancel``."""
         needed = scope.session_scope(session_id) if visible_only else None
         value = await self._execute(session_id, CancelProcess(process_id, reason), scope, visible_to=needed)
+        if self._on_change is not None:
+            await self._on_change(SessionProcessEventKind.CANCELLED, process_id)
         return ProcessCancelSummary.model_validate(value)
 
     async def signal(

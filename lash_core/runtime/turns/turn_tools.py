@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -22,6 +22,7 @@ from lash_core.runtime.process.registry_service import RegistryProcessService
 from lash_core.runtime.process.start import ProcessStarts
 from lash_core.runtime.tool_dispatch import ToolDispatchContext
 from lash_core.runtime.trigger_router import TriggerRouter
+from lash_core.runtime.turn_activities import TurnEventSender, tell_process_changed
 from lash_core.runtime.turn_context import ProtocolTurnExtensionHandle, TurnContext
 from lash_core.runtime.turns.tool_dispatcher import TurnToolDispatcher
 from lash_core.runtime.turns.turn_at_work import TurnAtWork
@@ -47,7 +48,10 @@ def context_of_turn(turn: TurnAtWork) -> RuntimeExecutionContext:
     extension = given.protocol_extension if given is not None else None
     kinds = KindResolver(runtime.host.core.directory, runtime.plugins.host)
     dispatch = ToolDispatchContext.of_tools(
-        scope.effects, runtime.tools, processes=_processes(runtime), trigger_router=_triggers(runtime, kinds)
+        scope.effects,
+        runtime.tools,
+        processes=_processes(runtime, scope.sender),
+        trigger_router=_triggers(runtime, kinds),
     )
     made = TurnExecutionContext(
         runtime.session_id,
@@ -107,7 +111,7 @@ def _attachments(turn: TurnAtWork) -> AttachmentStore | SessionAttachments:
     return attachments
 
 
-def _processes(runtime: LashRuntime) -> RegistryProcessService | None:
+def _processes(runtime: LashRuntime, sender: TurnEventSender | None) -> RegistryProcessService | None:
     """None where the runtime has no registry, or nowhere to keep what its processes run with."""
     registry, env_store = runtime.host.process_registry, runtime.host.core.durability.process_env_store
     if registry is None or env_store is None:
@@ -119,7 +123,7 @@ def _processes(runtime: LashRuntime) -> RegistryProcessService | None:
         session_store_factory=runtime.session_store_factory,
         host_profile_id=runtime.host.core.profile.host_profile_id,
     )
-    return RegistryProcessService(registry, starts)
+    return RegistryProcessService(registry, starts, on_change=partial(tell_process_changed, sender))
 
 
 def _triggers(runtime: LashRuntime, kinds: KindResolver) -> TriggerRouter | None:
