@@ -10,7 +10,9 @@ from lash_core.errors import SettingsError
 from lash_core.metrics import WorkerMetrics
 from lash_core.model.manifest import KindManifest
 from lash_core.model.owner import LeaseOwnerIdentity
+from lash_core.runtime.background.durable_host import DurableBackgroundTaskHost
 from lash_core.runtime.host_config import HostStores, RuntimeHostConfig
+from lash_core.store.background_task_store import BackgroundTaskStore
 from lash_core.store.content_sweep import ContentRoots, SweptContent
 from lash_core.store.effect_journal import EffectJournal
 from lash_core.store.fleet_directory import FleetDirectory
@@ -60,6 +62,11 @@ class WorkerStores(HostStores, Protocol):
     @property
     def live_replay(self) -> FleetLiveReplayStore:
         """Rings of sessions' newest events."""
+        ...
+
+    @property
+    def background_tasks(self) -> BackgroundTaskStore:
+        """Rows of background tasks."""
         ...
 
     @property
@@ -129,6 +136,7 @@ def config_from_apps(
     host.poison_deaths_max = settings.poison_deaths_max
     if sessions is not None:
         host.providers = sessions.providers()
+        host.background_task_host = DurableBackgroundTaskHost(stores.background_tasks)
     table = LocalProcessTable()
     stores.process_registry.use_process_table(table)
     # A synchronous function that rests keeps its thread: were there as many as slots, its child might get none.

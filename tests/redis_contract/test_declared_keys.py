@@ -24,6 +24,7 @@ from lash_core.runtime.content_sweep import content_sweep_of
 from lash_core.settings import StoreSettings
 from lash_core.testing.conformance import (
     await_events,
+    background_tasks,
     effect_journal,
     live_replay,
     login_tickets,
@@ -44,7 +45,7 @@ from tests.redis_contract.run_effects import run_effects
 from tools.lua_headers import all_scripts
 
 FURTHER: tuple[Any, ...] = (
-    *(effect_journal, await_events, live_replay, trigger_store, login_tickets),
+    *(effect_journal, await_events, live_replay, trigger_store, login_tickets, background_tasks),
     *(session_lease, queued_work, turn_inputs, turn_journal, session_persistence, session_factory, ready_sessions),
 )
 """The suites beside the registry's."""

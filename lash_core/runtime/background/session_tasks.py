@@ -27,6 +27,7 @@ from lash_core.runtime.tool_tasks import AsyncTaskWork
 from lash_core.runtime.turns.tool_attempt import failure_of
 
 if TYPE_CHECKING:
+    from lash_core.runtime.background.capability import BackgroundTaskCapability
     from lash_core.runtime.lash_runtime import LashRuntime
 
 TASKS_LISTED_MAX = 100
@@ -44,6 +45,11 @@ class SessionTasks:
 
     def __init__(self, runtime: LashRuntime) -> None:
         self._runtime = runtime
+
+    @property
+    def background(self) -> BackgroundTaskCapability:
+        """The session's background tasks, for code of the app: a tool may register work that runs elsewhere."""
+        return self._runtime.background_tasks
 
     def start(self, work: AsyncTaskWork, *, tool_name: str, handle_id: str) -> dict[str, JsonValue]:
         """See ``StartsTasks``; a task that ended under this id is not started again."""
