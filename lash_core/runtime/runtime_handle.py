@@ -32,6 +32,7 @@ from lash_core.model.session_observation import (
 )
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.runtime.observation.activity_writer import PUBLISH_WITHIN_MS
+from lash_core.runtime.observation.handle_sender import HandleSender
 from lash_core.runtime.observation.handle_verbs import HandleVerbs
 from lash_core.runtime.observation.recording import Recording
 from lash_core.runtime.observation.ring_appends import failure_of
@@ -52,7 +53,11 @@ class RuntimeHandle(HandleVerbs):
     """One holder's handle. Belongs to the runtime's event loop; a handle that is dropped holds nothing any more.
 
     Readers see what was published last and never wait for a turn; who works takes ``writer()``. Watchers are told
-    of what is recorded and published; ``RuntimeHandle.create`` says over which store.
+    of what is recorded and published; ``RuntimeHandle.create`` says over which store::
+
+        async with handle.writer() as runtime:
+            await runtime.stream_turn(turn_input, sender=handle.sender())
+            await handle.publish_from(runtime)
 
     Args:
         runtime: what is shared from now on; nobody else works with it.
@@ -157,12 +162,11 @@ class RuntimeHandle(HandleVerbs):
         return self._record(ProcessChangedPayload(SessionProcessEventKind(kind), tuple(process_ids)))
 
     def sender(self) -> TurnEventSender:
-        """What a turn streams to: each activity is recorded here; the turn waits for nothing."""
+        """What a turn streams to: each activity is recorded here; the turn waits for nothing.
 
-        async def send(activity: TurnActivity) -> None:
-            self.record_turn_activity(activity)
-
-        return send
+        When a turn is run again, what an earlier run told of it is taken back first.
+        """
+        return HandleSender(self._shared)
 
     def _record(self, payload: SessionObservationEventPayload) -> Recording:
         observation = self.observe()

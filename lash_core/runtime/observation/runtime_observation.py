@@ -46,7 +46,7 @@ class RuntimeObservation:
         usage_report: of that ledger.
         tool_state: the tools; shared with the publication before while their generation is the same. None: it could
             not be read (logged).
-        tool_catalog: the manifests of the member tools as JSON, by name; shared likewise.
+        tool_catalog: the manifests of the member tools as JSON, by name; shared likewise, not to be changed.
         tool_catalog_error: why the catalog is empty; None = it is what it is.
         process_registry: None where the runtime starts no processes.
         queue_store: the session's store; None where nothing is kept.
@@ -166,6 +166,6 @@ def _tool_catalog_of(
     ):
         return previous.tool_catalog, None
     try:
-        return tuple(manifest.to_json_value() for manifest in runtime.tools.catalog()), None
+        return [manifest.to_json_value() for manifest in runtime.tools.catalog()], None
     except Exception as error:  # noqa: BLE001 - as above
-        return (), str(error) or type(error).__name__
+        return [], str(error) or type(error).__name__

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 
-from lash_core.testing.conformance.observation import failing_rings, publishing, queue_events, recording, watching
+from lash_core.testing.conformance.observation import (
+    failing_rings,
+    publishing,
+    queue_events,
+    recording,
+    redone_turns,
+    watching,
+)
 from lash_core.testing.conformance.observation.arrange import WatchedStores
 from lash_core.testing.conformance.suite import cases_of
 
 Case = Callable[[WatchedStores], Awaitable[None]]
 
-_MODULES = (publishing, recording, watching, failing_rings, queue_events)
+_MODULES = (publishing, recording, watching, failing_rings, queue_events, redone_turns)
 
 
 def cases() -> Iterator[tuple[str, Case]]:
