@@ -10,7 +10,7 @@ from lash_worker.cli.output import cell, console, print_json, safe
 from lash_worker.cli.session_rows import message_text
 from lash_worker.cli.store_access import with_client
 
-_STYLES = {"user": "cyan", "assistant": "green", "system": "yellow", "tools": "dim"}
+SPEAKER_STYLES = {"user": "cyan", "assistant": "green", "system": "yellow", "tools": "dim"}
 
 
 @click.command("history")
@@ -28,7 +28,7 @@ def history(invocation: Invocation, session_id: str, *, limit: int | None, as_js
             print_json(message.to_json_value())
             continue
         who = speaker_of(message)
-        out.print(cell(who + (f" ({message.origin})" if message.origin else ""), _STYLES[who]))
+        out.print(cell(who + (f" ({message.origin})" if message.origin else ""), SPEAKER_STYLES[who]))
         click.echo(safe(message_text(message)))
 
 
