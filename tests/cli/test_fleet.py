@@ -88,7 +88,7 @@ def test_doctor_tells_of_sessions_that_nobody_runs(lash: Lash) -> None:
     assert alone["text"].endswith("no worker's app declares app.sessions(...)")
     publish(lash, facts={"sessions": {"busy": 0, "concurrency": 5, "providers": ["local"]}})
     assert "ok" == found_of_sessions(lash)[0]["state"]
-    assert "sessions: 1 wait, 0 are held" in lash.ok("top", "--once").out
+    assert "sessions: 1 wait (the first for " in lash.ok("top", "--once").out
 
 
 def found_of_sessions(lash: Lash) -> list[dict[str, str]]:
