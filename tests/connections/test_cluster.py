@@ -12,8 +12,11 @@ from lash_core.redis_store.cluster_routes import ClusterRoutes
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.connection import RedisConnection
 from lash_core.redis_store.keys import Keyspace, spread_salts
+from lash_core.redis_store.live_ring import LIVE_EPOCH
 from lash_core.redis_store.scripts import Call, Scripts
+from lash_core.redis_store.stores import RedisStores
 from lash_core.redis_store.subscriptions import Subscriptions
+from lash_core.testing.conformance.live_replay.arrange import heard_texts, replayed, subscribed, tell, texts_of
 from lash_core.testing.servers import ValkeyCluster, ValkeyServer
 from lash_core.testing.waiting import eventually
 from tests.connections.conftest import SHORT, Open
@@ -142,6 +145,23 @@ async def test_subscriptions_follow_a_moved_slot(cluster: ValkeyCluster, connect
     await subscriptions.close()
 
     assert sorted(str(index) for index in range(64)) == sorted(heard)
+
+
+async def test_a_watched_session_moves_to_another_node(cluster: ValkeyCluster):
+    """Its ring goes with its slot. Another node is another replication id: who watches is told, and hears on."""
+    settings = PATIENT.model_copy(update={"namespace": "moving"})
+    async with RedisStores.connect(cluster.url, settings=settings) as stores:
+        connection = stores.context.connection
+        ring = stores.context.keyspace.of_session("s").live_ring("s")
+        await tell(stores, "s", "a")
+        stream = await subscribed(stores, "s")
+        assert ["a"] == await heard_texts(stream, 1)
+
+        await asyncio.to_thread(cluster.move_slot, _slot(connection, ring), _other_node(connection, cluster, ring))
+        await tell(stores, "s", "b", "c")
+
+        assert [f"missed {LIVE_EPOCH}", "b", "c"] == await heard_texts(stream, 3)
+        assert ["b", "c"] == texts_of(await replayed(stores, "s", 1 + LIVE_EPOCH))
 
 
 async def test_streams_of_all_nodes_are_read_without_waiting(cluster: ValkeyCluster, connect: Open):
