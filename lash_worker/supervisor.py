@@ -171,7 +171,7 @@ class Supervisor:
             return None
         config = self.worker.config
         metrics = SessionMetrics(self.metrics.registry)
-        context = SessionContext(config, ready, config.settings.session_timings, metrics)
+        context = SessionContext.new(config, ready, config.settings.session_timings, metrics)
         drainer = SessionDrainer(context, self.driver, self.view)
         self.watcher.sessions = drainer
         self.takeover.sessions = SessionTakeover(ready, metrics)

@@ -9,8 +9,9 @@ from lash_core.errors import RuntimeFailure
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session_lease import SessionLeaseTimings
 from lash_core.runtime.lash_runtime import LashRuntime
+from lash_core.runtime.observation.activity_writer import LiveActivityWriter, writer_of
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
-from lash_core.session_metrics import SessionMetrics
+from lash_core.session_metrics import LIVE_RESULTS, SessionMetrics
 from lash_core.store.ready_sessions import ReadySessions
 from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
 from lash_worker.monitor_engine import start_session_monitors
@@ -31,12 +32,31 @@ class SessionContext:
         ready: finds sessions with work.
         timings: of session leases.
         metrics: where sessions are counted.
+        writer: tells watchers what turns do; kept here, since it lives as long as somebody holds it. None = nobody is
+            told.
     """
 
     config: DurableProcessWorkerConfig
     ready: ReadySessions
     timings: SessionLeaseTimings
     metrics: SessionMetrics
+    writer: LiveActivityWriter | None = None
+
+    @classmethod
+    def new(
+        cls,
+        config: DurableProcessWorkerConfig,
+        ready: ReadySessions,
+        timings: SessionLeaseTimings,
+        metrics: SessionMetrics,
+    ) -> SessionContext:
+        """With the writer of the host's rings, whose counts are shown."""
+        live_replay = config.runtime_host.live_replay
+        writer = None if live_replay is None else writer_of(live_replay)
+        if writer is not None:
+            counts = writer.counts
+            metrics.live_events.read = lambda: {name: getattr(counts, name) for name in LIVE_RESULTS}
+        return cls(config, ready, timings, metrics, writer)
 
     @property
     def factory(self) -> SessionStoreFactory:
