@@ -105,16 +105,16 @@ async def a_stream_goes_from_what_was_to_what_comes(stores: WatchedStores) -> No
         handle.record_turn_activity(piece("0"))
 
         async def record() -> None:
-            for number in range(1, 40):
+            for number in range(1, 12):
                 await handle.record_turn_activity(piece(str(number)))
 
         recording = asyncio.create_task(record())
         stream = await stream_after(handle, begin)
-        heard = await next_words(stream, 40)
+        heard = await next_words(stream, 12)
         await recording
         await say(handle, runtime, "end")
 
-        assert [str(number) for number in range(40)] == heard
+        assert [str(number) for number in range(12)] == heard
         assert ["committed end"] == await next_words(stream, 1)
         await stream.aclose()
 
