@@ -74,7 +74,7 @@ def serve(invocation: Invocation, *, log_format: Any, **given: Any) -> None:
         from lash_worker.cli import serve_app  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(str(error), field="web") from error
-    token = _token(invocation, given["token_file"])
+    token = token_of(invocation, given["token_file"])
     plan = serve_app.plan_of(token, given)
 
     async def run(lash: LashClient) -> None:
@@ -86,7 +86,8 @@ def serve(invocation: Invocation, *, log_format: Any, **given: Any) -> None:
     with_client(invocation, run)
 
 
-def _token(invocation: Invocation, file: Path | None) -> str | None:
+def token_of(invocation: Invocation, file: Path | None) -> str | None:
+    """The token of a file, else of the environment. Raises: SettingsError: the file holds none."""
     if file is None:
         return settings_of(invocation).web_token
     text = file.read_bytes()[: TOKEN_FILE_BYTES_MAX + 1]
