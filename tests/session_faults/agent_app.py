@@ -1,23 +1,27 @@
 """The agent that the workers of these tests run: a model and tools that leave a line outside for each call.
 
 The folder is in ``AGENT_FOLDER``. A user's text says what happens, one word a step: ``tool:NAME`` asks for the tool
-``work`` with that name, ``think:NAME`` lets the model itself take until the file ``NAME.go`` is there; anything else is
-answered. A tool's work with a name that begins with ``slow`` ends when ``NAME.go`` is there; one with a name that ends
-with ``order`` starts a process that wakes the session.
+``work`` with that name, ``think:NAME`` lets the model itself take until the file ``NAME.go`` is there, ``say:NAME`` lets
+it name its process first, then wait for that file, then answer; anything else is answered. A tool's work with a name that
+begins with ``slow`` ends when ``NAME.go`` is there; one with a name that ends with ``order`` starts a process that wakes
+the session.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from lash_core.model.event_type import WAKE_TYPE
 from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultPart
 from lash_core.model.model_call import ModelRequest, ModelResponse, ModelStreamEvent, ModelTextDelta
 from lash_core.model.session import ModelLimits, ModelSpec, SessionPolicy
 from lash_core.model.usage import TokenUsage
+from lash_core.runtime.observation.activity_writer import LiveActivityWriter
 from lash_core.runtime.process.context import ProcessContext
 from lash_core.runtime.tools import ToolContext
 from lash_worker.app import App
@@ -75,7 +79,15 @@ class ScriptedAgent:
             yield ModelResponse(parts=(call,), usage=usage, finish_reason="tool_calls", model="scripted")
             return
         text = f"done: {asked}"
-        yield ModelTextDelta(text)
+        if step.startswith("say:"):
+            half = f"process {os.getpid()} says: "
+            yield ModelTextDelta(half)
+            note(f"said-{name}")
+            await until_told(name)
+            yield ModelTextDelta(text)
+            text = half + text
+        else:
+            yield ModelTextDelta(text)
         yield ModelResponse(parts=(TextPart(text),), usage=usage, model="scripted")
 
     async def close(self) -> None:
@@ -91,6 +103,13 @@ def _newest_text(messages: tuple[Message, ...]) -> tuple[str, int]:
             return message.text, done
     return "", done
 
+
+if os.environ.get("AGENT_DIES_UNPUBLISHED"):
+    # The commit is stored, and its worker dies before it can tell anybody.
+    async def die(*_args: Any, **_kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    LiveActivityWriter.publish_once = die
 
 app = App("agents", version="1")
 app.sessions(policy=POLICY, providers=lambda: [ScriptedAgent()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,12 @@ class Agents:
 
     async def told(self, name: str = "chat") -> list[str]:
         """The history, one line a message: role and text, or the tool."""
-        return [_line(message) for message in await self.session(name).history()]
+        return lines_of(await self.session(name).history())
+
+
+def lines_of(messages: Sequence[Message]) -> list[str]:
+    """One line a message: role and text, or the tool."""
+    return [_line(message) for message in messages]
 
 
 def _line(message: Message) -> str:
