@@ -14,6 +14,7 @@ VERBS = {
     "get": (f"{_HERE}.session_get:get", "Show one session: head, queue, lease, usage."),
     "history": (f"{_HERE}.session_history:history", "Print the messages of a session."),
     "watch": (f"{_HERE}.session_watch:watch", "Follow a session: text as it comes, tools, ends of turns."),
+    "processes": (f"{_HERE}.session_processes:processes", "Show the processes of a session, newest first."),
     "park": (f"{_HERE}.session_change:park", "Wait until nobody has the session in memory."),
     "cancel-input": (f"{_HERE}.session_change:cancel_input", "Take an input back that no turn has taken in."),
     "delete": (f"{_HERE}.session_change:delete", "Delete a session; its processes go on and are named."),
