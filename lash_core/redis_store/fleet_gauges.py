@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from lash_core.errors import StoreRefusedError
 from lash_core.redis_store.commands import Command
@@ -126,13 +127,29 @@ class FleetGauges(ProcessMaintenanceOperations):
                 ]
             )
             fixed = await self._measured([pair for keys in sampled for pair in _partition_keys(keys)])
+            rings = await self._ring_bytes(sampled)
         except StoreRefusedError:
             return {}
         count = sum(len(process_ids) for process_ids in picks)
         found = {family: size * rows // count for family, size in per_row.items()} if count else {}
         for family, size in fixed.items():
             found[family] = size * len(partitions) // len(sampled)
-        return found
+        return found | rings
+
+    async def _ring_bytes(self, sampled: Sequence[PartitionKeys]) -> dict[str, int]:
+        """What the newest events of sessions take, by some of the rings that hold any."""
+        everywhere = [keys.live_idle for keys in self._context.keyspace.partitions]
+        counts = await self._context.connection.read([Command(key, ("ZCARD", key)) for key in everywhere])
+        picks = await self._context.connection.read(
+            [Command(keys.live_idle, ("ZRANDMEMBER", keys.live_idle, ROWS_SAMPLED)) for keys in sampled]
+        )
+        rings = [
+            ("live_rings", keys.live_ring(session_id))
+            for keys, session_ids in zip(sampled, picks, strict=True)
+            for session_id in session_ids
+        ]
+        sizes = await self._measured(rings)
+        return {family: size * sum(map(int, counts)) // len(rings) for family, size in sizes.items()}
 
     async def _measured(self, places: list[tuple[str, str]]) -> Counter[str]:
         sizes: Counter[str] = Counter()
@@ -163,4 +180,5 @@ def _partition_keys(keys: PartitionKeys) -> list[tuple[str, str]]:
         ("leases", keys.owners),
         ("notices", keys.notices),
         ("outbox", keys.outbox),
+        ("live_records", keys.live_tails),
     ]

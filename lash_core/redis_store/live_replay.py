@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from lash_core.errors import LashError, LiveReplayClosedError
 from lash_core.model.session_cursor import SessionCursor
@@ -17,6 +17,9 @@ from lash_core.redis_store.live_ring import LIVE_RECORD_KEPT_MS
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.server_time import server_time_ms
 from lash_core.store.live_replay_store import LiveGap, LiveReplayed, LiveReplayResult, LiveReplaySubscribeResult
+
+RINGS_A_CALL: Final = 50
+"""Rings that one script looks at: a server is busy with them for about 1 ms."""
 
 
 class RedisLiveReplayStore(LiveAppends):
@@ -105,8 +108,8 @@ class RedisLiveReplayStore(LiveAppends):
             for index, session_ids in enumerate(replies):
                 chosen = session_ids[: max(limit, 0) - looked_at]
                 looked_at += len(chosen)
-                if chosen:
-                    calls.append(self._trim_call(index, chosen))
+                for start in range(0, len(chosen), RINGS_A_CALL):
+                    calls.append(self._trim_call(index, chosen[start : start + RINGS_A_CALL]))
             await self._context.scripts.run(calls)
         except LashError as error:
             raise failed(error) from error

@@ -33,7 +33,8 @@ SCOPE_JOURNAL_KEPT_MS = 7 * 24 * MS_PER_HOUR
 FORGET_PERIOD_MS = 1.0 * MS_PER_HOUR
 FORGET_BATCH = 1_000
 RINGS_BATCH = 1_000
-"""Rings of sessions that nobody appends to; a round finds those that became too old since the last one."""
+RINGS_BATCHES_MAX = 10
+"""Rings of a round: 2,000 a second, each of them looked at every two minutes while its session is busy."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,8 +88,7 @@ class Reaper(Service):
         if self._context.settings.retention_hours is not None:
             await self.prune(self._context.settings.retention_hours)
         await self._forget_old_journals()
-        if self._live_replay is not None:
-            await self._live_replay.trim_idle(RINGS_BATCH)
+        await self._trim_idle_rings()
         # Last: it may take a second, and nobody waits for it.
         if self._sweeper is not None:
             await self._sweeper.round(lambda: self.is_stopping)
@@ -97,6 +97,14 @@ class Reaper(Service):
         if self._journal is not None and own_time_ms() >= self._forget_at_ms:
             self._forget_at_ms = own_time_ms() + FORGET_PERIOD_MS
             await self._journal.forget_effects(SCOPE_JOURNAL_KEPT_MS, FORGET_BATCH)
+
+    async def _trim_idle_rings(self) -> None:
+        for _ in range(RINGS_BATCHES_MAX):
+            if self._live_replay is None or self.is_stopping:
+                return
+            if await self._live_replay.trim_idle(RINGS_BATCH) < RINGS_BATCH:
+                return
+            await self.pause(PRUNE_PAUSE_MS)
 
     async def prune(self, retention_hours: float) -> int:
         """Prune terminal rows that are old enough and that every projector has seen; returns how many."""

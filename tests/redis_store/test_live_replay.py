@@ -413,6 +413,18 @@ async def test_one_trim_finds_its_place_among_thousands(stores: RedisStores) -> 
         assert LiveReplayGapReason.TRIMMED == await gap(stores, session_id, 999 - kept)
 
 
+async def test_what_rings_take_is_a_gauge(stores: RedisStores) -> None:
+    """Estimated from some of them, so that an operator sees whether the bounds are too wide."""
+    assert 0 == (await stores.process_registry.fleet_facts()).memory_bytes.get("live_rings", 0)
+    for session_id in ("s", "t", "u"):
+        await tell(stores, session_id, "x" * 10_000)
+
+    memory = (await stores.process_registry.fleet_facts()).memory_bytes
+
+    assert 30_000 <= memory["live_rings"] <= 60_000
+    assert 0 < memory["live_records"] < 5_000
+
+
 async def test_a_full_server_refuses_appends_alone(stores: RedisStores) -> None:
     """The ring is as it was, and says why; what makes room still works."""
     await tell(stores, "s", "a")
