@@ -24,6 +24,7 @@ from tests.browser.serving import serving
 PAGE = Path(__file__).resolve().parents[2] / "lash_core" / "web" / "page"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 Json = dict[str, Any]
+PROCESS: Json = {"waiting": False, "cancelling": False, "attempt": 1, "created_at_ms": 1, "events": [], "failure": None}
 
 
 class ScriptedSession:
@@ -198,7 +199,8 @@ class _Routes:
         return JSONResponse({"outcome": "cancelled", "items": []})
 
     async def processes(self, request: Request) -> Response:
-        return self._refusal(request) or JSONResponse({"items": self._session.processes})
+        rows = [PROCESS | row for row in self._session.processes]
+        return self._refusal(request) or JSONResponse({"items": rows, "total": len(rows)})
 
     def app(self) -> Starlette:
         """All of it, and the page."""

@@ -117,6 +117,7 @@ class SeenPage:
     # -- doing -------------------------------------------------------------------------------------------
 
     async def send(self, text: str) -> None:
-        """Write a line and press Enter."""
+        """Write a line, press Enter, and wait until the server has it."""
         await self.find("textarea").fill(text)
         await self.find("textarea").press("Enter")
+        await self.until("() => document.querySelector('textarea').value === ''")

@@ -55,7 +55,8 @@ async def test_an_input_whose_answer_was_lost_is_sent_again_under_the_same_key(s
         await route.abort()
 
     await seen.page.route("**/input", lose, times=1)
-    await seen.send("buy a mug")
+    await seen.find("textarea").fill("buy a mug")
+    await seen.find("textarea").press("Enter")
     await seen.until_text("does not answer", ".notice")
     await seen.find("textarea").press("Enter")
     await seen.find(".queue .message").wait_for()
@@ -63,7 +64,6 @@ async def test_an_input_whose_answer_was_lost_is_sent_again_under_the_same_key(s
     assert ["buy a mug", "buy a mug"] == [sent["text"] for sent in session.sent]
     assert 1 == len({sent["source_key"] for sent in session.sent})
     await seen.send("buy a mug")
-    await eventually(lambda: len(session.sent) == 3)
     assert 2 == len({sent["source_key"] for sent in session.sent})
 
 
@@ -109,6 +109,37 @@ async def test_a_process_is_seen_and_cancelled(seen: SeenPage, server: Server) -
     await eventually(lambda: bool(session.cancelled))
 
     assert [{"process_ids": ["p1"]}] == session.cancelled
+
+
+async def test_a_process_tells_how_it_stands_and_the_end_of_its_log(seen: SeenPage, server: Server) -> None:
+    url, session = server
+    failure = {"class": "external", "code": "lost", "message": "the parcel is lost"}
+    log = [{"sequence": 8, "event_type": "packed", "occurred_at_ms": 1, "payload": {"items": 2}}]
+    facts = {"kind": "deliver", "label": "mug", "created_at_ms": 1}
+    session.processes = [
+        facts | {"process_id": "p1", "status": "running", "waiting": True, "events": log, "events_before": 7},
+        facts | {"process_id": "p2", "status": "failed", "failure": failure},
+        facts | {"process_id": "p3", "status": "running", "cancelling": True},
+    ]
+    await seen.open_live(url, session.session_id)
+    await seen.find("[data-process-id=p3]").wait_for()
+
+    assert ["waiting", "failed", "cancelling"] == await seen.find(".processes .state").all_text_contents()
+    assert "the parcel is lost" == await seen.find("[data-process-id=p2] .failure").text_content()
+    assert 1 == await seen.find(".processes button").count()
+    await seen.find("[data-process-id=p1] summary").click()
+    assert ["7 earlier", "packed items: 2"] == await seen.find("[data-process-id=p1] .log li").all_text_contents()
+
+
+async def test_what_a_turn_took_in_before_the_page_came_has_its_text(seen: SeenPage, server: Server) -> None:
+    url, session = server
+    session.activity("queued_work_started", "turn", batch_ids=["b3"], boundary="idle")
+    session.queued = [{"batch_id": "b3", "text": "said before", "enqueued_at_ms": 1}]
+    await seen.open_live(url, session.session_id)
+    session.activity("queued_work_started", "turn", batch_ids=["b3"], boundary="idle")
+    await seen.until_text("said before", ".provisional")
+
+    assert ([], ["user: said before"]) == (await seen.waiting(), await seen.provisional())
 
 
 async def test_everything_is_reached_by_keyboard(seen: SeenPage, server: Server) -> None:

@@ -111,6 +111,7 @@ async def test_two_tabs_and_a_sender_elsewhere_see_the_same(seen: SeenPage, scen
     await seen.send("say:6 hold:tabs")
     await scene.until_held("tabs")
     late = await scene.session("tabs").send("from elsewhere")
+    await other.until_text("from elsewhere", ".queue")
     scene.go("tabs")
     await late.answer(30)
     for tab in (seen, other):
@@ -123,6 +124,7 @@ async def test_an_input_is_taken_back_before_a_turn_has_it(seen: SeenPage, scene
     await seen.open(scene.url, "back")
     await seen.send("say:6 hold:back")
     await scene.until_held("back")
+    await seen.until_text("1 2 3 ", ".provisional")
     await seen.send("never mind")
     await seen.find(".queue button").click()
     await seen.find(".queue .message").wait_for(state="detached")
@@ -137,6 +139,7 @@ async def test_a_turn_is_stopped_from_the_page(seen: SeenPage, scene: Story) -> 
     await seen.open(scene.url, "stop")
     await seen.send("say:6 hold:stop")
     await scene.until_held("stop")
+    await seen.until_text("1 2 3 ", ".provisional")
     await seen.find("text=Stop this turn").click()
     await seen.find(".session[data-working=false]:not([data-messages='0'])").wait_for()
 

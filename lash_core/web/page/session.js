@@ -2,6 +2,7 @@
 
 import { get, post, sessionUrl } from "./api.js";
 import { ago, h, painter } from "./dom.js";
+import { isRunning, processRows } from "./processes.js";
 import { applyEvent, dropQueued, newState, takeEarlier, takeFacts, takeSent } from "./state.js";
 import { SessionStream } from "./stream.js";
 import { Transcript } from "./transcript.js";
@@ -20,7 +21,6 @@ const CONNECTION = {
   missing: "not begun",
   stopped: "stopped",
 };
-const RUNNING = new Set(["running", "waiting", "pending", "queued", "ready", "registered"]);
 
 export class SessionScreen {
   /** `onRefused(error)` is called when a login is needed; `canWrite` is false where the server takes no input. */
@@ -63,9 +63,7 @@ export class SessionScreen {
     }
     if (changed.from !== null) this._from = Math.min(this._from ?? changed.from, changed.from);
     if (event.type === "committed") this._announce(event.messages);
-    if (event.type === "queue_changed" || (event.type === "committed" && this._state.queued.length)) {
-      this._soon("facts", () => this._loadFacts(), FACTS_MS);
-    }
+    if (changed.ask) this._soon("facts", () => this._loadFacts(), FACTS_MS);
     if (changed.processes || event.type === "committed") this._soon("processes", () => this._loadProcesses(), FACTS_MS);
     this._paint();
   }
@@ -109,14 +107,14 @@ export class SessionScreen {
   }
 
   async _loadProcesses() {
-    let answer;
-    try {
-      answer = await get(sessionUrl(this.sessionId, "processes"));
-    } catch (error) {
-      if (error.status === 404) return;
+    const answer = await get(sessionUrl(this.sessionId, "processes")).catch((error) => {
+      if (error.status === 404) return { items: [], total: 0 };
       throw error;
-    }
-    this._drawProcesses(answer.items ?? answer.processes ?? []);
+    });
+    this._processCount.textContent = String(answer.total);
+    const cancel = this._canWrite ? (processId, button) => this._cancelProcess(processId, button) : null;
+    this._processes.replaceChildren(...processRows(answer.items, cancel));
+    if (answer.items.some(isRunning)) this._soon("processes", () => this._loadProcesses(), PROCESSES_MS);
   }
 
   // -- what the user does --------------------------------------------------------------------------------
@@ -295,28 +293,6 @@ export class SessionScreen {
     const tokens = (usage?.input ?? 0) + (usage?.output ?? 0);
     if (tokens) words.push(`${tokens.toLocaleString("en")} tokens`);
     this._facts.textContent = words.join(" · ");
-  }
-
-  _drawProcesses(rows) {
-    this._processCount.textContent = String(rows.length);
-    this._processes.replaceChildren(
-      ...(rows.length ? rows : [null]).map((row) => {
-        if (!row) return h("li", { class: "empty" }, "It has started none.");
-        const status = row.status ?? row.state ?? "";
-        const running = RUNNING.has(status) || row.terminal === false;
-        return h(
-          "li", { "data-process-id": row.process_id, "data-status": status },
-          h("div", {}, h("strong", {}, row.label || row.kind || row.process_id), " ", h("span", { class: `state ${running ? "" : "over"}` }, status)),
-          h("div", { class: "who" }, [row.kind, ago(row.created_at_ms)].filter(Boolean).join(" · ")),
-          running && this._canWrite
-            ? h("button", { type: "button", class: "quiet", onclick: (event) => this._cancelProcess(row.process_id, event.target) }, "Cancel")
-            : null,
-        );
-      }),
-    );
-    if (rows.some((row) => RUNNING.has(row.status ?? row.state) || row.terminal === false)) {
-      this._soon("processes", () => this._loadProcesses(), PROCESSES_MS);
-    }
   }
 
   _drawTimes() {

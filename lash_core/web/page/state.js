@@ -26,9 +26,12 @@ const DELETED = { level: "info", text: "This session was deleted." };
 
 const ON_ITS_WAY_MS = 3_000; // an observation that comes now may have been made before what was just sent
 
-const nothing = () => ({ from: null, live: false, queue: false, facts: false, processes: false, reload: false });
+const nothing = () => ({ from: null, live: false, queue: false, facts: false, processes: false, reload: false, ask: false });
 
-/** Apply one event. Answers {from: first message that changed or null, live, queue, facts, processes, reload}. */
+/** Apply one event. Answers what changed.
+ *
+ * `from`: the first message that is another one, or null. `live`, `queue`, `facts`, `processes`: that part. `ask`: an
+ * observation would say more of the queue. `reload`: something between is missing, begin with a new observation. */
 export function applyEvent(state, event) {
   const changed = nothing();
   if (event.revision !== undefined && event.revision !== null) state.revision = event.revision;
@@ -48,7 +51,7 @@ export function applyEvent(state, event) {
       break;
     case "queue_changed":
       if (event.kind === "cancelled") dropQueued(state, event.batch_ids);
-      changed.queue = true;
+      changed.queue = changed.ask = true;
       break;
     case "process_changed":
       changed.processes = true;
@@ -71,8 +74,11 @@ export function applyEvent(state, event) {
  */
 export function takeFacts(state, observation, askedAt) {
   takeCounters(state, observation);
-  const taken = new Set(state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId));
   const rows = new Map((observation.queued ?? []).map((row) => [row.batch_id, row]));
+  const inputs = state.provisional.filter((item) => item.kind === "input");
+  const taken = new Set(inputs.map((item) => item.batchId));
+  // What a turn has taken in is listed until that turn is stored.
+  for (const item of inputs) item.text ||= rows.get(item.batchId)?.text ?? "";
   for (const row of state.queued) if (row.sentAt >= askedAt && !rows.has(row.batch_id)) rows.set(row.batch_id, row);
   state.queued = [...rows.values()].filter(
     (row) => !taken.has(row.batch_id) && !state.settled.has(row.batch_id) && !hasMessage(state, row.batch_id),
@@ -148,7 +154,7 @@ function commit(state, event, changed) {
   state.provisional = [];
   state.working = false;
   state.doing = "";
-  Object.assign(changed, { from, live: true, queue: true, facts: true });
+  Object.assign(changed, { from, live: true, queue: true, facts: true, ask: state.queued.length > 0 });
   if (state.offset + state.messages.length !== event.message_count) changed.reload = true;
 }
 
@@ -186,8 +192,8 @@ function takeActivity(state, activity, changed) {
     case "queued_work_started":
       state.notice = null;
       state.doing = "reading the input";
-      takeIn(state, activity.batch_ids ?? []);
       changed.queue = true;
+      changed.ask = !takeIn(state, activity.batch_ids ?? []);
       break;
     case "final_value":
     case "tool_value":
@@ -223,6 +229,7 @@ function takeTool(state, activity) {
   }
 }
 
+/** A turn has inputs taken in. False: the text of one is not known here. */
 function takeIn(state, batchIds) {
   for (const id of batchIds) {
     if (state.provisional.some((item) => item.kind === "input" && item.batchId === id) || hasMessage(state, id)) continue;
@@ -230,6 +237,7 @@ function takeIn(state, batchIds) {
     state.provisional.push({ kind: "input", correlation: `input:${id}`, batchId: id, text: row?.text ?? "" });
   }
   state.queued = state.queued.filter((row) => !batchIds.includes(row.batch_id));
+  return state.provisional.every((item) => item.kind !== "input" || item.text);
 }
 
 function seconds(ms) {
