@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lash_core.testing.conformance import live_replay
+from tests.conformance.live_machine import LiveMachine, PairedRings
 from tests.conformance.suites import (
     broken_keys_after,
     failures_on_stores_of_their_own,
@@ -14,8 +15,10 @@ from tests.conformance.suites import (
     run_case,
     without_a_promise,
 )
+from tests.conformance.walks import walk
 
 CASES = dict(live_replay.cases())
+WALKS = 20
 
 
 @pytest.mark.parametrize(("backend", "name"), over_all_backends(CASES))
@@ -35,6 +38,13 @@ async def test_what_the_suite_leaves_is_in_order(server_url: Callable[[str], str
     cases = {name: case for name, case in CASES.items() if not name.startswith("closing.")}
 
     assert [] == await broken_keys_after(cases, server_url("valkey"), "live")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("backend", [pytest.param("memory", marks=pytest.mark.in_memory), "valkey"])
+def test_random_walks_agree_with_the_in_memory_rings(backend: str, server_url: Callable[[str], str]) -> None:
+    """Every verb but streams, owners old and new, and time; cursors anywhere."""
+    walk(LiveMachine, PairedRings, backend, server_url(backend), namespace="live-walks", walks=WALKS)
 
 
 def test_every_case_states_its_promise() -> None:
