@@ -200,3 +200,14 @@ async def test_a_login_that_ends_is_asked_for_again_and_goes_on(seen: SeenPage, 
     await seen.until_messages(1)
 
     assert ["user: meanwhile"] == await seen.history()
+
+
+async def test_who_may_not_see_a_session_is_told_so(seen: SeenPage, server: Server) -> None:
+    """There is nothing to log in to: the host's own rules said no."""
+    url, session = server
+    session.refuse = (403, "you may not watch here")
+    await seen.open(url, session.session_id)
+    await seen.until_connection("refused")
+    await seen.until_text("you may not watch here", ".notice")
+
+    assert 0 == await seen.find("input[type=password]").count()

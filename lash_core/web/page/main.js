@@ -25,11 +25,11 @@ function show() {
   screen.start();
 }
 
-function login(error) {
+function login() {
   screen?.stop?.();
   screen = null;
   const token = h("input", { type: "password", name: "token", autocomplete: "current-password", "aria-label": "Token", placeholder: "Token", required: true });
-  const notice = h("p", { class: "notice error", role: "alert", hidden: error?.status !== 403 }, error?.message ?? "");
+  const notice = h("p", { class: "notice error", role: "alert", hidden: true });
   const submit = async (event) => {
     event.preventDefault();
     try {

@@ -72,7 +72,7 @@ export class SessionScreen {
     this.element.dataset.connection = name;
     this._status.textContent = CONNECTION[name];
     this._status.title = error?.message ?? "";
-    if (name === "refused") this._onRefused(error);
+    if (name === "refused") this._failed(error);
   }
 
   _soon(name, run, ms) {

@@ -50,7 +50,7 @@ export class SessionsScreen {
       this._more.hidden = !this._cursor;
       this._notice.hidden = true;
     } catch (error) {
-      if (error.status === 401) this._onRefused(error);
+      if (error.status === 401) return this._onRefused(error);
       this._notice.textContent = error.message;
       this._notice.hidden = false;
     } finally {

@@ -17,8 +17,8 @@ const RETRY_MS = [300, 1_000, 2_000, 5_000, 10_000];
 
 /**
  * `onEvent(event)` gets the decoded events in order. `onState(name, error)` gets what becomes of the connection:
- * connecting, live, waiting (tries again by itself), resting (the tab is hidden), refused (needs a login or a
- * permission; call `start` again), missing (no such session yet; tries again by itself), stopped.
+ * connecting, live, waiting (tries again by itself), resting (the tab is hidden), refused (needs a login, or is not
+ * permitted: call `start` again), missing (no such session yet; tries again by itself), stopped.
  */
 export class SessionStream {
   constructor(sessionId, { onEvent, onState }) {
