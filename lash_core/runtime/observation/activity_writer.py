@@ -41,7 +41,8 @@ class LiveActivityWriter:
     """Appends events to one store, for all sessions of a program. Get it with ``writer_of``.
 
     A ring in this process is appended to at once. For another, events wait in the queue of their session: all queues
-    go in one pipeline, at most every ``FLUSH_EVERY_MS``. Belongs to the event loop that records first.
+    go in one pipeline, at most every ``FLUSH_EVERY_MS``. Belongs to the event loop in which it was made, else records
+    first; other threads may record, too.
 
     Args:
         live_replay: where the rings are.
@@ -151,7 +152,7 @@ class LiveActivityWriter:
             events = [QueuedEvent(revision, generation, payload, payload_bytes(payload)) for payload in payloads]
             return self._lanes.put(session_id, events)
         except (LashError, RuntimeError) as error:
-            # No JSON, or no event loop of its own.
+            # No JSON, or no event loop to send it.
             self.counts.dropped += len(payloads)
             self._note_failure(session_id, failure_of(error))
             return Recording.settled(None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
 from lash_core.runtime.observation.activity_lane import ActivityLane, LaneAppend, QueuedEvent
-from lash_core.runtime.observation.recording import Recording
+from lash_core.runtime.observation.recording import Recording, running_loop
 from lash_core.runtime.observation.ring_appends import RingAnswer, append_all, unknown_failure
 from lash_core.runtime.observation.writer_counts import WriterCounts
 from lash_core.store.live_replay_store import LiveAppend, LiveReplayStore
@@ -33,7 +33,9 @@ Settled = Callable[[LiveAppend, RingAnswer], None]
 
 
 class LaneFlusher:
-    """The queues of one store. Belongs to the event loop in which it is first given an event.
+    """The queues of one store. Belongs to the event loop in which it was made, else is first given an event.
+
+    Other threads may give it events, too.
 
     Args:
         live_replay: where the rings are.
@@ -57,7 +59,7 @@ class LaneFlusher:
         self._note_failure = note_failure
         self._settled = settled
         self._lanes: dict[str, ActivityLane] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_is_soon = False
         self._flushed_at = float("-inf")
@@ -72,16 +74,13 @@ class LaneFlusher:
         """Queue events; the recording of the last one.
 
         Raises:
-            RuntimeError: there is no running event loop, or it is another one than before.
+            RuntimeError: its event loop does not run, and there is none to take its place.
         """
-        self._take_loop()
-        lane = self._lanes.get(session_id) or self._new_lane(session_id)
-        for event in events:
-            dropped = lane.put(event, self._bytes_max)
-            if dropped:
-                self._dropped(session_id, dropped)
-        if self._timer is None or not self._timer_is_soon:
-            self._schedule()
+        if self._is_elsewhere():
+            assert self._loop is not None  # noqa: S101 - it runs
+            self._loop.call_soon_threadsafe(self._put, session_id, events)
+        else:
+            self._put(session_id, events)
         return events[-1].recording
 
     def hurry(self, session_id: str) -> Recording | None:
@@ -90,7 +89,11 @@ class LaneFlusher:
         recording = None if lane is None else lane.last_recording
         if lane is not None and recording is not None:
             lane.is_urgent = True
-            self._schedule(now=True)
+            if self._is_elsewhere():
+                assert self._loop is not None  # noqa: S101 - it runs
+                self._loop.call_soon_threadsafe(self._schedule_now)
+            else:
+                self._schedule_now()
         return recording
 
     def drop_queued(self, session_id: str) -> None:
@@ -123,16 +126,29 @@ class LaneFlusher:
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    def _take_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is self._loop:
-            return
-        if self._loop is not None and not self._loop.is_closed():
-            raise RuntimeError("the writer of live events belongs to another event loop")
+    def _put(self, session_id: str, events: Sequence[QueuedEvent]) -> None:
+        lane = self._lanes.get(session_id) or self._new_lane(session_id)
+        for event in events:
+            dropped = lane.put(event, self._bytes_max)
+            if dropped:
+                self._dropped(session_id, dropped)
+        if self._timer is None or not self._timer_is_soon:
+            self._schedule()
+
+    def _is_elsewhere(self) -> bool:
+        """True when its loop runs in another thread; one that was closed is replaced by the running one."""
+        running = running_loop()
+        if running is not None and running is self._loop:
+            return False
+        if self._loop is not None and self._loop.is_running():
+            return True
+        if running is None or not (self._loop is None or self._loop.is_closed()):
+            raise RuntimeError("the writer of live events belongs to an event loop that does not run")
         # What a loop left behind when it was closed, nobody waits for any more.
-        self._loop, self._timer, self._flushed_at = loop, None, float("-inf")
+        self._loop, self._timer, self._flushed_at = running, None, float("-inf")
         self._lanes.clear()
         self._tasks.clear()
+        return False
 
     def _new_lane(self, session_id: str) -> ActivityLane:
         if len(self._lanes) >= LANES_MAX:
@@ -142,6 +158,9 @@ class LaneFlusher:
                 del self._lanes[idle]
         lane = self._lanes[session_id] = ActivityLane(session_id)
         return lane
+
+    def _schedule_now(self) -> None:
+        self._schedule(now=True)
 
     def _schedule(self, *, now: bool = False) -> None:
         """See that the next flush comes: in its time, or at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 from lash_core.model.session_observation import SessionObservationEvent
@@ -13,7 +14,7 @@ class Recording:
     """One event on its way into the ring. Nobody has to await it.
 
     Awaiting answers the event as it is in the ring, or None: it is not there (logged). It never raises, and any number
-    of tasks may wait. Belongs to the event loop that recorded.
+    of tasks of one event loop may wait.
     """
 
     __slots__ = ("_event", "_is_done", "_waiter")
@@ -45,13 +46,34 @@ class Recording:
         if self._is_done:
             return
         self._event, self._is_done = event, True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is None:
+            return
+        if waiter.get_loop() is running_loop():
+            _wake(waiter)
+            return
+        with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
+            waiter.get_loop().call_soon_threadsafe(_wake, waiter)
 
     def __await__(self) -> Generator[Any, None, SessionObservationEvent | None]:
         if not self._is_done:
-            if self._waiter is None:
-                self._waiter = asyncio.get_running_loop().create_future()
-            # Shielded: of several tasks that wait, one may be cancelled.
-            yield from asyncio.shield(self._waiter).__await__()
+            waiter = self._waiter
+            if waiter is None:
+                waiter = self._waiter = asyncio.get_running_loop().create_future()
+            # Asked again: it may have been settled by another thread since. Shielded: one of who wait may be cancelled.
+            if not self._is_done:
+                yield from asyncio.shield(waiter).__await__()
         return self._event
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of this thread; None where none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

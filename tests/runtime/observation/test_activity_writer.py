@@ -14,6 +14,7 @@ from lash_core.model.session_observation import SessionObservationEventPayload a
 from lash_core.runtime.observation import activity_writer, lane_flusher
 from lash_core.runtime.observation.activity_lane import ActivityLane, QueuedEvent
 from lash_core.runtime.observation.activity_writer import LiveActivityWriter, writer_of
+from lash_core.runtime.observation.recording import Recording
 from lash_core.testing.waiting import eventually
 from tests.runtime.observation.rings import FarRing, PlainRing, away, committed, said, texts_in
 
@@ -214,3 +215,22 @@ async def test_a_commit_never_fails_for_its_ring() -> None:
     ring.fault = away
     assert await writer.publish_once("s", 2, committed("s")) is None
     await writer.close()
+
+
+async def test_other_threads_may_record() -> None:
+    """A function in a thread tells its session's watchers, in its order, and may wait with a loop of its own."""
+    ring = FarRing()
+    writer = LiveActivityWriter(ring)
+
+    async def wait(recording: Recording) -> SessionObservationEvent | None:
+        return await recording
+
+    def work() -> SessionObservationEvent | None:
+        recordings = [writer.record("s", 1, said(text)) for text in "abc"]
+        return asyncio.run(wait(recordings[-1]))
+
+    event = await asyncio.to_thread(work)
+
+    assert ["a", "b", "c"] == await texts_in(ring, "s")
+    assert event is not None
+    assert 3 == event.position
