@@ -1,10 +1,10 @@
 """The agent that the workers of these tests run: a model and tools that leave a line outside for each call.
 
 The folder is in ``AGENT_FOLDER``. A user's text says what happens, one word a step: ``tool:NAME`` asks for the tool
-``work`` with that name, ``think:NAME`` lets the model itself take until the file ``NAME.go`` is there, ``say:NAME`` lets
-it name its process first, then wait for that file, then answer; anything else is answered. A tool's work with a name that
-begins with ``slow`` ends when ``NAME.go`` is there; one with a name that ends with ``order`` starts a process that wakes
-the session.
+``work`` with that name; ``think:NAME`` lets the model itself take until the file ``NAME.go`` is there; ``say:NAME``:
+it names its process first, then waits for that file, then answers; anything else is answered. A tool's work with a name
+that begins with ``slow`` ends when ``NAME.go`` is there; one with a name that ends with ``order`` starts a process that
+wakes the session.
 """
 
 from __future__ import annotations
