@@ -6,9 +6,10 @@ import pytest
 
 from lash_core.errors.observation import LiveReplayFailedError
 from lash_core.memory_store.live_replay import InMemoryLiveReplayStore
+from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import CommittedPayload, LiveReplayConfig, TurnActivityPayload
 from lash_core.runtime.observation.retraction import LOST, open_correlations, retract, retract_taken_over
-from lash_core.store.live_replay_store import LiveAppend, LiveReplayed
+from lash_core.store.live_replay_store import LiveAppend, LiveReplayed, LiveReplayResult
 from tests.runtime.watching.kit import committed, doing, observed, saying, view_of
 
 
@@ -82,13 +83,13 @@ async def test_a_text_of_the_former_owner_between_read_and_append_is_taken_back_
     await tell(store, "a")
     read = store.replay_after_cursor
 
-    async def slow_read(cursor: object) -> object:
+    async def slow_read(cursor: SessionCursor) -> LiveReplayResult:
         answer = await read(cursor)
-        store.replay_after_cursor = read  # type: ignore[method-assign]
+        store.replay_after_cursor = read
         await tell(store, "late")
         return answer
 
-    store.replay_after_cursor = slow_read  # type: ignore[method-assign,assignment]
+    store.replay_after_cursor = slow_read
     assert 2 == await retract(store, "chat", 0, 2)
     kinds = await told(store)
     assert [("model_attempt_reset", "a"), ("model_attempt_reset", "late")] == kinds[-2:]
