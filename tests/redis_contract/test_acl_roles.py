@@ -105,7 +105,8 @@ async def _work(stores: RedisStores) -> None:
 
 async def test_an_observer_reads_and_nothing_else(guarded: ValkeyServer, admin: RedisStores) -> None:
     """Every view works; no write, no script, no secret."""
-    record = await admin.process_registry.register_process(registration())
+    watched = SessionScope(session_id=unique("s"))
+    record = await admin.process_registry.register_process(registration(), grant_to=watched)
     async with connect(guarded, "observer") as stores:
         assert None is stores.promises.signing_secrets()
         registry = stores.process_registry
@@ -115,11 +116,16 @@ async def test_an_observer_reads_and_nothing_else(guarded: ValkeyServer, admin: 
             row.id for row in (await registry.processes_changed_since(ChangeCursor.initial(), 100)).records
         ]
         assert () == await registry.events_after(record.id, 0)
-        assert () == await registry.handles_for_process(record.id)
+        assert 1 == len(await registry.handles_for_process(record.id))
         assert 1 <= (await registry.fleet_facts()).processes["running"]
         assert () == await registry.lease_owners()
         assert 1 <= await registry.count_processes()
         await stores.directory.list_workers()
+        lash = LashClient(stores)
+        assert [record.id] == [
+            view.record.id for view in (await lash.session(watched.session_id).processes()).processes
+        ]
+        assert record.id in [view.record.id for view in (await lash.fleet(events=3)).processes]
         assert [] == await denials(admin)
 
         with pytest.raises(StoreAuthError):
@@ -146,6 +152,7 @@ async def test_an_enqueuer_starts_cancels_signals_and_reads_by_name(guarded: Val
         session = SessionScope(session_id=unique("s"))
         record = await registry.register_process(registration(wake_target=session), grant_to=session)
         await registry.register_processes([registration() for _ in range(5)])
+        assert 1 == (await LashClient(stores).session(session.session_id).processes()).total
         signal = ProcessEventAppendRequest.signal(record.id, "go", {"n": 1}, signal_id="one")
         await registry.append_event(record.id, signal)
         await registry.append_event(
