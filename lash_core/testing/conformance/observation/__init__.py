@@ -1,6 +1,6 @@
 """The conformance suite of a runtime's handle: what it publishes, records and answers to those who watch.
 
-``docs/contracts/observation.md`` 5, ``docs/contracts/sessions.md`` 2.9 and 2.10.
+``docs/contracts/observation.md`` 5, ``docs/contracts/sessions.md`` 2.10.
 
 Real runtimes over any set of stores with rings. Cases run as those of ``process_registry`` do: own sessions, any order.
 """

@@ -1,4 +1,4 @@
-"""A ring that fails costs nobody but those who watch (``docs/contracts/sessions.md`` 2.9, G5)."""
+"""A ring that fails costs nobody but those who watch (``docs/contracts/observation.md`` 5)."""
 
 from __future__ import annotations
 

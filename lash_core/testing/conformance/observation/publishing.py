@@ -1,4 +1,4 @@
-"""What readers of a runtime see, and what a publication tells watchers (``docs/contracts/sessions.md`` 1.2, 2.9)."""
+"""What readers of a runtime see, and what a publication tells watchers (``docs/contracts/observation.md`` 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded on a handle (``docs/contracts/sessions.md`` 2.9)."""
+"""What is recorded on a handle (``docs/contracts/observation.md`` 5)."""
 
 from __future__ import annotations
 

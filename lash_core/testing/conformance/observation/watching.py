@@ -1,4 +1,4 @@
-"""Cursors, streams and gaps on a handle (``docs/contracts/sessions.md`` 1.1, 2.9)."""
+"""Cursors, streams and gaps on a handle (``docs/contracts/observation.md`` 1, 5)."""
 
 from __future__ import annotations
 
