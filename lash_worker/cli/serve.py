@@ -73,7 +73,9 @@ def serve(invocation: Invocation, *, log_format: Any, **given: Any) -> None:
         # Starlette and uvicorn are an extra, and cost a quarter of a second.
         from lash_worker.cli import serve_app  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise SettingsError(str(error), field="web") from error
+        raise SettingsError(
+            f"lash serve needs the extra [web]: pip install 'lash[web]' ({error})", field="web"
+        ) from error
     token = token_of(invocation, given["token_file"])
     plan = serve_app.plan_of(token, given)
 
