@@ -9,6 +9,18 @@ The substrings quoted in ``docs/contracts/processes.md`` are API: callers match 
 
 from __future__ import annotations
 
+from lash_core.errors.async_handle import (
+    AsyncHandleConflictError,
+    InvalidAsyncHandleError,
+    MonitorFailedError,
+    UnknownAsyncHandleError,
+    UnknownMonitorError,
+)
+from lash_core.errors.background_task import (
+    BackgroundTaskEndedError,
+    BackgroundTaskError,
+    UnknownBackgroundTaskError,
+)
 from lash_core.errors.base import (
     CorruptRecordError,
     InvalidArgumentError,
@@ -111,6 +123,9 @@ from lash_core.errors.trigger import (
 
 __all__ = [
     "AlreadyTerminalError",
+    "AsyncHandleConflictError",
+    "BackgroundTaskEndedError",
+    "BackgroundTaskError",
     "ClaimsPausedError",
     "CompletionAuthorityError",
     "CorruptRecordError",
@@ -122,6 +137,7 @@ __all__ = [
     "HeadRevisionConflictError",
     "InputNotFoundError",
     "InvalidArgumentError",
+    "InvalidAsyncHandleError",
     "InvalidCursorError",
     "InvalidFilterError",
     "InvalidJsonError",
@@ -138,6 +154,7 @@ __all__ = [
     "MalformedSessionCursorError",
     "MissingEnvironmentError",
     "MissingRecordSchemaVersionError",
+    "MonitorFailedError",
     "NewerRecordError",
     "NotAvailableError",
     "NotDoneError",
@@ -183,8 +200,11 @@ __all__ = [
     "TriggerPausedError",
     "TurnInputClaimSupersededError",
     "UndeclaredEventTypeError",
+    "UnknownAsyncHandleError",
+    "UnknownBackgroundTaskError",
     "UnknownKindError",
     "UnknownManagedSessionError",
+    "UnknownMonitorError",
     "UnknownProcessError",
     "UnknownSessionError",
     "UnknownSignalError",

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from lash_core.store.artifact_store import *
     from lash_core.store.attachment_manifest import *
     from lash_core.store.attachment_store import *
+    from lash_core.store.background_task_store import *
     from lash_core.store.client_stores import *
     from lash_core.store.content_sweep import *
     from lash_core.store.effect_host import *
     from lash_core.store.effect_journal import *
     from lash_core.store.fleet_directory import *
     from lash_core.store.live_replay_store import *
+    from lash_core.store.login_tickets import *
     from lash_core.store.process_batches import *
     from lash_core.store.process_env_store import *
     from lash_core.store.process_maintenance import *
@@ -43,6 +45,7 @@ __all__ = [
     "AttachmentStore",
     "AwaitEventDoor",
     "AwaitEventResolver",
+    "BackgroundTaskStore",
     "BatchOutcome",
     "CheckpointClaims",
     "ClientStores",
@@ -70,6 +73,7 @@ __all__ = [
     "LiveReplaySubscription",
     "LiveReplayed",
     "LiveSubscribed",
+    "LoginTickets",
     "NoticeKind",
     "OpenTurn",
     "ProcessExecutionEnvStore",
@@ -115,12 +119,14 @@ _MODULES = (
     "artifact_store",
     "attachment_manifest",
     "attachment_store",
+    "background_task_store",
     "client_stores",
     "content_sweep",
     "effect_host",
     "effect_journal",
     "fleet_directory",
     "live_replay_store",
+    "login_tickets",
     "process_batches",
     "process_env_store",
     "process_maintenance",
