@@ -10,11 +10,12 @@ import pytest
 
 from lash_core.errors.session import SessionError
 from lash_core.model.session_cursor import SessionCursor
-from lash_core.model.session_observation import SessionGap
+from lash_core.model.session_observation import SessionGap, SessionProcessEventKind
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.observation import activity_writer
 from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.runtime_handle import RuntimeHandle
+from lash_core.runtime.turn_activities import TurnFollower
 from lash_core.store.live_replay_store import LiveAppend, LiveAppendOutcome, LiveReplayStore
 from lash_core.testing.conformance.lifecycle.arrange import POLICY, said
 from lash_core.testing.conformance.observation.arrange import events_after, piece, words_after
@@ -180,6 +181,24 @@ async def test_a_hosts_own_store_serves_a_handle() -> None:
 
         assert ["x", "committed a"] == await words_after(handle, begin)
         assert handle.observe().cursor == (await events_after(handle, begin))[-1].cursor
+
+
+async def test_a_sender_tells_under_the_generation_of_its_turn() -> None:
+    """Activities and processes; an owner that lost the session tells nothing more, and publishes nothing by itself."""
+    ring = FarRing()
+    async with watched(ring) as (_, handle):
+        begin = handle.observe().cursor
+        senders = [handle.sender() for _ in range(2)]
+        for generation, sender in enumerate(senders, start=1):
+            assert isinstance(sender, TurnFollower)
+            await sender.turn_begins("turn-1", generation=generation, is_redo=False)
+            await sender(piece(f"by {generation}"))
+            await sender.process_changed(SessionProcessEventKind.STARTED, f"p{generation}")
+            await sender.turn_committed("turn-1")
+        await handle.resume_session_observation(begin)
+        await senders[0](piece("late"))
+
+        assert ["by 1", "started p1", "by 2", "started p2"] == await words_after(handle, begin)
 
 
 async def test_who_may_write_holds_the_runtime() -> None:
