@@ -36,11 +36,20 @@ LIVE_STATES = frozenset({BackgroundTaskState.RUNNING, BackgroundTaskState.WAITIN
 
 
 def check_registration(spec: BackgroundTaskRegistration) -> None:
-    """Refuse an id that cannot be kept.
+    """Refuse an id that cannot be kept, and names that are too long.
 
     Raises:
-        BackgroundTaskError: empty, over 200 bytes, with control characters or white space at its ends.
+        BackgroundTaskError: over 200 bytes; an id that is empty, with control characters or white space at its ends.
     """
+    for field in ("producer", "parent_task_id", "child_session_id"):
+        said = getattr(spec, field) or ""
+        if len(said.encode(errors="surrogatepass")) > TASK_ID_BYTES_MAX:
+            raise BackgroundTaskError(
+                f"{field} of background task has more than {TASK_ID_BYTES_MAX} bytes",
+                field=field,
+                value=said,
+                limit=TASK_ID_BYTES_MAX,
+            )
     size = len(spec.id.encode(errors="surrogatepass"))
     if not spec.id or size > TASK_ID_BYTES_MAX or not spec.id.isprintable() or spec.id != spec.id.strip():
         raise BackgroundTaskError(

@@ -67,7 +67,7 @@ class BackgroundTaskCapability:
     def __init__(self, runtime: LashRuntime) -> None:
         self._runtime = runtime
         self.sync_needed = False
-        self._adopted_generation: int | None = None
+        self._adopted: tuple[str, int] | None = None
 
     @property
     def host(self) -> BackgroundTaskHost | None:
@@ -311,29 +311,37 @@ class BackgroundTaskCapability:
         Returns:
             The records that came, as they are now. Without a host none.
         """
-        if self.host is None or generation == self._adopted_generation:
+        session_id = self._runtime.session_id
+        if self.host is None or self._adopted == (session_id, generation):
             return ()
         try:
-            records = await self.host.adopt(self.background_scope_key(self._runtime.session_id), generation)
+            records = await self.host.adopt(self.background_scope_key(session_id), generation)
         except (LashError, OSError):
-            _log.warning("background tasks of %s are not taken over yet", self._runtime.session_id, exc_info=True)
+            _log.warning("background tasks of %s are not taken over yet", session_id, exc_info=True)
             return ()
-        self._adopted_generation = generation
+        self._adopted = (session_id, generation)
         lost = [task.id for task in records if task.failure is not None and task.failure.code == TASK_OWNER_LOST]
         if lost and self._runtime.host.core.monitors:
             await self._runtime.monitors.restart_lost(lost)
         return records
 
-    async def close_background_tasks(self, session_id: str, successor_session_id: str | None = None) -> None:
-        """A session leaves the runtime: its tasks are cancelled, moved to the successor or go on, by their policy."""
+    async def hand_over_background_tasks(self, session_id: str, successor_session_id: str) -> None:
+        """Before a session leaves the runtime: live tasks whose close policy says so become the successor's.
+
+        Raises:
+            BackgroundTaskError: ``… already exists in successor session``: nothing moved.
+        """
         if self.host is None:
             return
-        scope_key = self.background_scope_key(session_id)
-        if successor_session_id is not None:
-            tasks = await self.host.list(scope_key, BackgroundTaskFilter())
-            leaving = [task.id for task in tasks if task.close_policy is ClosePolicy.TRANSFER]
-            await self.host.transfer_managed(scope_key, self.background_scope_key(successor_session_id), leaving)
-        await self.host.close_scope(scope_key)
+        from_key, to_key = self.background_scope_key(session_id), self.background_scope_key(successor_session_id)
+        tasks = await self.host.list(from_key, BackgroundTaskFilter())
+        leaving = [task.id for task in tasks if task.close_policy is ClosePolicy.TRANSFER]
+        await self.host.transfer_managed(from_key, to_key, leaving)
+
+    async def close_background_tasks(self, session_id: str) -> None:
+        """A session left the runtime: its tasks are cancelled or go on, by their close policy."""
+        if self.host is not None:
+            await self.host.close_scope(self.background_scope_key(session_id))
 
     # -- inside ----------------------------------------------------------------------------------------
 

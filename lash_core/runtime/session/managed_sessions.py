@@ -90,6 +90,7 @@ class ManagedSessions:
 
         Raises:
             SessionError: the current session; one with a running turn; its state could not be stored.
+            BackgroundTaskError: a task that is to become the parent's has the id of a live one there.
             UnknownManagedSessionError.
         """
         if session_id == self._parent.session_id:
@@ -97,7 +98,7 @@ class ManagedSessions:
         managed = self.get(session_id)
         managed.require_idle("closed")
         if self._parent.host.core.background_task_host is not None:
-            await self._parent.background_tasks.close_background_tasks(session_id, self._parent.session_id)
+            await self._parent.background_tasks.hand_over_background_tasks(session_id, self._parent.session_id)
         if managed.runtime.store is None:
             managed.runtime.close()
         else:
