@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from lash_core.client import LashClient
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput
-from tests.cli.conftest import Lash
+from lash_core.testing.waiting import eventually_sync
+from tests.cli.conftest import Ended, Lash
 from tests.client.app_stub import REPORT, claim, finish
 
 K = ("--disposition", "rerunnable")
@@ -322,6 +324,25 @@ def test_changes_go_on_where_a_name_stopped(lash: Lash) -> None:
     assert ["b"] == [line["id"] for line in again[:-1]]
     assert 0 == lash("process", "changes", "--forget", "n").code
     assert 3 == lash("process", "changes", "--forget", "n", "--json").code
+
+
+def test_a_follower_waits_for_what_comes(lash: Lash) -> None:
+    """Until its limit; the next one of that name goes on behind it, whatever is pruned meanwhile."""
+    lash.ok("enqueue", "k", "--id", "a", *K)
+    ended: list[Ended] = []
+    follow = ("process", "changes", "--follow", "--name", "n", "--limit", "2", "--json")
+    following = threading.Thread(target=lambda: ended.append(lash(*follow)))
+    following.start()
+    eventually_sync(lambda: "n" in lash.behind(lambda client: client.stores.directory.projectors()), within_ms=20_000)
+    lash.behind(lambda client: client.enqueue("k", process_id="b", disposition="rerunnable"))
+    following.join(timeout=30)
+    lash.ok("enqueue", "k", "--id", "c", *K)
+    end(lash, "c", ProcessAwaitOutput.success())
+
+    assert [["a", "b"]] == [[line["id"] for line in one.lines[:-1]] for one in ended]
+    assert 0 == lash.ok("process", "prune", "--older-than", "0s", "--yes", "--json").json["pruned_processes"]
+    assert ["c"] == [line["id"] for line in lash.ok("process", "changes", "--name", "n", "--json").lines[:-1]]
+    assert 1 == lash.ok("process", "prune", "--older-than", "0s", "--yes", "--json").json["pruned_processes"]
 
 
 def test_text_from_a_store_cannot_move_the_cursor(lash: Lash) -> None:
