@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -20,14 +19,14 @@ from tests.faults.fleet import fleet
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def shop_url(tmp_path: Path) -> AsyncGenerator[str]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
     """The shop with its model, a worker and the page."""
     with ValkeyServer() as server:
         async with ModelServer(lambda ask: model.answer(ask, 2), models=("desk-clerk",)) as clerk:
             environ = {
                 "CHAT_MODEL_URL": clerk.base_url,
-                "CHAT_DESK": str(tmp_path / "desk.sqlite"),
+                "CHAT_DESK": str(tmp_path_factory.mktemp("desk") / "desk.sqlite"),
                 "CHAT_LOOKUP_SECONDS": "0.01",
             }
             async with fleet(server.url, "--app", "examples.chat.app:app", environ=environ) as made:
