@@ -221,6 +221,7 @@ async def test_other_threads_may_record() -> None:
     """A function in a thread tells its session's watchers, in its order, and may wait with a loop of its own."""
     ring = FarRing()
     writer = LiveActivityWriter(ring)
+    asyncio.get_running_loop().set_debug(True)  # it then refuses what a thread may not do to it
 
     async def wait(recording: Recording) -> SessionObservationEvent | None:
         return await recording

@@ -14,7 +14,9 @@ from lash_core.model.session_observation import SessionObservationEvent, TurnAct
 from lash_core.model.session_observation import SessionObservationEventPayload as Payload
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
 from lash_core.runtime.observation import activity_writer, lane_flusher
+from lash_core.runtime.observation.activity_lane import ActivityLane, QueuedEvent
 from lash_core.runtime.observation.activity_writer import LiveActivityWriter
+from lash_core.runtime.observation.ring_appends import RingAnswer
 from lash_core.store.live_replay_store import LiveAppend
 from lash_core.testing.waiting import eventually
 from tests.runtime.observation.rings import FarRing, PlainRing, away, committed, lost, said, texts_in, word_of
@@ -207,3 +209,20 @@ async def test_a_refusal_is_not_tried_again() -> None:
 
     assert await writer.record("s", 1, said("a")) is None
     assert 1 == len(ring.calls)
+
+
+def test_tries_become_rarer() -> None:
+    """From 50 ms to a second between two, for ten seconds; a success begins anew."""
+    lane = ActivityLane("s")
+    pauses: list[float] = []
+    for _ in range(7):
+        assert lane.is_worth_another_try(100.0, 10_000)
+        lane.pause(100.0, 50, 1_000)
+        pauses.append(round(lane.paused_until - 100.0, 3))
+
+    assert [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0] == pauses
+    assert not lane.is_worth_another_try(110.0, 10_000)
+    assert 0 == lane.put(QueuedEvent(1, 0, said("a"), 10), 100)
+    lane.settle(lane.take(), RingAnswer((None,)))
+    assert (0, 0.0) == (lane.failures, lane.paused_until)
+    assert lane.is_worth_another_try(110.0, 10_000)
