@@ -201,7 +201,8 @@ class TaskKeeping:
     ) -> None:
         """The work is over: end its record, wherever it is by now, unless somebody was first."""
         delay_ms = EXIT_SAVE_DELAY_MS
-        for _ in range(EXIT_SAVES_MAX):
+        # Who cancels work that nobody else ended is the end of its program: that is not held up.
+        for _ in range(1 if state is BackgroundTaskState.CANCELLED else EXIT_SAVES_MAX):
             try:
                 await self._end_exited(entry, state, outcome)
             except (LashError, OSError):
