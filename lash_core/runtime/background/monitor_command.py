@@ -12,12 +12,14 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lash_core.model.monitor import MonitorSpec
 from lash_core.runtime.background.monitor_lines import MonitorLines
+from lash_core.runtime.token_race import end_tasks
 
 TERM_GRACE_SECONDS = 1.0
 """Between SIGTERM and SIGKILL: with what follows, a teardown stays below two seconds."""
@@ -27,17 +29,20 @@ READ_BYTES_MAX = 64 * 1024
 READ_PAUSE_SECONDS = 0.05
 """After a full read: a command that floods costs little more than one that is quiet, and is held back by its pipe."""
 ERROR_TAIL_BYTES = 2_048
+REAP_SECONDS = 0.005
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL")
 
 _GUARD = """
-trap : TERM INT HUP
+trap '' TERM INT HUP
 exec 3<&0 </dev/null
-(trap '' TERM INT HUP; exec >/dev/null 2>&1; cat <&3; kill -KILL 0) &
+(exec >/dev/null 2>&1; cat <&3; kill -KILL 0) &
+trap : TERM INT HUP
 "$@" 3>&-
 echo "$?" >&3
 kill -KILL 0
 """
+"""The reader ignores what ends the command, and the shell waits for it: both are there until the group dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +89,27 @@ class MonitorCommand:
         Raises:
             OSError: it cannot be started: the folder, say.
         """
-        ours, theirs = socket.socketpair()
+        group = _spawned(self._spec)
+        self._group = group.process.pid
+        readers = [
+            asyncio.ensure_future(self._read_lines(group.output)),
+            asyncio.ensure_future(self._read_errors(group.errors)),
+        ]
         try:
-            process, is_cancelled = await _made(self._spec, theirs)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._group = process.pid
-        ours.settimeout(0)
-        readers = [asyncio.ensure_future(self._read_lines(process)), asyncio.ensure_future(self._read_errors(process))]
-        try:
-            _go_on(is_cancelled=is_cancelled)
-            code = await _exit_code(ours)
+            code = await _exit_code(group.ours)
         except asyncio.CancelledError:
-            await self._terminate(ours)
+            await self._terminate(group.ours)
             raise
         finally:
             # From here on nobody of the group is left: the pair is closed.
             self._group = None
-            ours.close()
-            await _ended(process, readers)
-            self._lines.end()
-            self._wrote.set()
+            group.ours.close()
+            try:
+                await _ended(group.process, readers)
+            finally:
+                group.close()
+                self._lines.end()
+                self._wrote.set()
         return CommandEnd(code, b"".join(self._errors)[-ERROR_TAIL_BYTES:].decode("utf-8", "replace").strip())
 
     def kill(self) -> None:
@@ -121,6 +123,10 @@ class MonitorCommand:
                 await _exit_code(ours)
         except TimeoutError:
             self._signal(signal.SIGKILL)
+        except asyncio.CancelledError:
+            # Nobody waits any more: no grace either.
+            self._signal(signal.SIGKILL)
+            raise
 
     def _signal(self, number: signal.Signals) -> None:
         """Signal the group while its leader has not been waited for: only then is the number surely its."""
@@ -131,58 +137,82 @@ class MonitorCommand:
         except ProcessLookupError:
             self._group = None
 
-    async def _read_lines(self, process: asyncio.subprocess.Process) -> None:
-        stream = process.stdout
-        while stream is not None:
-            data = await stream.read(READ_BYTES_MAX)
-            if not data:
-                return
+    async def _read_lines(self, pipe: int) -> None:
+        while data := await _read(pipe, READ_BYTES_MAX):
             self._lines.feed(data)
             self._wrote.set()
             if len(data) >= READ_BYTES_MAX // 2:
                 await asyncio.sleep(READ_PAUSE_SECONDS)
 
-    async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
-        stream = process.stderr
-        while stream is not None:
-            data = await stream.read(ERROR_TAIL_BYTES)
-            if not data:
-                return
+    async def _read_errors(self, pipe: int) -> None:
+        while data := await _read(pipe, ERROR_TAIL_BYTES):
             self._errors.append(data)
 
 
-async def _made(spec: MonitorSpec, theirs: socket.socket) -> tuple[asyncio.subprocess.Process, bool]:
-    """The guard with the command below it, and whether the caller was cancelled meanwhile.
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The guard with the command below it. Plain pipes: those of asyncio wait for a process that nobody ends."""
 
-    A start that is cancelled half way would wait for pipes that the command holds: it takes its few ms instead.
-    """
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            _GUARD,
-            "lash-monitor",
-            *spec.arguments,
+    process: subprocess.Popen[bytes]
+    ours: socket.socket
+    output: int
+    errors: int
+
+    def close(self) -> None:
+        """Close the pipes; who still reads is told nothing."""
+        for pipe in (self.output, self.errors):
+            asyncio.get_running_loop().remove_reader(pipe)
+            os.close(pipe)
+
+
+def _spawned(spec: MonitorSpec) -> _Group:
+    """Start the guard: a fork, as every start of a process costs its caller."""
+    ours, theirs = socket.socketpair()
+    output, to_output = os.pipe()
+    errors, to_errors = os.pipe()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the host's own configuration
+            ["/bin/sh", "-c", _GUARD, "lash-monitor", *spec.arguments],
             stdin=theirs.fileno(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=to_output,
+            stderr=to_errors,
             cwd=spec.cwd,
             env=monitor_environment(spec),
             start_new_session=True,
         )
-    )
-    is_cancelled = False
-    while not starting.done():
+    except BaseException:
+        ours.close()
+        os.close(output)
+        os.close(errors)
+        raise
+    finally:
+        theirs.close()
+        os.close(to_output)
+        os.close(to_errors)
+    ours.settimeout(0)
+    for pipe in (output, errors):
+        os.set_blocking(pipe, False)
+    return _Group(process, ours, output, errors)
+
+
+async def _read(pipe: int, size: int) -> bytes:
+    """What is there; empty at the end."""
+    loop = asyncio.get_running_loop()
+    while True:
         try:
-            await asyncio.wait((starting,))
-        except asyncio.CancelledError:
-            is_cancelled = True
-    return starting.result(), is_cancelled
+            return os.read(pipe, size)
+        except BlockingIOError:
+            readable: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(pipe, _tell, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(pipe)
 
 
-def _go_on(*, is_cancelled: bool) -> None:
-    if is_cancelled:
-        raise asyncio.CancelledError
+def _tell(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 async def _exit_code(ours: socket.socket) -> int:
@@ -202,13 +232,15 @@ async def _exit_code(ours: socket.socket) -> int:
     return 128 - code if 128 < code < 160 else code
 
 
-async def _ended(process: asyncio.subprocess.Process, readers: Sequence[asyncio.Future[None]]) -> None:
+async def _ended(process: subprocess.Popen[bytes], readers: Sequence[asyncio.Future[None]]) -> None:
+    """Read what is left in the pipes and reap the guard; both take as long as a kill."""
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             await asyncio.wait(readers)
-            await process.wait()
+            while process.poll() is None:  # noqa: ASYNC110 - a child's end is told by a signal, which is the program's
+                await asyncio.sleep(REAP_SECONDS)
     except TimeoutError:
         pass
     finally:
-        for reader in readers:
-            reader.cancel()
+        process.poll()
+        await end_tasks(readers)
