@@ -61,7 +61,10 @@ if TYPE_CHECKING:
     from lash_core.runtime.observation.activity_writer import LiveActivityWriter, writer_of
     from lash_core.runtime.observation.recording import Recording
     from lash_core.runtime.observation.runtime_observation import RuntimeObservation
+    from lash_core.runtime.observation.session_observer import SessionObserver
     from lash_core.runtime.observation.shared_runtime import RuntimeWriter
+    from lash_core.runtime.observation.watch_json import WatchJson, WatchLine
+    from lash_core.runtime.observation.watched_session import WatchedSession
     from lash_core.runtime.plugin.hooks import (
         BeforeTurn,
         Compaction,
@@ -158,29 +161,29 @@ __all__ = [
     "ExecutionScope", "ExistingSessionStart", "InMemoryLiveReplayStore", "InMemoryLiveReplayStoreConfig",
     "InlineEffectController", "InlineEffectHost", "InlineRuntimeEffectController", "InnerToolAnswer",
     "JournaledEffectHost", "LashRuntime", "LiveActivityWriter", "LiveReplayConfig", "LiveReplayGap",
-    "LiveReplayGapReason", "LiveReplayResult", "LiveReplayStore", "LiveReplayStoreError",
-    "LiveReplaySubscribeResult", "LiveReplaySubscription", "LocalBackgroundTaskHost", "ManagedSession",
-    "ManagedSessions", "ParkedSession", "PendingEvent", "PersistentRuntimeServices", "PluginCheckpoint",
-    "PluginFactory", "PluginHooks", "PluginHost", "PluginLifecycleEvent", "PluginSession", "PluginStack",
-    "PluginTurn", "ProcessCancelAbility", "ProcessCancelRequest", "ProcessCancelSummary", "ProcessContext",
-    "ProcessEngine", "ProcessEngineRegistry", "ProcessEventContext", "ProcessExecutionContext", "ProcessOpScope",
-    "ProcessRunner", "ProcessRuntimeHost", "ProcessScope", "ProcessService", "ProcessStarts",
-    "ProcessWaitCancelledError", "ProcessWorkDriver", "ProtocolSession", "ProtocolSessionContext",
-    "ProtocolTurnExtensionHandle", "QueuedWorkDriver", "Recording", "RegistryProcessService", "Residency",
-    "RunLease", "RuntimeEffectController", "RuntimeEffectControllerError", "RuntimeEffectLocalExecutor",
-    "RuntimeEnvironment", "RuntimeExecutionContext", "RuntimeHandle", "RuntimeHost", "RuntimeHostConfig",
-    "RuntimeNamedPhase", "RuntimeObservation", "RuntimeServices", "RuntimeSessionState", "RuntimeTurnPhaseProbe",
-    "RuntimeWriter", "ScopedEffectController", "SessionAttachments", "SessionBusyError", "SessionCursor",
-    "SessionCursorError", "SessionLeaseGuard", "SessionLeaseLostError", "SessionMonitors", "SessionObservation",
-    "SessionObservationError", "SessionObservationEvent", "SessionObservationEventPayload", "SessionPlugin",
-    "SessionProcessEventKind", "SessionQueueEventKind", "SessionResume", "SessionRevision", "SessionScope",
-    "SnapshotStart", "StandardProtocolFactory", "StandardToolsFactory", "StatelessProtocolSession",
-    "StaticToolSource", "StillRunning", "StoreCommitFailedError", "SweepReport", "TickReport", "Tool",
-    "ToolCatalog", "ToolContext", "ToolDispatchContext", "ToolExecutionGrant", "ToolGenerationError",
-    "ToolPrepared", "ToolRegistry", "ToolRegistryError", "ToolSource", "ToolTriggerOutcomeBuffer", "ToolTurn",
-    "ToolUnavailableError", "ToolValidationError", "TriggerRouter", "TurnAbort", "TurnCancelGate", "TurnContext",
-    "UnknownToolSourceError", "await_async_handle", "content_sweep_of", "execution_context_of_run",
-    "reclaim_unreferenced_attachments", "writer_of",
+    "LiveReplayGapReason", "LiveReplayResult", "LiveReplayStore", "LiveReplayStoreError", "LiveReplaySubscribeResult",
+    "LiveReplaySubscription", "LocalBackgroundTaskHost", "ManagedSession", "ManagedSessions", "ParkedSession",
+    "PendingEvent", "PersistentRuntimeServices", "PluginCheckpoint", "PluginFactory", "PluginHooks", "PluginHost",
+    "PluginLifecycleEvent", "PluginSession", "PluginStack", "PluginTurn", "ProcessCancelAbility",
+    "ProcessCancelRequest", "ProcessCancelSummary", "ProcessContext", "ProcessEngine", "ProcessEngineRegistry",
+    "ProcessEventContext", "ProcessExecutionContext", "ProcessOpScope", "ProcessRunner", "ProcessRuntimeHost",
+    "ProcessScope", "ProcessService", "ProcessStarts", "ProcessWaitCancelledError", "ProcessWorkDriver",
+    "ProtocolSession", "ProtocolSessionContext", "ProtocolTurnExtensionHandle", "QueuedWorkDriver", "Recording",
+    "RegistryProcessService", "Residency", "RunLease", "RuntimeEffectController", "RuntimeEffectControllerError",
+    "RuntimeEffectLocalExecutor", "RuntimeEnvironment", "RuntimeExecutionContext", "RuntimeHandle", "RuntimeHost",
+    "RuntimeHostConfig", "RuntimeNamedPhase", "RuntimeObservation", "RuntimeServices", "RuntimeSessionState",
+    "RuntimeTurnPhaseProbe", "RuntimeWriter", "ScopedEffectController", "SessionAttachments", "SessionBusyError",
+    "SessionCursor", "SessionCursorError", "SessionLeaseGuard", "SessionLeaseLostError", "SessionMonitors",
+    "SessionObservation", "SessionObservationError", "SessionObservationEvent", "SessionObservationEventPayload",
+    "SessionObserver", "SessionPlugin", "SessionProcessEventKind", "SessionQueueEventKind", "SessionResume",
+    "SessionRevision", "SessionScope", "SnapshotStart", "StandardProtocolFactory", "StandardToolsFactory",
+    "StatelessProtocolSession", "StaticToolSource", "StillRunning", "StoreCommitFailedError", "SweepReport",
+    "TickReport", "Tool", "ToolCatalog", "ToolContext", "ToolDispatchContext", "ToolExecutionGrant",
+    "ToolGenerationError", "ToolPrepared", "ToolRegistry", "ToolRegistryError", "ToolSource",
+    "ToolTriggerOutcomeBuffer", "ToolTurn", "ToolUnavailableError", "ToolValidationError", "TriggerRouter", "TurnAbort",
+    "TurnCancelGate", "TurnContext", "UnknownToolSourceError", "WatchJson", "WatchLine", "WatchedSession",
+    "await_async_handle", "content_sweep_of", "execution_context_of_run", "reclaim_unreferenced_attachments",
+    "writer_of",
 ]
 # fmt: on
 
@@ -214,6 +217,9 @@ _HOMES = {
     "lash_core.runtime.observation.activity_writer": ("LiveActivityWriter", "writer_of"),
     "lash_core.runtime.observation.recording": ("Recording",),
     "lash_core.runtime.observation.runtime_observation": ("RuntimeObservation",),
+    "lash_core.runtime.observation.session_observer": ("SessionObserver",),
+    "lash_core.runtime.observation.watch_json": ("WatchJson", "WatchLine"),
+    "lash_core.runtime.observation.watched_session": ("WatchedSession",),
     "lash_core.runtime.observation.shared_runtime": ("RuntimeWriter",),
     "lash_core.runtime.runtime_handle": ("RuntimeHandle",),
     "lash_core.runtime.content_sweep": (
