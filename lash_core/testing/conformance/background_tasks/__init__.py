@@ -18,6 +18,7 @@ from lash_core.testing.conformance.background_tasks import (
     external,
     hidden,
     managed,
+    monitors,
     subscriptions,
     task_rows,
     transfers,
@@ -40,6 +41,7 @@ _MODULES = (
     without_host,
     task_rows,
     adoption,
+    monitors,
 )
 
 
