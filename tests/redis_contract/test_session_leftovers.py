@@ -47,6 +47,8 @@ async def test_a_deleted_session_leaves_nothing(stores: RedisStores, session: Re
     await tell(stores, session.session_id, "a")
     keys = stores.context.keyspace.of_session(session.session_id)
     run = stores.context.connection.execute
+    tasks = keys.session_tasks(session.session_id)
+    await run(tasks, "HSET", tasks, "t", "a record of a background task, whatever it says")
     mine = (*session_state_keys(keys, session.session_id), keys.live_ring(session.session_id))
     assert [] == [key for key in mine if not await run(key, "EXISTS", key)]
 
