@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,35 @@ async def test_what_others_enqueue_and_take_back_is_seen(seen: SeenPage, server:
     # An older answer that still lists it does not bring it back.
     session.say("queue_changed", kind="cancelled", batch_ids=["b8"])
     await seen.find(".queue .message").wait_for(state="detached")
+
+
+async def test_an_older_answer_neither_takes_an_input_away_nor_brings_one_back(seen: SeenPage, server: Server) -> None:
+    """It was made before: it lists what was cancelled since, and not what was sent since."""
+    url, session = server
+    await seen.open_live(url, session.session_id)
+    asked, late, taken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        answer = await route.fetch()
+        asked.set()
+        await late.wait()
+        await route.fulfill(response=answer)
+        taken.set()
+
+    await seen.page.route("**/observation*", answer_late, times=1)
+    session.queued = [{"batch_id": "b8", "text": "cancelled since", "enqueued_at_ms": 1}]
+    session.say("queue_changed", kind="enqueued", batch_ids=["b8"])
+    await asked.wait()
+    session.queued = []
+    session.say("queue_changed", kind="cancelled", batch_ids=["b8"])
+    await seen.send("sent since")
+    await seen.until_text("sent since", ".queue")
+    late.set()
+    await taken.wait()
+    session.activity("assistant_prose_delta", text="drawn")
+    await seen.until_text("drawn", ".provisional")
+
+    assert ["sent since"] == await seen.waiting()
 
 
 async def test_a_turn_can_be_stopped(seen: SeenPage, server: Server) -> None:
