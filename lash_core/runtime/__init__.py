@@ -148,6 +148,7 @@ if TYPE_CHECKING:
         LiveReplayStore,
         LiveReplaySubscribeResult,
         LiveReplaySubscription,
+        SessionObservationSubscription,
     )
 
 # The formatter would put each name on a line of its own.
@@ -175,7 +176,7 @@ __all__ = [
     "RuntimeTurnPhaseProbe", "RuntimeWriter", "ScopedEffectController", "SessionAttachments", "SessionBusyError",
     "SessionCursor", "SessionCursorError", "SessionLeaseGuard", "SessionLeaseLostError", "SessionMonitors",
     "SessionObservation", "SessionObservationError", "SessionObservationEvent", "SessionObservationEventPayload",
-    "SessionObserver", "SessionPlugin", "SessionProcessEventKind", "SessionQueueEventKind", "SessionResume",
+    "SessionObservationSubscription", "SessionObserver", "SessionPlugin", "SessionProcessEventKind", "SessionQueueEventKind", "SessionResume",
     "SessionRevision", "SessionScope", "SnapshotStart", "StandardProtocolFactory", "StandardToolsFactory",
     "StatelessProtocolSession", "StaticToolSource", "StillRunning", "StoreCommitFailedError", "SweepReport",
     "TickReport", "Tool", "ToolCatalog", "ToolContext", "ToolDispatchContext", "ToolExecutionGrant",
@@ -335,6 +336,7 @@ _HOMES = {
         "LiveReplayStore",
         "LiveReplaySubscribeResult",
         "LiveReplaySubscription",
+        "SessionObservationSubscription",
     ),
     "lash_core.store.effect_host": ("EffectHost", "RuntimeEffectController"),
 }
