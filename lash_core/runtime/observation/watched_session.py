@@ -87,8 +87,10 @@ class WatchedSession:
         self.cursor = event.cursor
         match event.payload:
             case CommittedPayload(read_view=view):
-                # A later turn may have begun before this commit was told: its text is not over.
-                self.provisional = [part for part in self.provisional if part.revision >= event.revision]
+                # A later turn may have begun before this commit was told: its text is not over. A session that is
+                # stored for the first time may count from 1 again: then nothing is of a later turn.
+                later = event.revision if event.revision > self.revision else None
+                self.provisional = [part for part in self.provisional if later is not None and part.revision >= later]
                 self._history(view, event.revision)
             case TurnActivityPayload(activity=activity):
                 self._take_activity(event.revision, activity)

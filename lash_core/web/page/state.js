@@ -9,6 +9,8 @@ export function newState(sessionId) {
     sessionId,
     known: false, // an observation has come
     revision: 0,
+    historyRevision: 0, // of the newest observation or commit
+    activityRevision: 0, // on which the turn of the newest activity began
     messages: [],
     offset: 0, // messages of the history before the first one that is here
     provisional: [],
@@ -47,6 +49,7 @@ export function applyEvent(state, event) {
       commit(state, event, changed);
       break;
     case "turn_activity":
+      state.activityRevision = event.revision ?? 0;
       takeActivity(state, event.activity, changed);
       break;
     case "queue_changed":
@@ -124,6 +127,7 @@ function hasMessage(state, batchId) {
 
 function replaceAll(state, observation, changed) {
   state.known = true;
+  state.historyRevision = state.revision;
   state.messages = observation.messages ?? [];
   state.offset = observation.first ?? 0;
   state.provisional = [];
@@ -146,14 +150,20 @@ function commit(state, event, changed) {
   state.messages.length = from;
   state.messages.push(...event.messages);
   takeCounters(state, event);
-  const inputs = state.provisional.filter((item) => item.kind === "input").map((item) => item.batchId);
+  // A later turn may have begun before this commit was told: what it says is not over.
+  const later = event.revision > state.historyRevision ? event.revision : Infinity;
+  const staying = state.provisional.filter((item) => item.revision >= later);
+  const inputs = state.provisional
+    .filter((item) => item.kind === "input" && !staying.includes(item))
+    .map((item) => item.batchId);
   dropQueued(state, inputs);
   for (const message of event.messages) {
     if (message.id?.startsWith("m_batch_")) dropQueued(state, [message.id.slice("m_batch_".length)]);
   }
-  state.provisional = [];
-  state.working = false;
-  state.doing = "";
+  state.provisional = staying;
+  state.historyRevision = event.revision ?? 0;
+  state.working = staying.length > 0;
+  if (!state.working) state.doing = "";
   Object.assign(changed, { from, live: true, queue: true, facts: true, ask: state.queued.length > 0 });
   if (state.offset + state.messages.length !== event.message_count) changed.reload = true;
 }
@@ -197,7 +207,7 @@ function takeActivity(state, activity, changed) {
       break;
     case "final_value":
     case "tool_value":
-      state.provisional.push({ kind: "value", correlation, value: activity.value, name: activity.tool_name ?? "" });
+      state.provisional.push({ kind: "value", revision: state.activityRevision, correlation, value: activity.value, name: activity.tool_name ?? "" });
       break;
   }
 }
@@ -205,7 +215,7 @@ function takeActivity(state, activity, changed) {
 function appendText(state, kind, correlation, text) {
   const last = state.provisional.at(-1);
   if (last && last.kind === kind && last.correlation === correlation) last.text += text;
-  else state.provisional.push({ kind, correlation, text });
+  else state.provisional.push({ kind, revision: state.activityRevision, correlation, text });
 }
 
 function takeTool(state, activity) {
@@ -215,7 +225,8 @@ function takeTool(state, activity) {
     if (activity.event !== "tool_progress") return;
   }
   if (!tool) {
-    tool = { kind: "tool", correlation: activity.correlation_id, callId: id, name: activity.tool_name ?? "tool", version: 0 };
+    const name = activity.tool_name ?? "tool";
+    tool = { kind: "tool", revision: state.activityRevision, correlation: activity.correlation_id, callId: id, name, version: 0 };
     state.provisional.push(tool);
   }
   tool.version += 1;
@@ -234,7 +245,7 @@ function takeIn(state, batchIds) {
   for (const id of batchIds) {
     if (state.provisional.some((item) => item.kind === "input" && item.batchId === id) || hasMessage(state, id)) continue;
     const row = state.queued.find((one) => one.batch_id === id);
-    state.provisional.push({ kind: "input", correlation: `input:${id}`, batchId: id, text: row?.text ?? "" });
+    state.provisional.push({ kind: "input", revision: state.activityRevision, correlation: `input:${id}`, batchId: id, text: row?.text ?? "" });
   }
   state.queued = state.queued.filter((row) => !batchIds.includes(row.batch_id));
   return state.provisional.every((item) => item.kind !== "input" || item.text);

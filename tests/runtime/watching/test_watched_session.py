@@ -65,3 +65,9 @@ def test_a_switch_of_frames_is_known() -> None:
     known.take(event_of(QueueChangedPayload(SessionQueueEventKind.ENQUEUED, ("b",)), position=4))
     known.take(doing("usage", position=5))
     assert ("f2", "lashsc1:1:5:chat", []) == (known.frame_id, known.cursor, known.provisional)
+
+
+def test_a_session_that_counts_anew_keeps_no_text() -> None:
+    """Before its first commit its revision was its turn index, which may be higher."""
+    known = after(observed(revision=9), saying("old", revision=9), committed("one", revision=1))
+    assert ("", 1) == (known.prose, known.revision)
