@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lash_core.client_enqueue import new_process_id
 from lash_core.client_process_views import SessionProcessReads
 from lash_core.client_session_answers import find_answer
+from lash_core.client_session_cancel import CancelTurnReceipt, cancel_turn
 from lash_core.client_session_records import CancelInputOutcome, CancelInputReceipt, ParkReceipt, SessionFacts
 from lash_core.client_session_waits import input_of, turns_of_a_wait
 from lash_core.client_session_watch import tell_queue_changed
@@ -258,6 +259,16 @@ class SessionHandle(SessionProcessReads):
         if outcome == "not_found":
             outcome = await self._batch_state(store, input_id)
         return CancelInputReceipt(session_id=self.session_id, input_id=input_id, outcome=outcome)
+
+    async def cancel_turn(
+        self, turn_id: str | None = None, *, reason: str | None = None, request_id: str | None = None
+    ) -> CancelTurnReceipt:
+        """Ask for the cancel of the turn that is open, or of another one; see ``client_session_cancel.cancel_turn``.
+
+        Raises:
+            UnknownSessionError. OutcomeUnknownError: ask again with the same ``request_id``.
+        """
+        return await cancel_turn(self._stores, self.session_id, turn_id=turn_id, reason=reason, request_id=request_id)
 
     # -- watching ---------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lash_core.client_session import CancelInputReceipt, ParkReceipt, SentInput, SessionFacts, SessionHandle
+from lash_core.client_session_cancel import CancelTurnReceipt
 from lash_core.model.message import Message
 from lash_core.model.queued_work import DeliveryPolicy, MergeKey, QueuedWorkBatch, SlotPolicy
 from lash_core.model.reports import SessionDeleteReport
@@ -121,6 +122,12 @@ class SyncSessionHandle:
     def cancel_input(self, input_id: str) -> CancelInputReceipt:
         """See ``SessionHandle.cancel_input``."""
         return self._run(self._handle.cancel_input(input_id))
+
+    def cancel_turn(
+        self, turn_id: str | None = None, *, reason: str | None = None, request_id: str | None = None
+    ) -> CancelTurnReceipt:
+        """See ``SessionHandle.cancel_turn``."""
+        return self._run(self._handle.cancel_turn(turn_id, reason=reason, request_id=request_id))
 
     def observation(self) -> SessionObservation:
         """See ``SessionHandle.observation``."""

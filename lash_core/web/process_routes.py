@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from lash_core.client_session_watch import tell_process_changed
 from lash_core.errors import UnknownProcessError
 from lash_core.model.ids import check_id
+from lash_core.model.session_observation import SessionProcessEventKind
 from lash_core.runtime.observation.process_views import fleet_snapshot, session_processes
 from lash_core.web import forms
 from lash_core.web.calls import Call
@@ -41,6 +43,9 @@ async def cancel_processes(call: Call) -> forms.CancelProcessesAnswer:
     # All checked before the first is asked: nothing is half done because of a bad id.
     names = [check_id(name) for name in dict.fromkeys(body.process_ids)]
     items = [forms.CancelledProcess(id=name, outcome=await _cancel(call, name, body.reason)) for name in names]
+    changed = tuple(item.id for item in items if item.outcome in ("requested", "cancelled"))
+    if changed:
+        await tell_process_changed(call.client.stores, call.session, SessionProcessEventKind.CANCELLED, changed)
     return forms.CancelProcessesAnswer(items=items)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from lash_core.client_session_cancel import cancel_turn
 from lash_core.errors import InvalidArgumentError
 from lash_core.model.queued_work import DeliveryPolicy
 from lash_core.model.session import ChildRelation
@@ -73,9 +72,8 @@ async def cancel_input(call: Call) -> forms.CancelInputAnswer:
 async def cancel_open_turn(call: Call) -> forms.CancelTurnAnswer:
     """Ask for the cancel of a turn."""
     body: forms.CancelTurnBody = call.body
-    receipt = await cancel_turn(
-        call.client.stores, call.session, turn_id=body.turn_id, reason=body.reason, request_id=body.request_id
-    )
+    session = call.client.session(call.session)
+    receipt = await session.cancel_turn(body.turn_id, reason=body.reason, request_id=body.request_id)
     return forms.CancelTurnAnswer(session_id=call.session, turn_id=receipt.turn_id, outcome=receipt.outcome)
 
 

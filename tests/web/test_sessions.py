@@ -19,7 +19,7 @@ from lash_core.web import WebConfig, WebLimits, forms
 from lash_core.web.calls import body_of
 from lash_core.web.refusals import BodyTimeoutError, BodyTooLargeError
 from tests.client.session_turns import OWNER, answer_queue
-from tests.web.kit import ORIGIN, Web, address, take_turn, web_app
+from tests.web.kit import ORIGIN, Web, address, streaming, take_turn, web_app
 
 IDS = ("chat-1", "a/b", "a/events", "käse/brot", "x:y?z&w=1 %2F", "sessions/a/input", "日本", "a//b", "-", "processes")
 OPEN = WebConfig(allow_write=True)
@@ -130,8 +130,17 @@ async def test_processes_may_be_cancelled_by_who_has_a_handle() -> None:
     async with web_app(OPEN) as web, web.http(headers=ORIGIN) as http:
         await process(web, "mine", "chat")
         await process(web, "theirs", "other")
+        await web.lash.session("chat").create()
         where = address("chat", "processes/cancel")
-        reply = await http.post(where, json={"process_ids": ["mine", "theirs", "none", "mine"], "reason": "enough"})
+        async with streaming(web.app, "/sessions/chat/events") as stream:
+            await stream.until(1)
+            reply = await http.post(where, json={"process_ids": ["mine", "theirs", "none", "mine"], "reason": "enough"})
+            told = (await stream.until(2))[1]
+            assert ("process_changed", "cancelled", ["mine"]) == (
+                told.type,
+                told.data["kind"],
+                told.data["process_ids"],
+            )
         assert 200 == reply.status_code, reply.text
         outcomes = {item["id"]: item["outcome"] for item in reply.json()["items"]}
         assert {"mine": "requested", "theirs": "not_found", "none": "not_found"} == outcomes
