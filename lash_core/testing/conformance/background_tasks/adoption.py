@@ -123,6 +123,40 @@ async def rows_of_the_same_or_a_newer_generation_stay(stores: BackgroundStores) 
         assert BackgroundTaskState.RUNNING is await new.state()
 
 
+async def only_rows_of_older_generations_are_taken(stores: BackgroundStores) -> None:
+    """Of two other runtimes one had an older lease, one a newer: the newer keeps what it has."""
+    async with (
+        on_host(_host(stores), stores) as old,
+        on_host(_host(stores), stores, old.session_id) as new,
+        on_host(_host(stores), stores, old.session_id) as between,
+    ):
+        await old.host.adopt(old.scope_key, 3)
+        await old.host.register_external(old.scope_key, spec("old"))
+        await new.host.adopt(new.scope_key, 3)
+        await new.host.adopt(new.scope_key, 9)
+        await new.host.register_external(new.scope_key, spec("new"))
+        late = await old.host.register_external(old.scope_key, spec("late"))
+        assert ["late"] == [record.id for record in await between.host.adopt(between.scope_key, 5)]
+        assert late.created_at == (await between.record("late")).created_at
+        assert {"old", "new"} == {record.id for record in await new.host.list_managed(new.scope_key)}
+        assert BackgroundTaskState.RUNNING is await new.state("new")
+
+
+async def a_live_runtime_of_the_same_program_may_lose_its_tasks(stores: BackgroundStores) -> None:
+    """Only what a runtime left when it was closed goes on; one that has an old lease loses its work."""
+    host = _host(stores)
+    async with on_host(host, stores) as old:
+        heir, work = Hosted(host, stores, old.session_id, f"heir-{old.scope_key}"), Work()
+        await host.adopt(old.scope_key, 1)
+        await host.spawn_managed(old.scope_key, spec("m"), work)
+        await work.begun.wait()
+        await host.adopt(heir.scope_key, 2)
+        assert _lost(await heir.record("m"))
+        await asyncio.wait_for(work.stopped.wait(), 15)
+        assert () == await host.list_managed(old.scope_key)
+        assert _lost(await heir.record("m"))
+
+
 async def a_runtime_keeps_its_own_rows_over_its_leases(stores: BackgroundStores) -> None:
     """They get its newest generation, so who holds an older one takes nothing."""
     async with on_host(_host(stores), stores) as on, on_host(_host(stores), stores, on.session_id) as late:
