@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from lash_core.client import LashClient
-from lash_core.errors import ProcessCancelled, ProcessFailed, SettingsError
+from lash_core.errors import ProcessAbandoned, ProcessCancelled, ProcessFailed, SettingsError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.monitor import MonitorArm, MonitorSpec, MonitorWakePolicy
@@ -19,6 +21,7 @@ from lash_worker.app import App
 from lash_worker.app_sessions import sessions_of
 from lash_worker.monitor_engine import MONITOR_KIND, monitor_process_id, start_monitor, start_session_monitors
 from lash_worker.testing import running_apps
+from tests.runtime.background_handles.monitor_kit import alive
 from tests.worker.session_app import POLICY, echo
 
 START = MonitorArm.SESSION_START
@@ -127,3 +130,31 @@ def test_monitors_of_several_apps_are_one_configuration() -> None:
     assert declared is not None
     assert callable(declared.monitors)
     assert ((one, two), (one,)) == (tuple(declared.monitors("s")), tuple(declared.monitors("other")))
+
+
+@pytest.mark.parametrize("restart", [True, False])
+async def test_a_worker_that_stops_takes_its_commands_along_and_a_peer_may_go_on(*, restart: bool) -> None:
+    app = watched_app(MonitorSpec("m", "echo pid=$$; sleep 600", arm_on=START, restart_on_restore=restart))
+    stores = InMemoryStores()
+
+    async def pids(lash: LashClient) -> list[int]:
+        texts = [message.text for message in await lash.session("chat").history() if message.role == "user"]
+        return [int(found) for text in texts for found in re.findall(r"pid=(\d+)", text)]
+
+    async with running_apps((app,), stores) as lash:
+        await (await lash.session("chat").send("hello")).answer(5)
+        await eventually(lambda: _holds(pids(lash), 1))
+    [pid] = await pids(LashClient(stores))
+    await eventually(lambda: not alive(pid))
+    async with running_apps((app,), stores) as lash:
+        await (await lash.session("chat").send("more")).answer(5)
+        if restart:
+            await eventually(lambda: _holds(pids(lash), 2))
+        else:
+            with pytest.raises(ProcessAbandoned):
+                await lash.handle(monitor_process_id("chat", "m")).result(5)
+    assert not any(map(alive, await pids(LashClient(stores))))
+
+
+async def _holds(found: Awaitable[list[int]], count: int) -> bool:
+    return len(await found) >= count

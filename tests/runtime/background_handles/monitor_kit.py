@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lash_core.memory_store.stores import InMemoryStores
@@ -106,3 +108,13 @@ async def closed(runtime: LashRuntime) -> None:
     for _ in range(10):
         # Pipes of processes that ended are closed with the next turns of the loop.
         await asyncio.sleep(0)
+
+
+def alive(pid: int) -> bool:
+    """True while a process runs; a zombie that nobody waited for yet does nothing any more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"

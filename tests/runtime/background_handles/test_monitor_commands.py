@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +19,7 @@ from lash_core.runtime.background.monitor_lines import (
     MonitorLines,
 )
 from lash_core.testing.waiting import eventually, eventually_sync
+from tests.runtime.background_handles.monitor_kit import alive
 
 _PROGRAM = """
 import asyncio
@@ -39,16 +38,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie that nobody waited for yet does nothing any more.
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_a_killed_program_takes_its_commands_along() -> None:

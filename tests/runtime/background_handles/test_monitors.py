@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +26,7 @@ from lash_core.model.tool_output import ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.runtime.background import handle_await, monitor_run
 from lash_core.runtime.background.handle_await import await_async_handle
 from lash_core.testing.waiting import eventually
-from tests.runtime.background_handles.monitor_kit import SLEEPS, Events, Watched, closed, ended, record_of
+from tests.runtime.background_handles.monitor_kit import SLEEPS, Events, Watched, alive, closed, ended, record_of
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +39,6 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def spec(command: Any = SLEEPS, monitor_id: str = "m", **facts: Any) -> MonitorSpec:
     return MonitorSpec(monitor_id, command, **facts)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie that nobody waited for yet does nothing any more.
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 # -- specs ------------------------------------------------------------------------------------------------------
