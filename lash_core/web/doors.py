@@ -28,6 +28,8 @@ from lash_core.web.web_state import WebState
 OPEN_ADDRESSES = ("/healthz",)
 """Asked by load balancers, by whatever name they have for this server."""
 
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -95,7 +97,7 @@ def check_site(request: Request, config: WebConfig, action: WebAction | None = N
 def is_known(request: Request, state: WebState) -> bool:
     """Whether the caller has said who they are by header or cookie, where that is needed."""
     if state.config.token is None:
-        return not state.config.is_open or is_loopback(request.client.host if request.client else None)
+        return not state.config.is_open or _is_of_this_machine(request)
     credentials = state.credentials
     bearer = _bearer(request)
     if bearer is not None:
@@ -153,6 +155,12 @@ async def redeem(state: WebState, text: str, session_id: str | None) -> None:
 async def _redeem_for(request: Request, state: WebState, session_id: str | None) -> None:
     """Who made it was asked then: ``authorize`` saw that request, and this one brings nothing else."""
     await redeem(state, request.query_params["ticket"], session_id)
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    """By its address. What a proxy passes on has the proxy's own, and comes from wherever."""
+    through_a_proxy = any(name in request.headers for name in _OF_PROXIES)
+    return not through_a_proxy and is_loopback(request.client.host if request.client else None)
 
 
 def _bearer(request: Request) -> str | None:

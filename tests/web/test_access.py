@@ -51,6 +51,15 @@ async def test_without_a_token_no_other_machine_is_answered(path: str) -> None:
         assert 200 == (await http.get("/healthz")).status_code
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"])
+async def test_without_a_token_what_a_proxy_passes_on_is_not_answered(header: str) -> None:
+    """It has the proxy's address, and comes from wherever."""
+    async with web_app() as web, web.http(headers={header: "127.0.0.1"}) as http:
+        assert (403, "not_permitted") == code(await http.get("/sessions"))
+    async with web_app(WebConfig(token=TOKEN)) as web, web.http(headers={header: "127.0.0.1"} | BEARER) as http:
+        assert 200 == (await http.get("/sessions")).status_code
+
+
 @pytest.mark.parametrize("path", GUARDED)
 async def test_with_a_token_one_has_to_say_who_one_is(path: str) -> None:
     """401 with the way to do so; nothing tells whether the session is there."""
