@@ -48,6 +48,9 @@ async def text_of_a_dead_owner_is_taken_back_before_the_next_one_speaks(stores: 
         await _life(scene, Life())
         seen = await _prose_until_committed(reader)
         assert "sun" not in "".join(seen[seen.index("") :]), seen
+        # The first thing that the new owner tells is that what was told is void.
+        again = len(reader.kinds) - reader.kinds[::-1].index("model_request_started") - 1
+        assert reader.kinds.index("model_attempt_reset") < again, reader.kinds
         assert "the moon is" in seen
         assert texts_of(await scene.history()) == reader.said
         assert ["user: one and?", "assistant: the moon is"] == reader.said
