@@ -171,8 +171,10 @@ class LiveHub:
 
     async def _keep_sweeping(self) -> None:
         while True:
+            # Not ``wait_for``: in Python 3.11 it can swallow a cancel, and closing would wait for ever.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sweep_now.wait(), SWEEP_SECONDS)
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._sweep_now.wait()
             self._sweep_now.clear()
             try:
                 await self.sweep()

@@ -117,7 +117,8 @@ class Wire(asyncio.Protocol):
             if self._in_flight >= IN_FLIGHT_MAX:
                 self._may_write.clear()
             try:
-                await asyncio.wait_for(self._may_write.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._may_write.wait()
             except TimeoutError:
                 continue
 
