@@ -10,9 +10,17 @@ JsonValue = Any
 """Any canonical JSON value (``lash_core.model.canonical_json``). Checked where it enters, not by type."""
 
 
+_POSITIONAL: dict[type[BaseModel], tuple[str, ...]] = {}
+
+
 def positional_fields(model: type[BaseModel]) -> tuple[str, ...]:
     """Fields that may be given by position, in order: those declared with ``Field(kw_only=False)``."""
-    return tuple(name for name, info in model.model_fields.items() if info.kw_only is False)
+    found = _POSITIONAL.get(model)
+    if found is None:
+        found = tuple(name for name, info in model.model_fields.items() if info.kw_only is False)
+        if model.__pydantic_complete__:  # until then it may get other fields
+            _POSITIONAL[model] = found
+    return found
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ say which history it is, and whoever reads it takes that from the session's stor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,6 +48,11 @@ COMMITTED_BYTES: Final = 1024
 """What a ``committed`` counts in a ring in memory: its messages are the history's own, shared and not copied."""
 
 _SCALARS = frozenset((str, int, bool, type(None)))
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+_quoted: Callable[[str], str] = getattr(json.encoder, "encode_basestring")  # noqa: B009 - not in every stub
+"""A text as JSON, escaped no more than JSON needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +115,34 @@ def payload_bytes(payload: SessionObservationEventPayload) -> int:
     Raises:
         InvalidJsonError: as ``encode_payload``.
     """
+    return sized_payload(payload)[1]
+
+
+def sized_payload(payload: SessionObservationEventPayload) -> tuple[str, int]:
+    """``encode_payload`` and ``payload_bytes`` in one: for who needs both, as a writer does.
+
+    The text of a ``committed`` is "": it is made when it is stored, for few are and each is long.
+
+    Raises:
+        InvalidJsonError: as ``encode_payload``.
+    """
     if isinstance(payload, CommittedPayload):
-        return COMMITTED_BYTES
+        return "", COMMITTED_BYTES
     text = encode_payload(payload)
-    return len(text) if text.isascii() else len(text.encode())
+    return text, len(text) if text.isascii() else len(text.encode())
 
 
 def _activity_text(activity: TurnActivity) -> str:
-    facts = activity.event.facts
+    event = activity.event
+    facts = event.facts
+    if len(facts) == 1 and type(said := facts.get("text")) is str:
+        # What streams: as pydantic would write it, in a fifth of the time.
+        text = (
+            f'{{"id":{_quoted(activity.id)},"correlation_id":{_quoted(activity.correlation_id)},'
+            f'"event":{{"type":"{event.type}","facts":{{"text":{_quoted(said)}}}}}}}'
+        )
+        if text.isascii() or not _SURROGATES.search(text):
+            return text
     if any(type(value) not in _SCALARS for value in facts.values()):
         check_json(facts, field="activity.facts")
     return _model_text(activity, "activity")

@@ -21,6 +21,7 @@ from lash_core.model.observation_codec import (
     observation_of,
     observation_value,
     payload_bytes,
+    sized_payload,
 )
 from lash_core.model.session import SessionPolicy
 from lash_core.model.session_cursor import SessionCursor, SessionRevision
@@ -143,3 +144,26 @@ def test_a_later_release_is_not_guessed_at() -> None:
 def test_what_is_no_event_is_told_as_corrupt(text: str) -> None:
     with pytest.raises(CorruptRecordError):
         decode_payload(text)
+
+
+@given(st.text(), st.text(min_size=1), st.text(min_size=1))
+def test_text_that_streams_is_written_as_the_model_itself_would_be(said: str, name: str, correlation: str) -> None:
+    event = TurnEvent("assistant_prose_delta", {"text": said})
+    payload = TurnActivityPayload(TurnActivity(id=name, correlation_id=correlation, event=event))
+
+    assert (
+        encode_payload(payload) == f'{{"v":1,"type":"turn_activity","activity":{payload.activity.model_dump_json()}}}'
+    )
+    assert "\n" not in encode_payload(payload)
+    assert sized_payload(payload) == (encode_payload(payload), payload_bytes(payload))
+    assert decode_payload(encode_payload(payload)) == payload
+
+
+@pytest.mark.parametrize("place", ["text", "id", "correlation_id"])
+def test_a_lone_surrogate_in_text_that_streams_is_refused(place: str) -> None:
+    texts = {"text": "t", "id": "i", "correlation_id": "c"} | {place: "\ud800"}
+    event = TurnEvent("assistant_prose_delta", {"text": texts["text"]})
+    payload = TurnActivityPayload(TurnActivity(id=texts["id"], correlation_id=texts["correlation_id"], event=event))
+
+    with pytest.raises(InvalidJsonError):
+        encode_payload(payload)

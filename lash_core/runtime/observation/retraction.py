@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-
 from lash_core.errors.observation import LiveReplayStoreError
 from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import SessionObservationEvent, TurnActivityPayload
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
+from lash_core.runtime.turn_activities import new_activity_id
 from lash_core.store.live_replay_store import FleetLiveReplayStore, LiveAppend, LiveAppended, LiveGap
 
 RESET = "model_attempt_reset"
@@ -85,4 +84,4 @@ async def retract_taken_over(live_replay: FleetLiveReplayStore, append: LiveAppe
 
 def _reset(correlation_id: str) -> TurnActivity:
     event = TurnEvent(RESET, {"reason": "turn_redone"})
-    return TurnActivity(id=str(uuid.uuid4()), correlation_id=correlation_id, event=event)
+    return TurnActivity(id=new_activity_id(), correlation_id=correlation_id, event=event)

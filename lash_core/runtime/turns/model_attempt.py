@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from lash_core.model.fast_build import fast_build
 from lash_core.model.model_call import (
     ModelFailure,
     ModelReasoningDelta,
@@ -85,7 +86,8 @@ class ModelAttempt:
         self._send = send
         self._end = AttemptEnd("cancelled")
         self._characters = 0
-        self._begun = self._heard = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._heard = self._loop.time()
         self._heard_anything = False
         self._in_listener = False
         self._dropped = False
@@ -96,7 +98,7 @@ class ModelAttempt:
         Raises:
             asyncio.CancelledError: the caller was cancelled; the call is dropped, too.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         fired: asyncio.Future[None] = loop.create_future()
         reader = asyncio.create_task(self._read())
         forget = token.on_cancel(lambda: _tell(loop, fired))
@@ -139,7 +141,7 @@ class ModelAttempt:
         stream = self._provider.stream(self._request)
         try:
             async for event in stream:
-                self._heard, self._heard_anything = asyncio.get_running_loop().time(), True
+                self._heard, self._heard_anything = self._loop.time(), True
                 if isinstance(event, ModelResponse):
                     return event
                 await self._take(event)
@@ -167,14 +169,15 @@ class ModelAttempt:
         self._end.anything_streamed = True
         if self._send is None:
             return
-        loop = asyncio.get_running_loop()
-        before, self._in_listener = loop.time(), True
+        # Unchecked: a busy worker makes thousands of them a second.
+        event = fast_build(TurnEvent, {"type": kind, "facts": {"text": encodable(text)}})
+        before, self._in_listener = self._heard, True
         try:
-            await self._send(TurnEvent(kind, {"text": encodable(text)}))
+            await self._send(event)
         finally:
             self._in_listener = False
-            self._begun += loop.time() - before
-            self._heard = loop.time()
+            self._heard = self._loop.time()
+            self._begun += self._heard - before
 
     # -- time -----------------------------------------------------------------------------------------
 

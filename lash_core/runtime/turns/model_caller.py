@@ -140,9 +140,14 @@ class ModelCaller:
         if scope.sender is None:
             return None
 
+        # All events of one attempt have one correlation id, by which a reset takes its text back.
+        correlations: dict[int, str] = {}
+
         async def send(attempt: int, event: TurnEvent) -> None:
-            # All events of one attempt have one correlation id, by which a reset takes its text back.
-            await scope.send(scope.correlation(f"{effect_id}:{attempt}"), event)
+            correlation_id = correlations.get(attempt)
+            if correlation_id is None:
+                correlation_id = correlations[attempt] = scope.correlation(f"{effect_id}:{attempt}")
+            await scope.send(correlation_id, event)
 
         return send
 
