@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lash_core.errors import InvalidArgumentError, SettingsError
-from lash_core.model.monitor import MonitorSpecs
+from lash_core.model.monitor import MonitorSpecs, monitors_of
 from lash_core.model.session import SessionPolicy
 from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.providers.model_providers import ModelProviders
@@ -145,7 +145,5 @@ def sessions_of(apps: Sequence[DeclaresSessions]) -> SessionsDeclaration | None:
 def _monitors_of_all(declared: Sequence[SessionsDeclaration]) -> MonitorSpecs:
     given = [one.monitors for one in declared]
     if any(callable(monitors) for monitors in given):
-        return lambda session_id: tuple(
-            spec for monitors in given for spec in (monitors(session_id) if callable(monitors) else monitors)
-        )
+        return lambda session_id: tuple(spec for monitors in given for spec in monitors_of(monitors, session_id))
     return tuple(monitors_by_id(spec for monitors in given if not callable(monitors) for spec in monitors).values())

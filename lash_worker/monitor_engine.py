@@ -21,7 +21,7 @@ from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, Too
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.manifest import KindManifest
-from lash_core.model.monitor import MonitorArm, MonitorSpec, MonitorSpecs, MonitorWakePolicy
+from lash_core.model.monitor import MonitorArm, MonitorSpec, MonitorSpecs, MonitorWakePolicy, monitors_of
 from lash_core.model.process_input import EngineInput
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import ProcessProvenance, SessionOriginator, SessionScope
@@ -46,11 +46,6 @@ MONITOR_MANIFEST = KindManifest(
 )
 
 _log = logging.getLogger(__name__)
-
-
-def monitors_of(specs: MonitorSpecs, session_id: str) -> Sequence[MonitorSpec]:
-    """The monitors that are configured for a session."""
-    return specs(session_id) if callable(specs) else specs
 
 
 def monitor_process_id(session_id: str, monitor_id: str) -> str:

@@ -9,9 +9,9 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from lash_core.errors import InvalidArgumentError
-from lash_core.model.background_task import MONITOR_PREFIX, BackgroundTaskState
+from lash_core.model.background_task import MONITOR_PREFIX
 from lash_core.model.base import Model
-from lash_core.model.ids import ID_BYTES_MAX, check_id
+from lash_core.model.ids import check_id
 
 MONITOR_TIMEOUT_MS = 300_000
 MONITOR_TIMEOUT_MS_MAX = 3_600_000
@@ -39,15 +39,6 @@ class MonitorRunState(StrEnum):
     STOPPED = "stopped"
     EXITED = "exited"
     FAILED = "failed"
-
-
-TASK_STATES = {
-    MonitorRunState.RUNNING: BackgroundTaskState.RUNNING,
-    MonitorRunState.STOPPED: BackgroundTaskState.CANCELLED,
-    MonitorRunState.EXITED: BackgroundTaskState.COMPLETED,
-    MonitorRunState.FAILED: BackgroundTaskState.FAILED,
-}
-"""What the monitor's task is then."""
 
 
 class MonitorSpec(Model):
@@ -142,6 +133,11 @@ MonitorSpecs = Sequence[MonitorSpec] | Callable[[str], Sequence[MonitorSpec]]
 """The monitors of every session of a host, or a function that answers those of one session."""
 
 
+def monitors_of(specs: MonitorSpecs, session_id: str) -> Sequence[MonitorSpec]:
+    """The monitors that a host configures for a session."""
+    return specs(session_id) if callable(specs) else specs
+
+
 def monitor_task_id(monitor_id: str) -> str:
     """The id of a monitor's task."""
     return f"{MONITOR_PREFIX}{monitor_id}"
@@ -150,7 +146,3 @@ def monitor_task_id(monitor_id: str) -> str:
 def monitor_id_of(task_id: str) -> str:
     """The monitor of a task id; an id without the prefix is taken as it is."""
     return task_id.removeprefix(MONITOR_PREFIX)
-
-
-MONITOR_ID_BYTES_MAX = ID_BYTES_MAX - len(MONITOR_PREFIX)
-"""Longest id of a monitor."""

@@ -16,7 +16,6 @@ from lash_core.errors.async_handle import UnknownMonitorError
 from lash_core.errors.background_task import BackgroundTaskError, UnknownBackgroundTaskError
 from lash_core.errors.session import UnknownManagedSessionError
 from lash_core.model.background_task import (
-    MONITOR_PREFIX,
     BackgroundTaskCompletion,
     BackgroundTaskEvent,
     BackgroundTaskFilter,
@@ -29,6 +28,7 @@ from lash_core.model.background_task import (
     ClosePolicy,
 )
 from lash_core.model.background_task_rules import TASK_OWNER_LOST
+from lash_core.model.monitor import monitor_id_of
 from lash_core.runtime.background.async_handles import (
     AsyncToolHandleMap,
     cancel_unreferenced_session_async_handles,
@@ -38,14 +38,17 @@ from lash_core.runtime.background.async_handles import (
 )
 from lash_core.runtime.background.hidden_tasks import discard_work
 from lash_core.runtime.background.scope_keys import background_scope_key
-from lash_core.runtime.background.task_host import BackgroundTask, BackgroundTaskHost, TaskCancelCallback
+from lash_core.runtime.background.task_host import (
+    NO_MANAGED_TASKS,
+    BackgroundTask,
+    BackgroundTaskHost,
+    TaskCancelCallback,
+)
 
 if TYPE_CHECKING:
-    from lash_core.runtime.background.monitors import SessionMonitors
     from lash_core.runtime.lash_runtime import LashRuntime
 
 NO_TASKS = "background tasks are unavailable in this runtime"
-NO_MANAGED_TASKS = "managed background tasks are unavailable in this runtime"
 NO_REGISTRY = "background task registry is unavailable in this runtime"
 REQUESTED_BY_HOST = "requested by host"
 
@@ -141,7 +144,7 @@ class BackgroundTaskCapability:
             UnknownManagedSessionError: ``unknown session``.
             BackgroundTaskError: ``background task registry is unavailable …``; ``… is already registered``.
         """
-        if not self._is_known(session_id):
+        if self._runtime_of(session_id) is None:
             raise UnknownManagedSessionError(session_id)
         return await self._registry().register_external(self.background_scope_key(session_id), spec, cancel)
 
@@ -214,7 +217,7 @@ class BackgroundTaskCapability:
             # Best effort: it may end by itself just now.
             await host.request_cancel(scope_key, task_id, REQUESTED_BY_HOST)
         if task.kind is BackgroundTaskKind.MONITOR:
-            await self.stop_monitor(session_id, task_id.removeprefix(MONITOR_PREFIX))
+            await self.stop_monitor(session_id, monitor_id_of(task_id))
         await host.cancel_managed(scope_key, task_id)
         await host.mark_terminal(scope_key, task_id, BackgroundTaskState.CANCELLED)
         return await host.get_managed(scope_key, task_id) or task
@@ -229,13 +232,11 @@ class BackgroundTaskCapability:
 
     async def stop_monitor(self, session_id: str, monitor_id: str) -> None:
         """Stop a monitor of this runtime; one that does not run, or that is unknown, stays as it is."""
-        monitors = self._monitors_of(session_id)
-        if monitors is not None:
-            try:
-                await monitors.stop(monitor_id)
-            except UnknownMonitorError:
-                # A row of that kind that a host registered itself: its own callback stops what it stands for.
-                return
+        runtime = self._runtime_of(session_id)
+        if runtime is not None:
+            # Unknown is a row of that kind that a host registered itself: its own callback stops what it stands for.
+            with contextlib.suppress(UnknownMonitorError):
+                await runtime.monitors.stop(monitor_id)
 
     # -- async handles ---------------------------------------------------------------------------------
 
@@ -351,7 +352,7 @@ class BackgroundTaskCapability:
         return self.host
 
     def _spawning(self, session_id: str, refusal: str, task: BackgroundTask) -> BackgroundTaskHost:
-        if not self._is_known(session_id):
+        if self._runtime_of(session_id) is None:
             discard_work(task)
             raise UnknownManagedSessionError(session_id)
         if self.host is None:
@@ -361,22 +362,16 @@ class BackgroundTaskCapability:
             self.sync_needed = True
         return self.host
 
-    def _is_known(self, session_id: str) -> bool:
-        return session_id == self._runtime.session_id or session_id in self._runtime.managed_sessions.session_ids
+    def _runtime_of(self, session_id: str) -> LashRuntime | None:
+        """Who has the session in memory here; None: it is neither the runtime's own nor one that it manages."""
+        if session_id == self._runtime.session_id:
+            return self._runtime
+        managed = self._runtime.managed_sessions
+        return managed.get(session_id).runtime if session_id in managed.session_ids else None
 
     def _async_handles(self, session_id: str) -> AsyncToolHandleMap | None:
-        if session_id == self._runtime.session_id:
-            return self._runtime.async_handles
-        if not self._is_known(session_id):
-            return None
-        return self._runtime.managed_sessions.get(session_id).runtime.async_handles
-
-    def _monitors_of(self, session_id: str) -> SessionMonitors | None:
-        if session_id == self._runtime.session_id:
-            return self._runtime.monitors
-        if session_id not in self._runtime.managed_sessions.session_ids:
-            return None
-        return self._runtime.managed_sessions.get(session_id).runtime.monitors
+        runtime = self._runtime_of(session_id)
+        return None if runtime is None else runtime.async_handles
 
     async def _cancel_all(
         self, session_id: str, keep: frozenset[str], *, monitors: bool

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from lash_core.model.async_handle import AsyncHandleNamespace, parse_async_handle
 from lash_core.model.base import JsonValue
@@ -56,17 +57,28 @@ async def await_async_handle(
         InvalidAsyncHandleError, UnknownAsyncHandleError.
     """
     handle = handles.get(parse_async_handle(value))
-    token = cancellation or CancellationToken()
-    try:
-        async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1_000):
-            ended = await unless_cancelled(token, _until_ended(handle, report))
-    except TimeoutError:
-        # An error of this name from the listener is logged and never leaves the wait.
-        return StillRunning(handle.id, "timeout")
+    given_up = await wait_within(_until_ended(handle, report), cancellation, timeout_ms)
     outcome = handle.outcome
-    if outcome is None:
-        return StillRunning(handle.id, "cancelled" if ended else token.reason or "cancelled")
-    return _reply(outcome)
+    return StillRunning(handle.id, given_up or "cancelled") if outcome is None else _reply(outcome)
+
+
+async def wait_within(
+    wait: Coroutine[Any, Any, None], cancellation: CancellationToken | None, timeout_ms: int | None
+) -> str | None:
+    """Wait for as long as who asks wants to; None when ``wait`` came to its end, else why it was given up.
+
+    What ``wait`` raises is raised, a ``TimeoutError`` of its own among it.
+    """
+    token = cancellation or CancellationToken()
+    time = asyncio.timeout(None if timeout_ms is None else timeout_ms / 1_000)
+    try:
+        async with time:
+            ended = await unless_cancelled(token, wait)
+    except TimeoutError:
+        if not time.expired():
+            raise
+        return "timeout"
+    return None if ended else token.reason or "cancelled"
 
 
 async def _until_ended(handle: AsyncToolHandle, report: ReportProgress | None) -> None:

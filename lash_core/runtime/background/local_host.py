@@ -176,6 +176,7 @@ class LocalBackgroundTaskHost(TaskKeeping):
                 self._publish(scope_key, TaskStateChanged(task_id, state))
 
     mark_live_state = mark_live
+    """The same, by the name that upstream gives it."""
 
     async def get_managed(self, scope_key: str, task_id: str) -> BackgroundTaskRecord | None:
         """See ``BackgroundTaskHost.get_managed``."""

@@ -32,13 +32,14 @@ from lash_core.model.monitor import (
     MonitorSpecs,
     MonitorStatus,
     MonitorWakePolicy,
+    monitors_of,
 )
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolSuccess
 from lash_core.runtime.background.async_handle import CANCELLED_TEXT, AsyncToolHandle
 from lash_core.runtime.background.async_handles import AsyncToolHandleMap
 from lash_core.runtime.background.monitor_queue import MONITOR_EVENT, MonitorQueue
 from lash_core.runtime.background.monitor_run import MonitorBatch, MonitorRun
-from lash_core.runtime.background.task_host import BackgroundTaskHost
+from lash_core.runtime.background.task_host import NO_MANAGED_TASKS, BackgroundTaskHost
 from lash_core.runtime.turns.tool_attempt import failure_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ MONITORS_MAX = 32
 """Monitors of one session: each is a process of the operating system, with a guard beside it."""
 STOP_SECONDS = 2.0
 """A command that was told to end is gone by then."""
-NO_MONITORS = "managed background tasks are unavailable in this runtime"
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class SessionMonitors:
 
     def __init__(self, seat: MonitorSeat, specs: MonitorSpecs = ()) -> None:
         self._seat = seat
-        self._specs = monitors_by_id(specs(seat.session_id) if callable(specs) else specs)
+        self._specs = monitors_by_id(monitors_of(specs, seat.session_id))
         self._runs: dict[str, MonitorRun] = {}
         self._is_armed = False
 
@@ -177,7 +177,7 @@ class SessionMonitors:
 
     def _host(self) -> BackgroundTaskHost:
         if self._seat.host is None:
-            raise BackgroundTaskError(NO_MONITORS, field="background_task_host")
+            raise BackgroundTaskError(NO_MANAGED_TASKS, field="background_task_host")
         return self._seat.host
 
     def _spec(self, monitor_id: str) -> MonitorSpec:

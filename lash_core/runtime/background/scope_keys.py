@@ -28,6 +28,11 @@ def session_of(scope_key: str) -> str:
     return session_id
 
 
+def runtime_scope_of(scope_key: str) -> str:
+    """The runtime's scope id in a key."""
+    return scope_key.partition(":")[0]
+
+
 def sibling_scope(scope_key: str, session_id: str) -> str:
     """The key of another session in the same runtime."""
-    return background_scope_key(scope_key.partition(":")[0], session_id)
+    return background_scope_key(runtime_scope_of(scope_key), session_id)

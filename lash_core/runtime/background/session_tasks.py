@@ -20,9 +20,9 @@ from lash_core.runtime.background.handle_await import (
     ReportProgress,
     StillRunning,
     await_async_handle,
+    wait_within,
 )
 from lash_core.runtime.cancellation import CancellationToken
-from lash_core.runtime.token_race import unless_cancelled
 from lash_core.runtime.tool_tasks import AsyncTaskWork
 from lash_core.runtime.turns.tool_attempt import failure_of
 
@@ -76,26 +76,8 @@ class SessionTasks:
             return await await_async_handle(
                 self._runtime.async_handles, handle, report=report, cancellation=cancellation, timeout_ms=timeout_ms
             )
-        token = cancellation or CancellationToken()
-        ended: list[BackgroundTaskRecord] = []
-
-        async def until_ended() -> None:
-            record = await self._record(handle_id)
-            while not record.state.is_terminal:
-                # Its end is the host's to write, maybe in another program: it is looked at, as monitors are.
-                await asyncio.sleep(MONITOR_POLL_MS / 1_000)
-                record = await self._record(handle_id)
-            ended.append(record)
-
-        time = asyncio.timeout(None if timeout_ms is None else timeout_ms / 1_000)
-        try:
-            async with time:
-                await unless_cancelled(token, until_ended())
-        except TimeoutError:
-            if not time.expired():
-                raise
-            return StillRunning(handle_id, "timeout")
-        return _outcome_of(ended[0]) if ended else StillRunning(handle_id, token.reason or "cancelled")
+        given_up = await wait_within(self._until_ended(handle_id), cancellation, timeout_ms)
+        return _outcome_of(await self._record(handle_id)) if given_up is None else StillRunning(handle_id, given_up)
 
     async def cancel(self, handle: JsonValue, reason: str | None = None) -> str:
         """Cancel a task and answer its state then; one that has ended stays as it is.
@@ -123,6 +105,14 @@ class SessionTasks:
             if monitor.task_id not in found:
                 found[monitor.task_id] = {"id": monitor.task_id, "kind": "monitor", "state": monitor.state.value}
         return tuple(found.values())[-TASKS_LISTED_MAX:]
+
+    async def _until_ended(self, handle_id: str) -> None:
+        """Its end is the host's to write, maybe in another program: it is looked at, as monitors are."""
+        while True:
+            record = await self._record(handle_id)
+            if record.state.is_terminal:
+                return
+            await asyncio.sleep(MONITOR_POLL_MS / 1_000)
 
     async def _record(self, handle_id: str) -> BackgroundTaskRecord:
         tasks = self._runtime.background_tasks

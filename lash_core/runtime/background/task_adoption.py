@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lash_core.model import background_task_rules as rules
 from lash_core.model.background_task import BackgroundTaskOutcome, BackgroundTaskState
+from lash_core.runtime.background.scope_keys import runtime_scope_of
 from lash_core.store.background_task_store import BackgroundTaskRow, StoredTask, TaskSwap
 
 LOST_SUMMARY = "the runtime that ran it is gone"
@@ -82,9 +83,9 @@ def _adopted(task: StoredTask, scope_key: str, generation: int, *, runs_on: bool
     row, record = task.row, task.row.record
     if row.managed and not record.state.is_terminal and not runs_on:
         evidence = {
-            "owner": task.scope_key.partition(":")[0],
+            "owner": runtime_scope_of(task.scope_key),
             "owner_generation": row.generation,
-            "adopter": scope_key.partition(":")[0],
+            "adopter": runtime_scope_of(scope_key),
             "adopter_generation": generation,
             "last_state": record.state.value,
         }

@@ -24,6 +24,9 @@ BackgroundTask = Callable[[], Awaitable[object]] | Awaitable[object]
 TaskCancelCallback = Callable[[], Awaitable[None] | None]
 """Stops work that runs elsewhere: called at most once, also when several cancel at once."""
 
+NO_MANAGED_TASKS = "managed background tasks are unavailable in this runtime"
+"""The refusal to start a named task, a monitor among them, where nobody runs tasks."""
+
 
 @runtime_checkable
 class BackgroundTaskHost(Protocol):
