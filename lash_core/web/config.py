@@ -43,7 +43,7 @@ class WebLimits:
 
     Attributes:
         body_bytes_max: of a request.
-        body_ms_max: until it has come.
+        body_ms_max: until it has come, and for the head of a request before it where ``lash serve`` listens.
         watchers_max: event streams at once.
         alive_ms: silence on a stream after which it says that it is alive.
         stall_ms: a reader that takes nothing for this long is given up.

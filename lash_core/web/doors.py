@@ -28,7 +28,8 @@ from lash_core.web.web_state import WebState
 OPEN_ADDRESSES = ("/healthz",)
 """Asked by load balancers, by whatever name they have for this server."""
 
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_OF_PROXIES = ("forwarded", "x-real-ip", "via", "x-forwarded-", "cf-", "x-client-ip", "true-client-ip")
+"""How headers begin that a proxy puts on what it passes on."""
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -159,7 +160,7 @@ async def _redeem_for(request: Request, state: WebState, session_id: str | None)
 
 def _is_of_this_machine(request: Request) -> bool:
     """By its address. What a proxy passes on has the proxy's own, and comes from wherever."""
-    through_a_proxy = any(name in request.headers for name in _OF_PROXIES)
+    through_a_proxy = any(name.startswith(_OF_PROXIES) for name in request.headers)
     return not through_a_proxy and is_loopback(request.client.host if request.client else None)
 
 

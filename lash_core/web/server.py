@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from lash_core.errors import SettingsError
 from lash_core.web.app import end_streams
 from lash_core.web.config import WebConfig
+from lash_core.web.http_connection import connection_class
 from lash_core.web.origins import is_loopback
 from lash_core.web.web_state import WebState
 
@@ -66,7 +67,7 @@ class WebServer:
         self._host = host
         self._port = port
         self._certificate = certificate
-        self._watchers_max = state.config.limits.watchers_max
+        self._limits = state.config.limits
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self.url = ""
@@ -79,14 +80,14 @@ class WebServer:
             config = uvicorn.Config(
                 self._app,
                 # h11 and no WebSockets: what is tested is what runs, whatever else is installed.
-                http="h11",
+                http=connection_class(self._limits.body_ms_max),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 backlog=BACKLOG,
-                limit_concurrency=self._watchers_max + OTHER_CONNECTIONS_MAX,
+                limit_concurrency=self._limits.watchers_max + OTHER_CONNECTIONS_MAX,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
                 ssl_certfile=None if certificate is None else certificate.certificate,

@@ -51,7 +51,10 @@ async def test_without_a_token_no_other_machine_is_answered(path: str) -> None:
         assert 200 == (await http.get("/healthz")).status_code
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"])
+@pytest.mark.parametrize(
+    "header",
+    ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via", "CF-Connecting-IP"],
+)
 async def test_without_a_token_what_a_proxy_passes_on_is_not_answered(header: str) -> None:
     """It has the proxy's address, and comes from wherever."""
     async with web_app() as web, web.http(headers={header: "127.0.0.1"}) as http:

@@ -186,6 +186,32 @@ async def test_a_connection_that_does_not_read_holds_nobody_up() -> None:
         await eventually(lambda: 0 == len(web.state.watchers))
 
 
+async def test_a_connection_without_a_request_is_given_up() -> None:
+    """One that says nothing, one that stops in the middle of a head, one that does so after an answer; no other."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    async with served(WebConfig(limits=WebLimits(body_ms_max=1_000))) as (web, server):
+        await web.lash.session("chat").create()
+        watching = await Reader(server).open("/sessions/chat/events")
+        await watching.until("event: observation")
+        port = int(server.url.rpartition(":")[2])
+
+        async def answered(begun: bytes) -> int:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begun)
+            async with asyncio.timeout(20):
+                count = (await reader.read()).count(b'{"status":"ok"}')
+            writer.close()
+            return count
+
+        begun = (b"", head, head + b"\r\n", head + b"\r\n" + head)
+        assert [0, 0, 1, 1] == await asyncio.gather(*map(answered, begun))
+        # Its own head came in time, and it has been silent for longer.
+        await say(web, "chat", "still there")
+        await watching.until("still there")
+        assert "still there" in watching.text
+        watching.close()
+
+
 async def test_a_thousand_watch_one_session() -> None:
     """All hear the same in the same order; when they go, nothing is left of them."""
     async with served(WebConfig(limits=WebLimits(watchers_max=WATCHERS))) as (web, server):
