@@ -160,7 +160,7 @@ class BroadcastRing:
         with self.lock:
             if position > self._tail:
                 return LiveReplayGapReason.UNAVAILABLE
-            return LiveReplayGapReason.TRIMMED if position + 1 < self.first else None
+            return LiveReplayGapReason.TRIMMED if position + 1 < self._first_replayed else None
 
     def events_after(self, position: int) -> tuple[SessionObservationEvent, ...] | LiveReplayGapReason:
         """The events behind ``position``, or why they are not all there."""
@@ -170,8 +170,13 @@ class BroadcastRing:
                 return reason
             return tuple(self._kept[at].event for at in range(position + 1, self._tail + 1))
 
+    @property
+    def _first_replayed(self) -> int:
+        """As ``first``; with a bound of no events, the one that is kept is for those who listen already."""
+        return self.first if self._config.max_events_per_session else self._tail + 1
+
     def _drop_over_bounds(self, now_ms: int) -> None:
-        while len(self._kept) > self._config.max_events_per_session:
+        while len(self._kept) > max(1, self._config.max_events_per_session):
             self._drop_first()
         self._drop_old(now_ms)
         while self._bytes > self._config.max_bytes_per_session and len(self._kept) > 1:

@@ -180,7 +180,7 @@ class InMemoryLiveReplayStore:
 
     async def replay_after_cursor(self, cursor: SessionCursor) -> LiveReplayResult:
         """The events behind the cursor."""
-        parts = cursor.parse()
+        parts = SessionCursor(cursor).parse()
         session = self._session(parts.session_id)
         if session is None:
             return LiveReplayed(()) if parts.live_position == 0 else LiveGap(LiveReplayGapReason.UNAVAILABLE)
@@ -189,7 +189,7 @@ class InMemoryLiveReplayStore:
 
     async def subscribe_after_cursor(self, cursor: SessionCursor) -> LiveReplaySubscribeResult:
         """The stream behind the cursor."""
-        parts = cursor.parse()
+        parts = SessionCursor(cursor).parse()
         with self._lock:
             if parts.live_position and self._session(parts.session_id) is None:
                 return LiveGap(LiveReplayGapReason.UNAVAILABLE)
@@ -204,7 +204,7 @@ class InMemoryLiveReplayStore:
     def current_cursor_now(self, session_id: str, revision: int) -> SessionCursor:
         """``current_cursor`` without waiting."""
         session = self._session(session_id)
-        return SessionCursor.new(session_id, revision, 0 if session is None else session.ring.tail)
+        return SessionCursor.new(session_id, _revision(revision), 0 if session is None else session.ring.tail)
 
     async def last_commit(self, session_id: str) -> tuple[int, int]:
         """Revision and position of the newest ``committed``."""

@@ -29,6 +29,18 @@ class ModelSpec(Model):
     limits: ModelLimits = Field(default_factory=ModelLimits)
     capability: dict[str, JsonValue] = Field(default_factory=dict)
 
+    @classmethod
+    def from_token_limits(
+        cls, id: str, variant: str | None, context_window_tokens: int, output_token_capacity: int | None = None
+    ) -> ModelSpec:
+        """A model with its sizes in tokens, each at least 1.
+
+        Raises:
+            pydantic.ValidationError: a size below 1.
+        """
+        limits = ModelLimits(context_window_tokens=context_window_tokens, output_token_capacity=output_token_capacity)
+        return cls(id, variant=variant, limits=limits)
+
 
 class SessionPolicy(Model):
     """How a session runs. Unknown fields are refused."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -21,6 +21,15 @@ CURSOR_PREFIX = "lashsc1:"
 U64_MAX = 2**64 - 1
 
 _DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
+
+
+class HasSessionState(Protocol):
+    """A runtime, as far as its revision goes."""
+
+    @property
+    def state(self) -> RuntimeSessionState:
+        """The session in memory."""
+        ...
 
 
 class SessionRevision(int):
@@ -43,8 +52,13 @@ class SessionRevision(int):
         return cls(state.turn_index if state.head_revision is None else state.head_revision)
 
     @classmethod
+    def from_runtime(cls, runtime: HasSessionState) -> Self:
+        """The revision of the session that a runtime has."""
+        return cls.of_state(runtime.state)
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(cls, core_schema.int_schema(ge=0, le=U64_MAX))
+        return core_schema.no_info_after_validator_function(cls, core_schema.int_schema(strict=True, ge=0, le=U64_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,14 @@ class SessionCursor(str):
 
     @classmethod
     def new(cls, session_id: str, revision: int, live_position: int) -> Self:
-        """The cursor behind an event at ``live_position``; 0 = before the first one."""
-        return cls(f"{CURSOR_PREFIX}{int(revision)}:{int(live_position)}:{session_id}")
+        """The cursor behind an event at ``live_position``; 0 = before the first one.
+
+        Raises:
+            ValueError: a number that is negative or over 2^64 - 1.
+        """
+        if not 0 <= live_position <= U64_MAX:
+            raise ValueError(f"live position {live_position} is not an unsigned 64-bit number")
+        return cls(f"{CURSOR_PREFIX}{SessionRevision(revision)}:{int(live_position)}:{session_id}")
 
     @classmethod
     def from_raw_for_testing(cls, raw: str) -> Self:

@@ -138,11 +138,12 @@ class LiveReplayConfig(Model):
     """How much of a session's events is kept for those who reconnect. Not durable, and never part of history.
 
     Attributes:
-        max_events_per_session: at least 1; also how far a subscriber may fall behind.
+        max_events_per_session: also how far a subscriber may fall behind. 0 = nothing is replayed; who listens and
+            keeps up hears everything.
         max_age_ms: older events go, on append and on ``trim_session``.
         max_bytes_per_session: of the events as JSON text; the newest event stays whatever its size.
     """
 
-    max_events_per_session: int = Field(default=2048, ge=1, le=1_000_000)
-    max_age_ms: int = Field(default=120_000, ge=0)
+    max_events_per_session: int = Field(default=2048, ge=0, le=1_000_000, kw_only=False)
+    max_age_ms: int = Field(default=120_000, ge=0, kw_only=False)
     max_bytes_per_session: int = Field(default=2 * 1024 * 1024, ge=1)

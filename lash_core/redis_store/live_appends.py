@@ -105,14 +105,7 @@ class LiveAppends:
 
     def _facts(self, session_id: str, revision: int) -> tuple[str, int]:
         check_id(session_id, field="session_id", subject="session id")
-        if not 0 <= revision <= U64_MAX:
-            raise InvalidArgumentError(
-                f"session revision {revision} must be between 0 and {U64_MAX}",
-                field="revision",
-                value=revision,
-                limit=U64_MAX,
-            )
-        return str(session_id), int(revision)
+        return str(session_id), checked_revision(revision)
 
     def _call(self, append: LiveAppend) -> Call:
         if not append.payloads or append.generation < 0 or append.dropped < 0:
@@ -122,9 +115,9 @@ class LiveAppends:
                 field="appends",
             )
         session_id, revision = self._facts(append.session_id, append.revision)
-        letters = "".join(_LETTERS.get(type(payload), "o") for payload in append.payloads)
+        letters = "".join([_LETTERS.get(type(payload), "o") for payload in append.payloads])
         args = (session_id, append.generation, append.dropped, revision, *self._bounds, letters)
-        return Call("append_live_events", self._keys(session_id), (*args, *_texts(append.payloads)))
+        return Call("append_live_events", self._keys(session_id), (*args, *_texts(append.payloads, append.texts)))
 
     async def _run(self, calls: Sequence[Call], *, repeatable: bool = False) -> list[Any]:
         """Replies in order; a ``LashError`` in the place of what was refused, or of all when the server is away."""
@@ -147,6 +140,31 @@ def live_event(
     return SessionObservationEvent(session_id, SessionRevision(revision), cursor, payload)
 
 
+def live_events(
+    session_id: str, revision: int, first: int, payloads: Sequence[SessionObservationEventPayload]
+) -> tuple[SessionObservationEvent, ...]:
+    """Events at consecutive positions."""
+    at_revision = SessionRevision(revision)
+    return tuple(
+        [
+            SessionObservationEvent(session_id, at_revision, SessionCursor.new(session_id, at_revision, place), payload)
+            for place, payload in enumerate(payloads, first)
+        ]
+    )
+
+
+def checked_revision(revision: int) -> int:
+    """The revision, if it is one. Raises: InvalidArgumentError."""
+    if not 0 <= revision <= U64_MAX:
+        raise InvalidArgumentError(
+            f"session revision {revision} must be between 0 and {U64_MAX}",
+            field="revision",
+            value=revision,
+            limit=U64_MAX,
+        )
+    return int(revision)
+
+
 def failed(error: LashError) -> LiveReplayStoreError:
     """What a store's failure is to those who watch."""
     if isinstance(error, LiveReplayStoreError):
@@ -156,8 +174,11 @@ def failed(error: LashError) -> LiveReplayStoreError:
     return translated
 
 
-def _texts(payloads: Sequence[SessionObservationEventPayload]) -> list[str]:
-    texts = [encode_payload(payload) for payload in payloads]
+def _texts(payloads: Sequence[SessionObservationEventPayload], made: Sequence[str] = ()) -> list[str]:
+    if len(made) == len(payloads):
+        texts = [text or encode_payload(payload) for text, payload in zip(made, payloads, strict=True)]
+    else:
+        texts = [encode_payload(payload) for payload in payloads]
     for text in texts:
         if len(text) > EVENT_BYTES_MAX // 4 and (size := len(text.encode())) > EVENT_BYTES_MAX:
             raise LimitExceededError(
@@ -174,9 +195,5 @@ def _outcome(append: LiveAppend, reply: Any) -> LiveAppendOutcome:
         return failed(reply)
     if reply[0] == "stale":
         return LiveAppendStale(int(reply[1]))
-    first = int(reply[1])
-    events = tuple(
-        live_event(append.session_id, append.revision, first + number, payload)
-        for number, payload in enumerate(append.payloads)
-    )
+    events = live_events(append.session_id, append.revision, int(reply[1]), append.payloads)
     return LiveAppended(events, took_over=reply[2] == "1")

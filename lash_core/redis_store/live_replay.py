@@ -10,7 +10,7 @@ from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import LiveReplayConfig, LiveReplayGapReason
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
-from lash_core.redis_store.live_appends import LiveAppends, failed
+from lash_core.redis_store.live_appends import LiveAppends, checked_revision, failed
 from lash_core.redis_store.live_hub import LiveHub
 from lash_core.redis_store.live_reads import LiveReads
 from lash_core.redis_store.live_ring import LIVE_RECORD_KEPT_MS
@@ -67,10 +67,11 @@ class RedisLiveReplayStore(LiveAppends):
         """The cursor at the tail. Raises: LiveReplayStoreError."""
         self._check_open()
         try:
+            at_revision = checked_revision(revision)
             tail = await self._reads.tail(session_id)
         except LashError as error:
             raise failed(error) from error
-        return SessionCursor.new(session_id, revision, tail.tail)
+        return SessionCursor.new(session_id, at_revision, tail.tail)
 
     async def last_commit(self, session_id: str) -> tuple[int, int]:
         """Revision and position of the newest ``committed``; (0, 0) without one. Raises: LiveReplayStoreError."""

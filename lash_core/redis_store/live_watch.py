@@ -113,7 +113,7 @@ class WatchedSession:
             return
         if not self.has_begun or self._inbox or self._behind or self._reading.locked() or not self._take(message):
             self._inbox.append(message)
-            if len(self._inbox) > self._config.max_events_per_session:
+            if len(self._inbox) > max(1, self._config.max_events_per_session):
                 self._inbox.clear()
                 self._behind = True
             self._work()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lash_core.errors.session import SessionError
 from lash_core.model.message import Message
@@ -42,6 +43,9 @@ from lash_core.runtime.turn_activities import TurnEventSender
 from lash_core.runtime.turns import logical_turn
 from lash_core.store.runtime_persistence import RuntimePersistence
 
+if TYPE_CHECKING:
+    from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
+
 __all__ = ["LashRuntime", "ParkedSession", "RuntimeEnvironment", "RuntimeSessionState"]
 
 
@@ -59,6 +63,13 @@ class LashRuntime(SessionVerbs):
         self._background_tasks: BackgroundTaskCapability | None = None
 
     # -- construction (``docs/contracts/sessions.md`` 2.7) ---------------------------------------------
+
+    @staticmethod
+    def builder() -> EmbeddedRuntimeBuilder:
+        """An empty builder."""
+        from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder  # noqa: PLC0415 - it builds this class
+
+        return EmbeddedRuntimeBuilder()
 
     @classmethod
     async def from_embedded_state(

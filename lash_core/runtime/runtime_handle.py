@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from lash_core.errors import LashError
+from lash_core.errors import LiveReplayStoreError
 from lash_core.errors.session import SessionError
 from lash_core.memory_store.live_replay import InMemoryLiveReplayStore
 from lash_core.model.session_cursor import SessionCursor
@@ -243,7 +243,7 @@ async def _asked(answer: Awaitable[_Answer]) -> _Answer:
     """What a store answers; what it raises is an error of watching."""
     try:
         return await answer
-    except LashError:
+    except LiveReplayStoreError:
         raise
     except Exception as error:
         raise failure_of(error) from error

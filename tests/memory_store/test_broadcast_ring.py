@@ -207,7 +207,7 @@ async def test_the_bounds_may_be_given_alone() -> None:
         InMemoryLiveReplayStoreConfig().max_events_per_session,
         InMemoryLiveReplayStoreConfig().max_age_ms,
     )
-    clock = VirtualClock()
+    clock = VirtualClock(start_us=1_000_000)
     rings = InMemoryLiveReplayStore(InMemoryLiveReplayStoreConfig(max_events_per_session=2, max_age_ms=10), clock=clock)
     for _ in range(3):
         rings.append_now("s", 1, event_at(1).payload)
@@ -216,7 +216,10 @@ async def test_the_bounds_may_be_given_alone() -> None:
     replayed = await rings.replay_after_cursor(SessionCursor.new("s", 1, 1))
     assert isinstance(replayed, LiveReplayed)
     assert [2, 3] == [event.position for event in replayed.events]
-    clock.advance_ms(11)
+    clock.advance_ms(10)
+    await rings.trim_session("s")
+    assert replayed == await rings.replay_after_cursor(SessionCursor.new("s", 1, 1))
+    clock.advance_ms(1)
     await rings.trim_session("s")
     assert LiveGap(LiveReplayGapReason.TRIMMED) == await rings.replay_after_cursor(SessionCursor.new("s", 1, 2))
     assert LiveReplayed(()) == await rings.replay_after_cursor(SessionCursor.new("s", 1, 3))
@@ -232,3 +235,21 @@ async def test_a_session_that_was_only_listened_to_is_forgotten() -> None:
 
     assert 3 == await rings.trim_idle(100)
     assert not rings._sessions
+
+
+async def test_a_ring_of_no_events_serves_those_who_listen() -> None:
+    """Nothing is replayed; one event is there for who is listening already."""
+    rings = InMemoryLiveReplayStore(InMemoryLiveReplayStoreConfig(max_events_per_session=0))
+    answer = await rings.subscribe_after_cursor(SessionCursor.new("s", 0, 0))
+    assert isinstance(answer, LiveSubscribed)
+    heard: list[int] = []
+    for _ in range(3):
+        await rings.append("s", 1, event_at(1).payload)
+        item = await anext(answer.subscription)
+        assert isinstance(item, SessionObservationEvent)
+        heard.append(item.position)
+
+    assert [1, 2, 3] == heard
+    assert LiveGap(LiveReplayGapReason.TRIMMED) == await rings.replay_after_cursor(SessionCursor.new("s", 0, 2))
+    assert LiveReplayed(()) == await rings.replay_after_cursor(SessionCursor.new("s", 0, 3))
+    assert LiveGap(LiveReplayGapReason.UNAVAILABLE) == await rings.replay_after_cursor(SessionCursor.new("s", 0, 4))

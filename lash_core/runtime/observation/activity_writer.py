@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from lash_core.errors import LashError
 from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
-from lash_core.model.observation_codec import payload_bytes
+from lash_core.model.observation_codec import sized_payload
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
     CommittedPayload,
@@ -20,7 +20,7 @@ from lash_core.model.session_observation import (
     SessionObservationEventPayload,
 )
 from lash_core.runtime.observation.activity_lane import QueuedEvent
-from lash_core.runtime.observation.lane_flusher import LaneFlusher
+from lash_core.runtime.observation.lane_flusher import LANES_MAX, LaneFlusher
 from lash_core.runtime.observation.recording import Recording
 from lash_core.runtime.observation.ring_appends import RingAnswer, append_now_of, failure_of
 from lash_core.runtime.observation.writer_counts import FailureLog, WriterCounts
@@ -61,6 +61,8 @@ class LiveActivityWriter:
         self._failure_log = FailureLog()
         self._lanes = LaneFlusher(live_replay, self.counts, queued_bytes_max, self._note_failure, self._settled)
         self._is_closed = False
+        # Events of a session that a ring in this process refused: the next one that it takes tells of them.
+        self._missing: dict[str, int] = {}
 
     def record(
         self, session_id: str, revision: int, payload: SessionObservationEventPayload, *, generation: int = 0
@@ -141,15 +143,25 @@ class LiveActivityWriter:
         if self._is_closed:
             return Recording.settled(None)
         if self._append_now is not None:
-            append = LiveAppend(session_id, revision, payloads, generation=generation)
+            dropped = self._missing.pop(session_id, 0)
+            append = LiveAppend(session_id, revision, payloads, generation=generation, dropped=dropped)
             try:
                 answer = RingAnswer.of(append, self._append_now(append))
             except Exception as error:  # noqa: BLE001 - whoever records goes on
                 answer = RingAnswer.of(append, failure_of(error))
             self._settled(append, answer)
+            if answer.failure is not None and len(self._missing) < LANES_MAX:
+                self._missing[session_id] = dropped + len(payloads)
             return Recording.settled(answer.events[-1])
         try:
-            events = [QueuedEvent(revision, generation, payload, payload_bytes(payload)) for payload in payloads]
+            try:
+                events: list[QueuedEvent] = []
+                for payload in payloads:
+                    text, size = sized_payload(payload)
+                    events.append(QueuedEvent(revision, generation, payload, size, text))
+            except LashError:
+                self._lanes.miss(session_id, len(payloads))
+                raise
             return self._lanes.put(session_id, events)
         except (LashError, RuntimeError) as error:
             # No JSON, or no event loop to send it.
@@ -168,7 +180,9 @@ class LiveActivityWriter:
             self._note_failure(session_id, LiveReplayFailedError(f"no answer within {PUBLISH_WITHIN_MS} ms"))
 
     def _settled(self, append: LiveAppend, answer: RingAnswer) -> None:
-        missing = answer.events.count(None)
+        # Without a failure all are there; to ask each of them is dear.
+        has_all = answer.failure is None and not answer.is_stale
+        missing = 0 if has_all else answer.events.count(None)
         self.counts.appended += len(answer.events) - missing
         if answer.is_stale:
             self.counts.stale += missing

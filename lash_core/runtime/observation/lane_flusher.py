@@ -12,7 +12,7 @@ from typing import Any
 from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
 from lash_core.runtime.observation.activity_lane import ActivityLane, LaneAppend, QueuedEvent
 from lash_core.runtime.observation.recording import Recording, running_loop
-from lash_core.runtime.observation.ring_appends import RingAnswer, append_all, unknown_failure
+from lash_core.runtime.observation.ring_appends import RingAnswer, append_all, fleet_of, unknown_failure
 from lash_core.runtime.observation.writer_counts import WriterCounts
 from lash_core.store.live_replay_store import LiveAppend, LiveReplayStore
 
@@ -54,6 +54,7 @@ class LaneFlusher:
         settled: Settled,
     ) -> None:
         self._live_replay = live_replay
+        self._fleet = fleet_of(live_replay)
         self._counts = counts
         self._bytes_max = bytes_max
         self._note_failure = note_failure
@@ -96,6 +97,14 @@ class LaneFlusher:
                 self._schedule_now()
         return recording
 
+    def miss(self, session_id: str, count: int) -> None:
+        """Events that cannot be queued: who watches finds a gap before the next one. Raises: as ``put``."""
+        if self._is_elsewhere():
+            assert self._loop is not None  # noqa: S101 - it runs
+            self._loop.call_soon_threadsafe(self._miss, session_id, count)
+        else:
+            self._miss(session_id, count)
+
     def drop_queued(self, session_id: str) -> None:
         """Drop what of a session is not under way."""
         lane = self._lanes.get(session_id)
@@ -134,6 +143,10 @@ class LaneFlusher:
                 self._dropped(session_id, dropped)
         if self._timer is None or not self._timer_is_soon:
             self._schedule()
+
+    def _miss(self, session_id: str, count: int) -> None:
+        # What is queued already comes behind the gap, too: one that is told early is no lie.
+        (self._lanes.get(session_id) or self._new_lane(session_id)).dropped += count
 
     def _is_elsewhere(self) -> bool:
         """True when its loop runs in another thread; one that was closed is replaced by the running one."""
@@ -197,13 +210,17 @@ class LaneFlusher:
         answers: list[RingAnswer] = []
         try:
             async with asyncio.timeout(APPEND_WITHIN_MS / 1_000):
-                answers = await append_all(self._live_replay, appends)
+                answers = await append_all(self._live_replay, self._fleet, appends)
         except TimeoutError:
             late = unknown_failure(f"no answer within {APPEND_WITHIN_MS} ms")
             answers = [RingAnswer.of(append, late) for append in appends]
         finally:
-            gone = unknown_failure("the event loop ends")
-            answers = answers or [RingAnswer.of(append, gone) for append in appends]
+            if not answers:
+                # Cancelled: the event loop ends, and what is queued would be sent by a task that nobody lets finish.
+                gone = unknown_failure("the event loop ends")
+                answers = [RingAnswer.of(append, gone) for append in appends]
+                for lane, _ in sent:
+                    self.drop_queued(lane.session_id)
             for (lane, taken), answer in zip(sent, answers, strict=True):
                 self._landed(lane, taken, answer)
 

@@ -115,14 +115,41 @@ async def test_whoever_listens_hears_of_a_takeover() -> None:
         assert [("s", 2, 2)] == [(append.session_id, append.generation, first) for append, first in heard]
 
 
-async def test_what_is_no_json_is_left_out() -> None:
-    """Recording never raises."""
+async def test_what_no_ring_takes_is_left_out_and_leaves_a_gap() -> None:
+    """No JSON, or too large. Recording never raises; the next event that is taken tells how many are missing."""
     bad = TurnActivityPayload(TurnActivity(id="a", correlation_id="c", event=TurnEvent("usage", {"n": math.nan})))
     for ring in (FarRing(), InMemoryLiveReplayStore()):
         writer = LiveActivityWriter(ring)
+        await writer.record("s", 1, said("a"))
         assert await writer.record("s", 1, bad) is None
-        assert await writer.record("s", 1, said("a")) is not None
-        assert ["a"] == await texts_in(ring, "s")
+        assert await writer.record("s", 1, said("x" * 2_000_000)) is None
+        await writer.record("another", 1, said("its own"))
+        last = await writer.record("s", 1, said("b"))
+
+        assert last is not None
+        assert 4 == last.position
+        assert ["gap"] == await texts_in(ring, "s", 1)
+        assert ["b"] == await texts_in(ring, "s", 3)
+        assert ["its own"] == await texts_in(ring, "another")
+        assert 2 == writer.counts.dropped
+
+
+async def test_a_loop_that_ends_starts_nothing_new() -> None:
+    """What is queued behind an append that was cut short has nobody to finish it."""
+    ring = FarRing()
+    ring.gate.clear()
+    writer = LiveActivityWriter(ring)
+    writer.record("s", 1, said("under way"))
+    await eventually(lambda: len(ring.calls) == 1)
+    queued = writer.record("s", 1, said("queued"))
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+    assert await queued is None
+    assert 2 == writer.counts.dropped
+    ring.gate.set()
+    await writer.flush("s")
+    assert 1 == len(ring.calls)
 
 
 async def test_a_store_that_raises_anything_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
-from lash_core.errors import MalformedSessionCursorError, SessionCursorError
+from lash_core.errors import LiveReplayStoreError, MalformedSessionCursorError, SessionCursorError
 from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
@@ -139,6 +140,27 @@ async def the_current_cursor_is_at_the_tail(stores: LiveStores) -> None:
 
     assert after(session_id, 0, 7) == unknown
     assert after(session_id, 2, 8) == await rings.current_cursor(session_id, 8)
+
+
+async def a_cursor_may_come_as_text(stores: LiveStores) -> None:
+    """As a client keeps it."""
+    session_id = session()
+    await tell(stores, session_id, "a", "b")
+
+    result = await rings_of(stores).replay_after_cursor(cast("SessionCursor", str(after(session_id, 1))))
+    assert ["b"] == texts_of(getattr(result, "events", ()))
+
+
+async def a_revision_that_is_none_is_refused(stores: LiveStores) -> None:
+    """By name, and nothing is appended."""
+    session_id = session()
+    for revision in (-1, 2**64):
+        with refused(LiveReplayStoreError):
+            await rings_of(stores).append(session_id, revision, said("a"))
+        with refused(LiveReplayStoreError):
+            await rings_of(stores).current_cursor(session_id, revision)
+
+    assert 0 == await tail(stores, session_id)
 
 
 async def asking_leaves_no_trace(stores: LiveStores) -> None:

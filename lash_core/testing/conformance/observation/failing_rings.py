@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lash_core.errors import NotDoneError
 from lash_core.errors.observation import (
     LiveReplayFailedError,
     LiveReplayStoreError,
@@ -63,6 +64,14 @@ class FailingRing(PanicRing):
     async def subscribe_after_cursor(self, cursor: SessionCursor) -> LiveReplaySubscribeResult:
         """Fails with an error that is not ours."""
         raise LookupError("no stream today")
+
+
+class RefusingRing(FailingRing):
+    """A store that fails with an error of ours that is none of watching."""
+
+    async def replay_after_cursor(self, cursor: SessionCursor) -> LiveReplayResult:
+        """Fails."""
+        raise NotDoneError("the server is full")
 
 
 class DeadRing(FailingRing):
@@ -127,6 +136,9 @@ async def who_watches_hears_that_the_store_failed(stores: WatchedStores) -> None
         await handle.resume_session_observation(handle.observe().cursor)
     async with refused(LiveReplayStoreError, "no stream today"):
         await handle.subscribe_session_observation(handle.observe().cursor)
+    handle = await RuntimeHandle.create(runtime, RefusingRing())
+    async with refused(LiveReplayStoreError, "the server is full"):
+        await handle.resume_session_observation(handle.observe().cursor)
     runtime.close()
 
 

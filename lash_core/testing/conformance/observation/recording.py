@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from lash_core.model.session_observation import SessionProcessEventKind, SessionQueueEventKind
+import math
+
+from lash_core.model.session_observation import LiveReplayGapReason, SessionProcessEventKind, SessionQueueEventKind
+from lash_core.model.turn_activity import TurnActivity, TurnEvent
 from lash_core.testing.conformance.lifecycle.arrange import Scene, said
 from lash_core.testing.conformance.observation.arrange import (
     WatchedStores,
     events_after,
+    gap_after,
     piece,
     say,
     watched,
@@ -58,6 +62,21 @@ async def what_was_recorded_is_there_for_who_asks_here(stores: WatchedStores) ->
         assert begin.parse().live_position + 20 == current.cursor.parse().live_position
         assert [str(number) for number in range(21)] == await words_after(handle, begin)
         assert ["20"] == await words_after(handle, current.cursor)
+
+
+async def what_cannot_be_recorded_leaves_a_gap(stores: WatchedStores) -> None:
+    """It raises nothing; the event after it does not look as if it were the next one."""
+    scene = Scene(stores)
+    async with watched(scene) as (_, handle):
+        await handle.record_turn_activity(piece("a"))
+        begin = (await handle.current_session_observation()).cursor
+        bad = TurnActivity(id="bad", correlation_id="c", event=TurnEvent("usage", {"input": math.inf}))
+        assert await handle.record_turn_activity(bad) is None
+        await handle.record_turn_activity(piece("b"))
+        found = await gap_after(handle, begin)
+
+        assert LiveReplayGapReason.TRIMMED == found.gap.reason
+        assert [] == await words_after(handle, found.observation.cursor)
 
 
 async def handles_of_one_runtime_tell_one_story(stores: WatchedStores) -> None:
