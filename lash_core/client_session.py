@@ -11,8 +11,9 @@ from lash_core.client_enqueue import new_process_id
 from lash_core.client_process_views import SessionProcessReads
 from lash_core.client_session_answers import find_answer
 from lash_core.client_session_cancel import CancelTurnReceipt, cancel_turn
+from lash_core.client_session_inputs import input_of
 from lash_core.client_session_records import CancelInputOutcome, CancelInputReceipt, ParkReceipt, SessionFacts
-from lash_core.client_session_waits import input_of, turns_of_a_wait
+from lash_core.client_session_waits import turns_of_a_wait
 from lash_core.client_session_watch import tell_queue_changed
 from lash_core.errors import InvalidArgumentError, UnknownSessionError
 from lash_core.model.attachment import AttachmentOwner
@@ -31,10 +32,7 @@ from lash_core.model.session import SessionMeta, SessionPolicy, SessionStoreCrea
 from lash_core.model.session_commit import ActivePath, FullGraph, PersistedSessionRead
 from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import SessionObservation, SessionQueueEventKind
-from lash_core.model.turn_input import (
-    TurnInput,
-    TurnInputCancelTarget,
-)
+from lash_core.model.turn_input import TurnInput, TurnInputCancelTarget
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.observation.session_observer import SessionObserver

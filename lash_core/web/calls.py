@@ -40,11 +40,11 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may be answered."""
+    """A request that may be answered. ``named_session``: in its address; None where the route has none."""
 
     request: Request
     state: WebState
-    session_id: str | None = None
+    named_session: str | None = None
     query: Any = NO_QUERY
     body: Any = NO_BODY
 
@@ -54,11 +54,11 @@ class Call:
         return self.state.client
 
     @property
-    def session(self) -> str:
-        """The session of a route that has one."""
-        if self.session_id is None:
+    def session_id(self) -> str:
+        """The session of a route that has one. Raises: RuntimeError: it has none."""
+        if self.named_session is None:
             raise RuntimeError("this route has no session")
-        return self.session_id
+        return self.named_session
 
 
 def session_id_of(request: Request) -> str | None:

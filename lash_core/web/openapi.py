@@ -14,7 +14,7 @@ from starlette.routing import Route
 from lash_core.web import forms
 from lash_core.web.calls import Query
 from lash_core.web.replies import json_reply
-from lash_core.web.route_table import ROUTES, RouteEntry, json_schema_of
+from lash_core.web.route_table import ROUTES, RouteEntry
 from lash_core.web.watch_schema import WATCH_EVENT
 
 OPENAPI = "3.1.0"
@@ -144,7 +144,7 @@ def _of_query(model: type[Query]) -> list[dict[str, Any]]:
 
 
 def _schema_of(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
-    schema = json_schema_of(model)
+    schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     for name, inner in schema.pop("$defs", {}).items():
         schemas[name] = inner
     schemas[model.__name__] = schema

@@ -19,7 +19,7 @@ async def list_processes(call: Call) -> Response:
     asked: forms.ProcessesQuery = call.query
     found = await session_processes(
         call.client.stores.process_registry,
-        call.session,
+        call.session_id,
         live_only=asked.live,
         limit=asked.limit,
         events=asked.events,
@@ -45,17 +45,17 @@ async def cancel_processes(call: Call) -> forms.CancelProcessesAnswer:
     items = [forms.CancelledProcess(id=name, outcome=await _cancel(call, name, body.reason)) for name in names]
     changed = tuple(item.id for item in items if item.outcome in ("requested", "cancelled"))
     if changed:
-        await tell_process_changed(call.client.stores, call.session, SessionProcessEventKind.CANCELLED, changed)
+        await tell_process_changed(call.client.stores, call.session_id, SessionProcessEventKind.CANCELLED, changed)
     return forms.CancelProcessesAnswer(items=items)
 
 
 async def _cancel(call: Call, process_id: str, reason: str | None) -> str:
     try:
         grants = await call.client.stores.process_registry.handles_for_process(process_id)
-        if not any(grant.session_id == call.session for grant in grants):
+        if not any(grant.session_id == call.session_id for grant in grants):
             # Also one that is there: who has nothing to do with it does not learn of it.
             return "not_found"
-        receipt = await call.client.handle(process_id).cancel(reason, requested_by=f"session:{call.session}")
+        receipt = await call.client.handle(process_id).cancel(reason, requested_by=f"session:{call.session_id}")
     except UnknownProcessError:
         return "not_found"
     return receipt.outcome

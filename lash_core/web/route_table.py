@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from starlette.responses import Response
 
@@ -98,8 +98,3 @@ ROUTES: tuple[RouteEntry, ...] = (
     RouteEntry("POST", "/ticket", login_routes.ticket, None, forms.TicketAnswer, body=forms.TicketBody),
     RouteEntry("GET", "/healthz", login_routes.healthz, None, forms.Health),
 )
-
-
-def json_schema_of(model: type[Any]) -> dict[str, Any]:
-    """The schema of what a route takes or answers."""
-    return model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")

@@ -57,29 +57,29 @@ async def send_input(call: Call) -> forms.InputAnswer:
     """Queue an input; the session is made if it is not there."""
     body: forms.InputBody = call.body
     policy = DeliveryPolicy.AFTER_CURRENT_TURN_COMMIT if body.after_turn else DeliveryPolicy.EARLIEST_SAFE_BOUNDARY
-    session = call.client.session(call.session)
+    session = call.client.session(call.session_id)
     sent = await session.send(body.text, source_key=body.source_key, delivery_policy=policy)
-    return forms.InputAnswer(session_id=call.session, batch_id=sent.batch_id, enqueue_seq=sent.batch.enqueue_seq)
+    return forms.InputAnswer(session_id=call.session_id, batch_id=sent.batch_id, enqueue_seq=sent.batch.enqueue_seq)
 
 
 async def cancel_input(call: Call) -> forms.CancelInputAnswer:
     """Take an input back that no turn has taken in."""
     body: forms.CancelInputBody = call.body
-    receipt = await call.client.session(call.session).cancel_input(body.input_id)
-    return forms.CancelInputAnswer(session_id=call.session, input_id=receipt.input_id, outcome=receipt.outcome)
+    receipt = await call.client.session(call.session_id).cancel_input(body.input_id)
+    return forms.CancelInputAnswer(session_id=call.session_id, input_id=receipt.input_id, outcome=receipt.outcome)
 
 
 async def cancel_open_turn(call: Call) -> forms.CancelTurnAnswer:
     """Ask for the cancel of a turn."""
     body: forms.CancelTurnBody = call.body
-    session = call.client.session(call.session)
+    session = call.client.session(call.session_id)
     receipt = await session.cancel_turn(body.turn_id, reason=body.reason, request_id=body.request_id)
-    return forms.CancelTurnAnswer(session_id=call.session, turn_id=receipt.turn_id, outcome=receipt.outcome)
+    return forms.CancelTurnAnswer(session_id=call.session_id, turn_id=receipt.turn_id, outcome=receipt.outcome)
 
 
 def observer_of(call: Call) -> SessionObserver:
     """The session of a call, to be read and followed."""
-    return SessionObserver(call.session, call.client.stores)
+    return SessionObserver(call.session_id, call.client.stores)
 
 
 def _last_event_id(call: Call) -> str | None:

@@ -22,8 +22,6 @@ PORT = 8470
 TOKEN_FILE_BYTES_MAX = 4_096
 """A token has one line; a larger file is another one."""
 
-_log = logging.getLogger("lash.serve")
-
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
