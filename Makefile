@@ -44,7 +44,7 @@ test-faults: $(VENV)/.dev ## Real processes, killed, stopped and cut off
 	@$(BIN)/python tools/within.py 180 faults -- $(JUDGED) -n 2 tests -m faults
 
 test-browser: $(VENV)/.dev ## The page in a headless Chromium; skipped, loudly, where there is none
-	@$(BIN)/python tools/within.py 90 browser -- $(JUDGED) -n 2 --dist loadfile tests/browser
+	@$(BIN)/python tools/within.py 120 browser -- $(JUDGED) -n 2 --dist loadfile tests/browser
 
 check: $(VENV)/.dev ## Format, lint, types, imports, script headers, file sizes
 	@$(BIN)/ruff format --check .
