@@ -19,7 +19,7 @@ from lash_core.web.config import WebConfig
 from lash_core.web.doors import Shield, admit, check_site
 from lash_core.web.openapi import openapi_route
 from lash_core.web.page_files import page_routes
-from lash_core.web.replies import error_reply, http_error_reply, json_reply
+from lash_core.web.replies import KEPT_TO_ITSELF, error_reply, http_error_reply, json_reply
 from lash_core.web.route_table import ROUTES, RouteEntry
 from lash_core.web.web_state import Lash, WebState
 
@@ -77,4 +77,8 @@ def _route(entry: RouteEntry, state: WebState) -> Route:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    return error_reply(error)
+    reply = error_reply(error)
+    # Of a bug it goes out without passing the shield.
+    for name, value in KEPT_TO_ITSELF.items():
+        reply.headers.setdefault(name, value)
+    return reply

@@ -104,6 +104,10 @@ class WebConfig:
                 field="token",
                 limit=TOKEN_LENGTH_MIN,
             )
+        for name in ("allowed_hosts", "origins"):
+            if isinstance(getattr(self, name), str):
+                # Each of its letters would be a name.
+                raise SettingsError(f"{name} is one text; it is a tuple of them", field=name)
         for host in self.allowed_hosts:
             if not _HOST.fullmatch(host):
                 raise SettingsError(

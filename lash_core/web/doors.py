@@ -7,22 +7,26 @@ before all of them agree.
 from __future__ import annotations
 
 import inspect
+import logging
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lash_core.errors import LashError
 from lash_core.store.login_tickets import TicketRedeemed
 from lash_core.web.config import WRITES, WebAction, WebConfig
 from lash_core.web.origins import host_allowed, is_loopback, origin_allowed
 from lash_core.web.refusals import (
+    AuthorizeFailedError,
     HostRefusedError,
     LoginRequiredError,
     NotPermittedError,
     OriginRefusedError,
     ReadOnlyError,
 )
-from lash_core.web.replies import error_reply
+from lash_core.web.replies import KEPT_TO_ITSELF, error_reply
 from lash_core.web.web_state import WebState
 
 OPEN_ADDRESSES = ("/healthz",)
@@ -31,13 +35,7 @@ OPEN_ADDRESSES = ("/healthz",)
 _OF_PROXIES = ("forwarded", "x-real-ip", "via", "x-forwarded-", "cf-", "x-client-ip", "true-client-ip")
 """How headers begin that a proxy puts on what it passes on."""
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
+_log = logging.getLogger(__name__)
 
 
 class Shield:
@@ -61,9 +59,8 @@ class Shield:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in KEPT_TO_ITSELF.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         asked = Headers(scope=scope).get("host", "")
@@ -127,13 +124,24 @@ async def admit(request: Request, state: WebState, action: WebAction, session_id
 
 
 async def is_authorized(request: Request, state: WebState, action: WebAction, session_id: str | None) -> bool:
-    """What the host's own callback says; yes without one."""
+    """What the host's own callback says; yes without one.
+
+    Raises:
+        AuthorizeFailedError: it raised something else than an ``HTTPException`` or an error of lash.
+    """
     authorize = state.config.authorize
     if authorize is None:
         return True
-    answer = authorize(request, session_id, action)
-    if inspect.isawaitable(answer):
-        answer = await answer
+    try:
+        answer = authorize(request, session_id, action)
+        if inspect.isawaitable(answer):
+            answer = await answer
+    except (HTTPException, LashError):
+        raise
+    except Exception as error:
+        # Of the host's making, and for its log alone: nothing was done.
+        _log.exception("authorize failed for %s of session %r", action, session_id)
+        raise AuthorizeFailedError("it cannot be said whether you may") from error
     # Only True permits: a callback that forgot to answer did not say yes.
     return answer is True
 

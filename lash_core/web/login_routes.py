@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -89,7 +90,8 @@ async def healthz(call: Call) -> forms.Health:
 
 
 def _cookie_path(call: Call) -> str:
-    return call.request.scope.get("root_path", "") or "/"
+    # As it stands in an address: a browser compares the two letter by letter.
+    return quote(call.request.scope.get("root_path", ""), safe="/:@!$&'()*+,=~") or "/"
 
 
 def _is_https(call: Call) -> bool:

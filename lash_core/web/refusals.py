@@ -52,6 +52,13 @@ class NotPermittedError(WebRefusal):
     code = "not_permitted"
 
 
+class AuthorizeFailedError(WebRefusal):
+    """The host's callback failed: that is no yes."""
+
+    status = 500
+    code = "authorize_failed"
+
+
 class ReadOnlyError(WebRefusal):
     """This app changes nothing."""
 

@@ -7,9 +7,12 @@ from typing import Any
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Mount
 
+from lash_core.client import LashClient
+from lash_core.errors import StoreUnreachableError
 from lash_core.web import WebAction, WebConfig, session_app
 from lash_core.web.credentials import TICKET_MS
 from tests.web.kit import ORIGIN, TOKEN, Web, address, streaming, web_app
@@ -253,8 +256,29 @@ async def test_authorize_has_to_say_true(answer: object) -> None:
 
     async with web_app(WebConfig(authorize=authorize)) as web, web.http() as http:
         reply = await http.get("/sessions/chat/observation")
-        assert (500 if isinstance(answer, Exception) else 403) == reply.status_code
+        expected = (500, "authorize_failed") if isinstance(answer, Exception) else (403, "not_permitted")
+        assert expected == code(reply)
         assert "boom" not in reply.text
+        assert "not_done" == reply.json()["error"]["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (HTTPException(401, "who are you"), (401, "login_required")),
+        (HTTPException(403), (403, "not_permitted")),
+        (HTTPException(418, "short and stout"), (418, "bad_request")),
+        (StoreUnreachableError("away"), (503, "store_unreachable")),
+    ],
+)
+async def test_authorize_may_say_why_not(raised: Exception, expected: tuple[int, str]) -> None:
+    """With the exceptions of its framework, or those of lash."""
+
+    async def authorize(request: Request, session_id: str | None, action: WebAction) -> bool:
+        raise raised
+
+    async with web_app(WebConfig(authorize=authorize)) as web, web.http() as http:
+        assert expected == code(await http.get("/sessions/chat/observation"))
 
 
 async def test_token_and_authorize_are_both_asked() -> None:
@@ -333,11 +357,25 @@ async def test_answers_keep_to_themselves() -> None:
     """Each has the headers that keep it out of caches, frames and foreign pages; errors too."""
     async with web_app() as web, web.http() as http:
         for path in ("/sessions", "/nothing", "/sessions/none/observation", "/healthz"):
-            headers = (await http.get(path)).headers
-            assert "nosniff" == headers["x-content-type-options"]
-            assert "same-origin" == headers["cross-origin-resource-policy"]
-            assert "DENY" == headers["x-frame-options"]
-            assert "no-store" == headers["cache-control"]
+            check_kept_to_itself(await http.get(path))
+
+    def broken() -> LashClient:
+        raise RuntimeError("boom")
+
+    transport = httpx2.ASGITransport(app=session_app(broken), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        failed = await http.get("/sessions")
+        assert (500, "bug") == code(failed)
+        assert "boom" not in failed.text
+        check_kept_to_itself(failed)
+
+
+def check_kept_to_itself(reply: httpx2.Response) -> None:
+    """It has the headers that say so."""
+    assert "nosniff" == reply.headers["x-content-type-options"]
+    assert "same-origin" == reply.headers["cross-origin-resource-policy"]
+    assert "DENY" == reply.headers["x-frame-options"]
+    assert "no-store" == reply.headers["cache-control"]
 
 
 # -- mounted ---------------------------------------------------------------------------------------------------
@@ -348,12 +386,12 @@ async def test_the_app_may_be_mounted() -> None:
     async with web_app() as web:
         holder: dict[str, Any] = {}
         inner = session_app(lambda: holder["lash"], WebConfig(token=TOKEN), clock=web.clock)
-        outer = Web(Starlette(routes=[Mount("/lash", inner)]), web.lash, inner.state.lash_web, web.clock)
+        outer = Web(Starlette(routes=[Mount("/our lash", inner)]), web.lash, inner.state.lash_web, web.clock)
         holder["lash"] = web.lash.stores
-        async with outer.http(base_url="http://localhost/lash") as http:
+        async with outer.http(base_url="http://localhost/our%20lash") as http:
             await web.lash.session("a/b").create()
             cookie = (await logged_in(http)).headers["set-cookie"]
-            assert "Path=/lash" in cookie.split("; ")
+            assert "Path=/our%20lash" in cookie.split("; ")
             assert ["a/b"] == [row["id"] for row in (await http.get("/sessions")).json()["items"]]
             assert 200 == (await http.get(address("a/b", "observation"))).status_code
             assert 200 == (await http.get("/healthz", headers={"Host": "any.test"})).status_code

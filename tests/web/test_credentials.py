@@ -95,6 +95,8 @@ def test_a_config_says_what_is_wrong_with_it() -> None:
         ({"token": "short"}, "token"),
         ({"token": "é" * 20}, "token"),
         ({"allowed_hosts": ("http://x",)}, "allowed_hosts"),
+        ({"allowed_hosts": "example.com"}, "allowed_hosts"),
+        ({"origins": "https://example.com"}, "origins"),
         ({"allowed_hosts": ("x:80",)}, "allowed_hosts"),
         ({"origins": ("chat.example.com",)}, "origins"),
         ({"origins": ("https://chat.example.com/",)}, "origins"),
