@@ -6,7 +6,7 @@ Best effort by design: nothing here may fail or slow a commit, and what is lost 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from lash_core.errors.observation import LiveReplayClosedError, LiveReplayStoreError, SubscriberLaggedError
@@ -116,6 +116,7 @@ class LiveAppend:
             lower one writes nothing more.
         dropped: events before these that their writer had to drop: the ring is emptied and goes on behind them, so
             that older cursors find a gap.
+        texts: what ``encode_payload`` says of each payload, where its writer has it already ("" = not); () = of none.
     """
 
     session_id: str
@@ -123,6 +124,7 @@ class LiveAppend:
     payloads: tuple[SessionObservationEventPayload, ...]
     generation: int = 0
     dropped: int = 0
+    texts: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ APPEND_EVENTS_MAX = 512
 
 @dataclass(slots=True)
 class QueuedEvent:
-    """One event that waits. ``size`` is its JSON in bytes."""
+    """One event that waits. ``size`` is its JSON in bytes; ``text`` is that JSON, "" = it is not made yet."""
 
     revision: int
     generation: int
     payload: SessionObservationEventPayload
     size: int
+    text: str = ""
     recording: Recording = field(default_factory=Recording)
 
 
@@ -125,9 +126,10 @@ class ActivityLane:
         append = LiveAppend(
             self.session_id,
             first.revision,
-            tuple(event.payload for event in taken),
+            tuple([event.payload for event in taken]),
             generation=first.generation,
             dropped=self.dropped,
+            texts=tuple([event.text for event in taken]),
         )
         self.under_way = LaneAppend(append, tuple(taken))
         return self.under_way

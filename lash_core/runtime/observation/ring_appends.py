@@ -67,12 +67,25 @@ class RingAnswer:
                 return cls(nothing, failure=outcome, may_repeat=may_repeat and type(outcome) is LiveReplayFailedError)
 
 
-async def append_all(store: LiveReplayStore, appends: Sequence[LiveAppend]) -> list[RingAnswer]:
-    """Append for several sessions: one answer each, in order. A store's failure is an answer, whatever it raised."""
-    if not (isinstance(store, FleetLiveReplayStore) and _speaks_for_append(store, "append_many")):
+def fleet_of(store: LiveReplayStore) -> FleetLiveReplayStore | None:
+    """The store, if it has all verbs of a fleet. To be asked once: the question costs as much as an append."""
+    return store if isinstance(store, FleetLiveReplayStore) else None
+
+
+async def append_all(
+    store: LiveReplayStore, fleet: FleetLiveReplayStore | None, appends: Sequence[LiveAppend]
+) -> list[RingAnswer]:
+    """Append for several sessions: one answer each, in order. A store's failure is an answer, whatever it raised.
+
+    Args:
+        store: the rings.
+        fleet: ``fleet_of`` it.
+        appends: what to append.
+    """
+    if fleet is None or not _speaks_for_append(store, "append_many"):
         return [await _one_by_one(store, append) for append in appends]
     try:
-        outcomes: Sequence[LiveAppendOutcome] = await store.append_many(appends)
+        outcomes: Sequence[LiveAppendOutcome] = await fleet.append_many(appends)
     except Exception as error:  # noqa: BLE001 - a store may be the host's code
         outcomes = [failure_of(error)] * len(appends)
     return [RingAnswer.of(append, outcome) for append, outcome in zip(appends, outcomes, strict=True)]
