@@ -20,7 +20,7 @@ from lash_core.errors import (
 from lash_core.memory_store.broadcast_ring import BroadcastRing
 from lash_core.model.ids import check_id
 from lash_core.model.observation_codec import payload_bytes
-from lash_core.model.session_cursor import U64_MAX, SessionCursor, SessionRevision
+from lash_core.model.session_cursor import SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
     CommittedPayload,
@@ -30,6 +30,7 @@ from lash_core.model.session_observation import (
     SessionObservationEventPayload,
     TurnActivityPayload,
 )
+from lash_core.store.live_replay_bounds import FORGOTTEN_KEPT_MS, check_append, check_event_bytes, checked_revision
 from lash_core.store.live_replay_store import (
     LiveAppend,
     LiveAppended,
@@ -43,12 +44,6 @@ from lash_core.store.live_replay_store import (
 )
 
 InMemoryLiveReplayStoreConfig = LiveReplayConfig
-
-EVENT_BYTES_MAX = 1024 * 1024
-"""Of one event as JSON, as in every store."""
-
-FORGOTTEN_KEPT_MS = 24 * 60 * 60 * 1_000
-"""How long the tail of a deleted session is remembered: nobody comes back with an older cursor of it."""
 
 
 @dataclass(slots=True)
@@ -99,12 +94,7 @@ class InMemoryLiveReplayStore:
         Raises:
             LiveReplayStoreError: the store was closed, or a payload is not JSON.
         """
-        if not append.payloads or append.generation < 0 or append.dropped < 0:
-            raise LiveReplayFailedError(
-                f"an append has events, and no negative numbers: {len(append.payloads)} events, generation "
-                f"{append.generation}, dropped {append.dropped}",
-                field="appends",
-            )
+        check_append(append)
         sizes = [_size(payload) for payload in append.payloads]
         with self._lock:
             session = self._writable(append.session_id)
@@ -126,7 +116,7 @@ class InMemoryLiveReplayStore:
         self, session_id: str, revision: int, payload: CommittedPayload, *, frame_id: str | None = None
     ) -> SessionObservationEvent | None:
         """Append a ``committed`` that nobody appended yet."""
-        at_revision = _revision(revision)
+        at_revision = checked_revision(revision)
         with self._lock:
             session = self._writable(session_id)
             if session.last_commit[1] and session.last_commit[0] >= at_revision:
@@ -143,7 +133,7 @@ class InMemoryLiveReplayStore:
             return error
 
     def _append(self, append: LiveAppend, sizes: Sequence[int]) -> LiveAppended:
-        revision = _revision(append.revision)
+        revision = checked_revision(append.revision)
         with self._lock:
             session = self._writable(append.session_id)
             took_over = session.activity_open and append.generation > session.generation
@@ -199,12 +189,8 @@ class InMemoryLiveReplayStore:
 
     async def current_cursor(self, session_id: str, revision: int) -> SessionCursor:
         """The cursor at the tail."""
-        return self.current_cursor_now(session_id, revision)
-
-    def current_cursor_now(self, session_id: str, revision: int) -> SessionCursor:
-        """``current_cursor`` without waiting."""
         session = self._session(session_id)
-        return SessionCursor.new(session_id, _revision(revision), 0 if session is None else session.ring.tail)
+        return SessionCursor.new(session_id, checked_revision(revision), 0 if session is None else session.ring.tail)
 
     async def last_commit(self, session_id: str) -> tuple[int, int]:
         """Revision and position of the newest ``committed``."""
@@ -285,23 +271,10 @@ def _check_session_id(session_id: str) -> None:
         raise LiveReplayFailedError(error.message, field=error.field, value=error.value) from error
 
 
-def _revision(value: int) -> SessionRevision:
-    try:
-        return SessionRevision(value)
-    except ValueError as error:
-        raise LiveReplayFailedError(str(error), field="revision", value=value, limit=U64_MAX) from error
-
-
 def _size(payload: SessionObservationEventPayload) -> int:
     try:
         size = payload_bytes(payload)
     except InvalidJsonError as error:
         raise LiveReplayFailedError(error.message, field=error.field, value=error.value) from error
-    if size > EVENT_BYTES_MAX:
-        raise LiveReplayFailedError(
-            f"an event of {size} bytes is over the limit of {EVENT_BYTES_MAX}",
-            field="payload",
-            value=size,
-            limit=EVENT_BYTES_MAX,
-        )
+    check_event_bytes(size)
     return size

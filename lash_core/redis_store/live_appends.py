@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lash_core.errors import InvalidArgumentError, LashError, LimitExceededError, LiveReplayStoreError
+from lash_core.errors import LashError, LiveReplayStoreError
 from lash_core.errors.observation import LiveReplayFailedError
 from lash_core.model.ids import check_id
 from lash_core.model.observation_codec import encode_payload
-from lash_core.model.session_cursor import U64_MAX, SessionCursor, SessionRevision
+from lash_core.model.session_cursor import SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
     CommittedPayload,
@@ -19,8 +19,15 @@ from lash_core.model.session_observation import (
     TurnActivityPayload,
 )
 from lash_core.redis_store.context import RedisContext
-from lash_core.redis_store.live_ring import EVENT_BYTES_MAX, LIVE_RECORD_KEPT_MS, live_ring_keys
+from lash_core.redis_store.live_ring import live_ring_keys
 from lash_core.redis_store.scripts import Call
+from lash_core.store.live_replay_bounds import (
+    EVENT_BYTES_MAX,
+    FORGOTTEN_KEPT_MS,
+    check_append,
+    check_event_bytes,
+    checked_revision,
+)
 from lash_core.store.live_replay_store import LiveAppend, LiveAppended, LiveAppendOutcome, LiveAppendStale
 
 APPEND_DEADLINE_MS: Final = 2_000
@@ -90,7 +97,7 @@ class LiveAppends:
 
     async def forget_session(self, session_id: str) -> None:
         """Drop a session's events and end its subscribers. Raises: LiveReplayStoreError."""
-        call = Call("forget_live_ring", self._keys(session_id), (session_id, LIVE_RECORD_KEPT_MS))
+        call = Call("forget_live_ring", self._keys(session_id), (session_id, FORGOTTEN_KEPT_MS))
         (reply,) = await self._run([call], repeatable=True)
         if isinstance(reply, LashError):
             raise failed(reply)
@@ -105,15 +112,10 @@ class LiveAppends:
 
     def _facts(self, session_id: str, revision: int) -> tuple[str, int]:
         check_id(session_id, field="session_id", subject="session id")
-        return str(session_id), checked_revision(revision)
+        return str(session_id), int(checked_revision(revision))
 
     def _call(self, append: LiveAppend) -> Call:
-        if not append.payloads or append.generation < 0 or append.dropped < 0:
-            raise InvalidArgumentError(
-                f"an append has events, and no negative numbers: {len(append.payloads)} events, generation "
-                f"{append.generation}, dropped {append.dropped}",
-                field="appends",
-            )
+        check_append(append)
         session_id, revision = self._facts(append.session_id, append.revision)
         letters = "".join([_LETTERS.get(type(payload), "o") for payload in append.payloads])
         args = (session_id, append.generation, append.dropped, revision, *self._bounds, letters)
@@ -153,18 +155,6 @@ def live_events(
     )
 
 
-def checked_revision(revision: int) -> int:
-    """The revision, if it is one. Raises: InvalidArgumentError."""
-    if not 0 <= revision <= U64_MAX:
-        raise InvalidArgumentError(
-            f"session revision {revision} must be between 0 and {U64_MAX}",
-            field="revision",
-            value=revision,
-            limit=U64_MAX,
-        )
-    return int(revision)
-
-
 def failed(error: LashError) -> LiveReplayStoreError:
     """What a store's failure is to those who watch."""
     if isinstance(error, LiveReplayStoreError):
@@ -180,13 +170,8 @@ def _texts(payloads: Sequence[SessionObservationEventPayload], made: Sequence[st
     else:
         texts = [encode_payload(payload) for payload in payloads]
     for text in texts:
-        if len(text) > EVENT_BYTES_MAX // 4 and (size := len(text.encode())) > EVENT_BYTES_MAX:
-            raise LimitExceededError(
-                f"an event of {size} bytes is over the limit of {EVENT_BYTES_MAX}",
-                field="payload",
-                value=size,
-                limit=EVENT_BYTES_MAX,
-            )
+        if len(text) > EVENT_BYTES_MAX // 4:
+            check_event_bytes(len(text.encode()))
     return texts
 
 

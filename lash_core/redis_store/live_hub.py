@@ -12,8 +12,8 @@ from lash_core.errors import LashError, LiveReplayClosedError
 from lash_core.model.session_observation import LiveReplayConfig, LiveReplayGapReason
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.live_reads import LiveReads
+from lash_core.redis_store.live_session import LiveSession
 from lash_core.redis_store.live_subscription import LiveSubscription
-from lash_core.redis_store.live_watch import WatchedSession
 from lash_core.redis_store.server_time import server_time_ms
 from lash_core.redis_store.subscriptions import Subscriptions
 from lash_core.store.live_replay_store import LiveGap, LiveReplaySubscribeResult, LiveSubscribed
@@ -27,7 +27,7 @@ LINGER_SECONDS: Final = 2.0
 SUBSCRIBE_TRIES: Final = 3
 """A session that is deleted while somebody begins to watch it begins another life."""
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class LiveHub:
@@ -44,7 +44,7 @@ class LiveHub:
         self._context = context
         self._reads = reads
         self._config = config
-        self._watched: dict[str, WatchedSession] = {}
+        self._watched: dict[str, LiveSession] = {}
         self._subscriptions: Subscriptions | None = None
         self._sweep_now = asyncio.Event()
         self._sweeper: asyncio.Task[None] | None = None
@@ -110,17 +110,17 @@ class LiveHub:
 
     # -- one session ---------------------------------------------------------------------------------------
 
-    def _of(self, session_id: str) -> WatchedSession:
+    def _of(self, session_id: str) -> LiveSession:
         if self.closed:
             raise LiveReplayClosedError
         watched = self._watched.get(session_id)
         if watched is None:
-            watched = WatchedSession(session_id, self._reads, self._config, self._ended)
+            watched = LiveSession(session_id, self._reads, self._config, self._drop)
             watched.on_unused = lambda: self._linger(watched)
             self._watched[session_id] = watched
         return watched
 
-    async def _begin(self, watched: WatchedSession) -> None:
+    async def _begin(self, watched: LiveSession) -> None:
         async with watched.starting:
             if watched.has_begun or watched.has_ended:
                 return
@@ -140,23 +140,20 @@ class LiveHub:
             self._sweeper = asyncio.create_task(self._keep_sweeping(), name="lash-live-sweep")
         return self._subscriptions
 
-    def _channel(self, watched: WatchedSession) -> str:
+    def _channel(self, watched: LiveSession) -> str:
         return self._context.keyspace.of_session(watched.session_id).live_channel(watched.session_id)
 
-    def _ended(self, watched: WatchedSession) -> None:
-        """The session was deleted: who comes next begins with another life of it."""
-        self._drop(watched)
-
-    def _linger(self, watched: WatchedSession) -> None:
+    def _linger(self, watched: LiveSession) -> None:
         if not self.closed and not watched.has_ended:
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop_unused, watched)
 
-    def _drop_unused(self, watched: WatchedSession) -> None:
+    def _drop_unused(self, watched: LiveSession) -> None:
         if watched.users == 0 and not watched.has_ended and not self.closed:
             watched.end()
             self._drop(watched)
 
-    def _drop(self, watched: WatchedSession) -> None:
+    def _drop(self, watched: LiveSession) -> None:
+        """Hear it no more: nobody watches it, or it was deleted and who comes next begins with another life of it."""
         if self._watched.get(watched.session_id) is watched:
             del self._watched[watched.session_id]
         if self._subscriptions is not None:
@@ -179,4 +176,4 @@ class LiveHub:
             try:
                 await self.sweep()
             except LashError as error:
-                _LOG.warning("live events at %s cannot be compared: %s", self._context.connection.where, error)
+                _log.warning("live events at %s cannot be compared: %s", self._context.connection.where, error)

@@ -21,7 +21,7 @@ from lash_core.redis_store.live_ring import (
     tail_command,
 )
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 EVENTS_A_READ: Final = 500
 """Of one read: a server is busy with them for less than a ms."""
@@ -127,5 +127,5 @@ def decoded_event(
 
 
 def _unreadable(session_id: str, stored: StoredEvent, error: CorruptRecordError) -> LiveReplayGapReason:
-    _LOG.warning("session %s: event %d cannot be shown: %s", session_id, stored.position, error)
+    _log.warning("session %s: event %d cannot be shown: %s", session_id, stored.position, error)
     return LiveReplayGapReason.UNAVAILABLE

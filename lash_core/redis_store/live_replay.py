@@ -10,12 +10,12 @@ from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import LiveReplayConfig, LiveReplayGapReason
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
-from lash_core.redis_store.live_appends import LiveAppends, checked_revision, failed
+from lash_core.redis_store.live_appends import LiveAppends, failed
 from lash_core.redis_store.live_hub import LiveHub
 from lash_core.redis_store.live_reads import LiveReads
-from lash_core.redis_store.live_ring import LIVE_RECORD_KEPT_MS
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.server_time import server_time_ms
+from lash_core.store.live_replay_bounds import FORGOTTEN_KEPT_MS, checked_revision
 from lash_core.store.live_replay_store import LiveGap, LiveReplayed, LiveReplayResult, LiveReplaySubscribeResult
 
 RINGS_A_CALL: Final = 50
@@ -132,5 +132,5 @@ class RedisLiveReplayStore(LiveAppends):
     def _trim_call(self, partition: int, session_ids: list[str]) -> Call:
         keys = self._context.keyspace.partitions[partition]
         names = [key for name in session_ids for key in (keys.live_ring(name), keys.session_head(name))]
-        args = (self._config.max_age_ms, LIVE_RECORD_KEPT_MS, *session_ids)
+        args = (self._config.max_age_ms, FORGOTTEN_KEPT_MS, *session_ids)
         return Call("trim_live_rings", (keys.live_tails, keys.live_idle, *names), args)

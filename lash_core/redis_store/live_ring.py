@@ -12,14 +12,8 @@ from lash_core.model.session_observation import LiveReplayGapReason
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.keys import PartitionKeys
 
-LIVE_RECORD_KEPT_MS: Final = 24 * 3_600_000
-"""How long the record of a ring outlives its session: whoever comes back within a day is told of a gap."""
-
 LIVE_EPOCH: Final = 2**20
 """Positions skipped after a failover: more than any ring has, so a position is never given twice."""
-
-EVENT_BYTES_MAX: Final = 1024 * 1024
-"""Of one event as JSON: every watching process gets it, and servers cut listeners off that are 8 MB behind."""
 
 MARK: Final = "\n"
 """The field of the hash of tails that has the replication id; no session id has a line break."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from lash_core.errors import LiveReplayClosedError, SubscriberLaggedError
-from lash_core.redis_store.live_watch import WatchedSession
+from lash_core.redis_store.live_session import LiveSession
 from lash_core.store.live_replay_store import SubscriptionItem
 
 
@@ -15,7 +15,7 @@ class LiveSubscription:
 
     __slots__ = ("__weakref__", "_ended", "_loop", "_ring", "_stream", "_watched")
 
-    def __init__(self, watched: WatchedSession, position: int) -> None:
+    def __init__(self, watched: LiveSession, position: int) -> None:
         self._ended = False
         self._loop = asyncio.get_running_loop()
         self._watched = watched

@@ -6,8 +6,9 @@ from lash_core.errors import NotDoneError
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.redis_store.context import RedisContext
 from lash_core.redis_store.keys import PartitionKeys, scope_hash
-from lash_core.redis_store.live_ring import LIVE_RECORD_KEPT_MS, live_ring_keys
+from lash_core.redis_store.live_ring import live_ring_keys
 from lash_core.redis_store.scripts import Call
+from lash_core.store.live_replay_bounds import FORGOTTEN_KEPT_MS
 
 OPEN_TURNS_MAX = 16
 """Tries while others open turns: each of them takes a lease and a write first."""
@@ -56,7 +57,7 @@ async def delete_session_state(context: RedisContext, session_id: str) -> None:
     for _ in range(OPEN_TURNS_MAX):
         scope = scope_hash(ExecutionScope.turn(session_id, turn_id)) if turn_id else ""
         names = (head, keys.scope_journal(scope), keys.scopes, keys.sessions, *fixed, *channels, *live, *others)
-        call = Call("delete_session", names, (session_id, turn_id, scope, LIVE_RECORD_KEPT_MS))
+        call = Call("delete_session", names, (session_id, turn_id, scope, FORGOTTEN_KEPT_MS))
         reply = (await context.scripts.run([call], durable=True))[0]
         if reply[0] != "open":
             return

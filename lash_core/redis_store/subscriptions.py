@@ -30,7 +30,7 @@ BATCH_MAX = 500
 
 Callback = Callable[[str, str], None]
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class _Line:
@@ -206,7 +206,7 @@ class Subscriptions:
                 try:
                     callback(channel, message[2])
                 except Exception:  # noqa: BLE001 - a callback is foreign code; the next one is still called
-                    _LOG.exception("a callback of channel %s failed", channel)
+                    _log.exception("a callback of channel %s failed", channel)
             return True
         if kind == "sunsubscribe":
             if channel in line.leaving:
@@ -252,7 +252,7 @@ class Subscriptions:
                 self.on_reconnect()
             elif failure is not None:
                 if turn == 0:
-                    _LOG.warning("subscriptions at %s: %s", self._connection.where, failure)
+                    _log.warning("subscriptions at %s: %s", self._connection.where, failure)
                 await asyncio.sleep(pause_seconds(turn))
                 turn += 1
 

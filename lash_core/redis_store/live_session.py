@@ -21,7 +21,7 @@ from lash_core.redis_store.live_ring import GONE, LiveTail, StoredEvent, decode_
 ATTACH_TRIES: Final = 5
 """Looks at a ring that moves on while it is read; whoever is still not in it by then is behind by more than a ring."""
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class WatchRing(BroadcastRing):
@@ -38,7 +38,7 @@ class WatchRing(BroadcastRing):
                 self._bytes += kept.size
 
 
-class WatchedSession:
+class LiveSession:
     """What this process has of one session, for as long as somebody watches it. Belongs to one event loop.
 
     Args:
@@ -49,7 +49,7 @@ class WatchedSession:
     """
 
     def __init__(
-        self, session_id: str, reads: LiveReads, config: LiveReplayConfig, on_ended: Callable[[WatchedSession], None]
+        self, session_id: str, reads: LiveReads, config: LiveReplayConfig, on_ended: Callable[[LiveSession], None]
     ) -> None:
         self.session_id = session_id
         self.ring = WatchRing(config)
@@ -165,7 +165,7 @@ class WatchedSession:
                         await self._step()
                 except LashError as error:
                     if turn == 0:
-                        _LOG.warning("session %s: its live events cannot be read: %s", self.session_id, error)
+                        _log.warning("session %s: its live events cannot be read: %s", self.session_id, error)
                     self._behind = True
                     await asyncio.sleep(pause_seconds(turn))
                     turn += 1
