@@ -31,12 +31,11 @@ from lash_core.model.reports import SessionDeleteReport
 from lash_core.model.session import SessionMeta, SessionPolicy, SessionStoreCreateRequest
 from lash_core.model.session_commit import ActivePath, FullGraph, PersistedSessionRead
 from lash_core.model.session_cursor import SessionCursor
-from lash_core.model.session_observation import SessionObservation, SessionQueueEventKind
+from lash_core.model.session_observation import SessionObservation, SessionQueueEventKind, WatchItem
 from lash_core.model.turn_input import TurnInput, TurnInputCancelTarget
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.observation.session_observer import SessionObserver
-from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 from lash_core.store.client_stores import ClientStores
 from lash_core.store.runtime_persistence import RuntimePersistence

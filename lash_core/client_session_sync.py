@@ -14,11 +14,10 @@ from lash_core.model.reports import SessionDeleteReport
 from lash_core.model.session import SessionMeta, SessionPolicy
 from lash_core.model.session_commit import PersistedSessionRead
 from lash_core.model.session_cursor import SessionCursor
-from lash_core.model.session_observation import SessionObservation
+from lash_core.model.session_observation import SessionObservation, WatchItem
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.observation.process_views import SessionProcesses
-from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 
 RunHere = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -133,6 +133,9 @@ class SessionGap:
 
 SessionResume = SessionReplayed | SessionGap
 
+WatchItem = SessionObservation | SessionObservationEvent | SessionGap
+"""What a watch yields: where the session stands, what happens, and what could not be replayed."""
+
 
 class LiveReplayConfig(Model):
     """How much of a session's events is kept for those who reconnect. Not durable, and never part of history.

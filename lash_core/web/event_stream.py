@@ -16,9 +16,9 @@ from lash_core.errors import LashError, UnknownSessionError
 from lash_core.errors.observation import LiveReplayClosedError
 from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session_cursor import SessionCursor
-from lash_core.model.session_observation import SessionObservationEvent
+from lash_core.model.session_observation import SessionObservationEvent, WatchItem
 from lash_core.runtime.observation.session_observer import SessionObserver
-from lash_core.runtime.observation.watch_json import WatchItem, WatchJson
+from lash_core.runtime.observation.watch_json import WatchJson
 from lash_core.web.ready_items import ReadyItems
 from lash_core.web.refusals import error_facts
 from lash_core.web.watchers import Watcher, Watchers

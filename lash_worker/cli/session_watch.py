@@ -9,8 +9,8 @@ import click
 from lash_core.client import LashClient
 from lash_core.client_session import SessionHandle
 from lash_core.model.queued_work import QueuedWorkBatch
-from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent
-from lash_core.runtime.observation.watch_json import WatchItem, WatchJson
+from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent, WatchItem
+from lash_core.runtime.observation.watch_json import WatchJson
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import console
 from lash_worker.cli.session_rows import batch_text

@@ -19,7 +19,7 @@ from lash_core.clock import VirtualClock
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session_observation import CommittedPayload, TurnActivityPayload
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
-from lash_core.runtime.observation.commit_repair import view_of_store
+from lash_core.runtime.observation.observed_stores import view_of_store
 from lash_core.web import WebConfig, session_app
 from lash_core.web.web_state import WebState
 from tests.client.session_turns import answer_queue

@@ -18,8 +18,8 @@ from lash_core.model.session_observation import (
     ProcessChangedPayload,
     SessionObservationEvent,
     SessionProcessEventKind,
+    WatchItem,
 )
-from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.runtime.observation.watched_session import WatchedSession
 from lash_core.runtime.process.context import ProcessContext
 from lash_core.runtime.tools import ToolContext

@@ -12,17 +12,13 @@ import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from lash_core.errors import LashError
-from lash_core.model.session_commit import ActivePath
 from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import CommittedPayload
-from lash_core.model.session_state import RuntimeSessionState, SessionReadView
-from lash_core.runtime.state_loading import state_of_read
+from lash_core.runtime.observation.observed_stores import ObservedStores, view_of_store
 from lash_core.store.live_replay_store import FleetLiveReplayStore, LiveReplaySubscription
-from lash_core.store.runtime_persistence import RuntimePersistence, SessionStoreFactory
-from lash_core.store.session_notices import SessionNotices
+from lash_core.store.runtime_persistence import RuntimePersistence
 
 GRACE_MS = 1_000
 """After a notice of a commit its worker has this long to publish it: it does so within milliseconds."""
@@ -34,28 +30,9 @@ STOP_MS = 1_000
 _log = logging.getLogger(__name__)
 
 
-class ObservedStores(Protocol):
-    """What watching needs of the stores of one server; ``RedisStores`` and ``InMemoryStores`` both have it."""
-
-    @property
-    def session_store_factory(self) -> SessionStoreFactory:
-        """Sessions."""
-        ...
-
-    @property
-    def session_notices(self) -> SessionNotices:
-        """Hearing that a session changed."""
-        ...
-
-    @property
-    def live_replay(self) -> FleetLiveReplayStore:
-        """Rings of sessions."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
-class WatchedPart:
-    """What the keeper knows of one watch.
+class WatchPlace:
+    """Where one watch stands, as far as its keeper has to know.
 
     Attributes:
         revision: the newest commit that its reader was told of.
@@ -96,7 +73,7 @@ class CommitKeeper:
     def __init__(
         self, session_id: str, stores: ObservedStores, *, grace_ms: int | None = None, look_ms: int | None = None
     ) -> None:
-        self.parts: set[WatchedPart] = set()
+        self.places: set[WatchPlace] = set()
         self._session_id = session_id
         self._stores = stores
         self._grace_ms = GRACE_MS if grace_ms is None else grace_ms
@@ -126,15 +103,15 @@ class CommitKeeper:
         """
         store = await self._stores.session_store_factory.open_existing_store(self._session_id)
         if store is None:
-            await self._interrupt(self.parts, is_behind=False)
+            await self._interrupt(self.places, is_behind=False)
             return False
         tail = (await self._stores.live_replay.current_cursor(self._session_id, 0)).parse().live_position
         # A ring that is behind what was taken from it has lost events: whoever waits for the next one waits for ever.
-        await self._interrupt([part for part in self.parts if part.position > tail], is_behind=False)
+        await self._interrupt([place for place in self.places if place.position > tail], is_behind=False)
         head = await store.load_session_head()
         if head is None or head.head_revision <= self._settled:
             return False
-        behind = [part for part in self.parts if part.revision < head.head_revision]
+        behind = [place for place in self.places if place.revision < head.head_revision]
         repaired = bool(behind) and await self._repair(store, head.head_revision)
         self._settled = max(self._settled, head.head_revision)
         return repaired
@@ -145,7 +122,7 @@ class CommitKeeper:
             if (await live.last_commit(self._session_id))[0] >= revision:
                 return False
             view, revision = await view_of_store(store)
-            frames = {part.frame_id for part in self.parts} - {None}
+            frames = {place.frame_id for place in self.places} - {None}
             changed = bool(frames) and view.current_agent_frame_id not in {*frames, ""}
             appended = await live.append_commit_once(
                 self._session_id,
@@ -156,15 +133,15 @@ class CommitKeeper:
         except (LashError, OSError) as error:
             # Who may only read tells its own watchers, with a gap.
             _log.info("session %s: revision %d is not in its ring: %s", self._session_id, revision, error)
-            await self._interrupt([part for part in self.parts if part.revision < revision], is_behind=True)
+            await self._interrupt([place for place in self.places if place.revision < revision], is_behind=True)
             return False
         if appended is not None:
             _log.info("session %s: revision %d was committed and not published; it is now", self._session_id, revision)
         return appended is not None
 
-    async def _interrupt(self, parts: set[WatchedPart] | list[WatchedPart], *, is_behind: bool) -> None:
-        for part in list(parts):
-            await part.interrupt(is_behind=is_behind)
+    async def _interrupt(self, places: set[WatchPlace] | list[WatchPlace], *, is_behind: bool) -> None:
+        for place in list(places):
+            await place.interrupt(is_behind=is_behind)
 
     async def _keep(self) -> None:
         while True:
@@ -189,18 +166,6 @@ class CommitKeeper:
         await asyncio.sleep(self._grace_ms / 1_000)
 
 
-async def view_of_store(store: RuntimePersistence) -> tuple[SessionReadView, int]:
-    """What the stored session says, and its revision; an empty view and 0 before the first commit.
-
-    Raises:
-        Store errors.
-    """
-    read = await store.load_session(ActivePath())
-    if read is None:
-        return SessionReadView.from_persisted_state(RuntimeSessionState(session_id=store.session_id)), 0
-    return SessionReadView.from_persisted_state(state_of_read(read)), read.head_revision
-
-
 # -- one keeper a session, store and event loop -----------------------------------------------------------------
 
 _Keepers = dict[tuple[asyncio.AbstractEventLoop, str], CommitKeeper]
@@ -208,20 +173,20 @@ _KEEPERS: weakref.WeakKeyDictionary[FleetLiveReplayStore, _Keepers] = weakref.We
 
 
 @asynccontextmanager
-async def watched(session_id: str, stores: ObservedStores) -> AsyncGenerator[WatchedPart]:
+async def watched(session_id: str, stores: ObservedStores) -> AsyncGenerator[WatchPlace]:
     """Have a session's commits looked after while a watch runs; all watches of it here share one keeper."""
     keepers = _KEEPERS.setdefault(stores.live_replay, {})
     key = (asyncio.get_running_loop(), session_id)
     keeper = keepers.get(key)
     if keeper is None:
         keeper = keepers[key] = CommitKeeper(session_id, stores)
-    part = WatchedPart()
-    keeper.parts.add(part)
+    place = WatchPlace()
+    keeper.places.add(place)
     keeper.start()
     try:
-        yield part
+        yield place
     finally:
-        keeper.parts.discard(part)
-        if not keeper.parts:
+        keeper.places.discard(place)
+        if not keeper.places:
             keepers.pop(key, None)
             await keeper.stop()

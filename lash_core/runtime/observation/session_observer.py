@@ -14,10 +14,10 @@ from lash_core.model.session_observation import (
     SessionObservation,
     SessionReplayed,
     SessionResume,
+    WatchItem,
 )
-from lash_core.runtime.observation.commit_repair import ObservedStores, view_of_store
+from lash_core.runtime.observation.observed_stores import ObservedStores, view_of_store
 from lash_core.runtime.observation.session_watch import SessionWatch
-from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.store.live_replay_store import LiveGap, SessionObservationSubscription
 from lash_core.store.runtime_persistence import RuntimePersistence
 

@@ -22,10 +22,11 @@ from lash_core.model.session_observation import (
     SessionObservation,
     SessionObservationEvent,
     TurnActivityPayload,
+    WatchItem,
 )
 from lash_core.runtime.journal.errors import STORE_ERRORS
-from lash_core.runtime.observation.commit_repair import ObservedStores, WatchedPart, watched
-from lash_core.runtime.observation.watch_json import WatchItem
+from lash_core.runtime.observation.commit_repair import WatchPlace, watched
+from lash_core.runtime.observation.observed_stores import ObservedStores
 from lash_core.store.live_replay_store import LiveGap, SubscriptionItem
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ class SessionWatch:
         self._observer = observer
         self._stores = stores
         self._live = stores.live_replay
-        self._part = WatchedPart()
+        self._place = WatchPlace()
         self._history_until = 0
         self._vain_ends = 0
 
     async def items(self, cursor: SessionCursor | None) -> AsyncGenerator[WatchItem]:
         """See ``SessionObserver.watch``."""
-        async with watched(self._observer.session_id, self._stores) as self._part:
+        async with watched(self._observer.session_id, self._stores) as self._place:
             try:
                 item: WatchItem | None = await (self._begin() if cursor is None else self._resume(cursor))
                 while True:
@@ -84,13 +85,13 @@ class SessionWatch:
             subscribed = await live.subscribe_after_cursor(observation.cursor)
         if isinstance(subscribed, LiveGap):
             raise LiveReplayFailedError(f"the ring of session `{observer.session_id}` lost events while it was read")
-        part, view = self._part, observation.read_view
-        part.subscription, part.cursor = subscribed.subscription, observation.cursor
-        part.revision, part.frame_id = observation.cursor.parse().revision, view.current_agent_frame_id
+        place, view = self._place, observation.read_view
+        place.subscription, place.cursor = subscribed.subscription, observation.cursor
+        place.revision, place.frame_id = observation.cursor.parse().revision, view.current_agent_frame_id
         self._history_until = 0
-        if part.revision > committed:
+        if place.revision > committed:
             # Its history is ahead of the ring: activities up to here may be of turns that it has already.
-            tail = await live.current_cursor(observer.session_id, part.revision)
+            tail = await live.current_cursor(observer.session_id, place.revision)
             self._history_until = tail.parse().live_position
         return observation
 
@@ -100,9 +101,9 @@ class SessionWatch:
         subscribed = await self._live.subscribe_after_cursor(cursor)
         if isinstance(subscribed, LiveGap):
             return await self._fresh(cursor, subscribed.reason)
-        part = self._part
-        part.subscription, part.cursor = subscribed.subscription, cursor
-        part.revision = max(part.revision, cursor.parse().revision)
+        place = self._place
+        place.subscription, place.cursor = subscribed.subscription, cursor
+        place.revision = max(place.revision, cursor.parse().revision)
         return None
 
     async def _fresh(self, cursor: SessionCursor, reason: LiveReplayGapReason) -> SessionGap:
@@ -110,15 +111,15 @@ class SessionWatch:
 
     def _take(self, event: SessionObservationEvent) -> bool:
         """Note where it stands now; False for an activity that is history already."""
-        part, payload = self._part, event.payload
-        part.cursor, self._vain_ends = event.cursor, 0
+        place, payload = self._place, event.payload
+        place.cursor, self._vain_ends = event.cursor, 0
         if isinstance(payload, CommittedPayload):
-            part.revision = max(part.revision, event.revision)
-            part.frame_id = payload.read_view.current_agent_frame_id
+            place.revision = max(place.revision, event.revision)
+            place.frame_id = payload.read_view.current_agent_frame_id
         elif self._history_until and isinstance(payload, TurnActivityPayload):
             if event.position > self._history_until:
                 self._history_until = 0
-            elif event.revision < part.revision:
+            elif event.revision < place.revision:
                 return False
         return True
 
@@ -126,7 +127,7 @@ class SessionWatch:
 
     async def _next(self) -> SubscriptionItem | None:
         """The next item; None where the stream was interrupted or failed."""
-        subscription = self._part.subscription
+        subscription = self._place.subscription
         if subscription is None:
             return None
         try:
@@ -158,16 +159,16 @@ class SessionWatch:
                 _log.warning("session %s: its watch waits for the store: %s", self._observer.session_id, error)
 
     async def _go_on(self, *, has_lagged: bool) -> SessionGap | None:
-        part, cursor = self._part, self._part.cursor
+        place, cursor = self._place, self._place.cursor
         if has_lagged:
             return await self._fresh(cursor, LiveReplayGapReason.TRIMMED)
-        if part.is_behind:
+        if place.is_behind:
             gap = await self._fresh(cursor, LiveReplayGapReason.UNAVAILABLE)
-            part.is_behind = False
+            place.is_behind = False
             return gap
         return await self._resume(cursor)
 
     async def _leave(self) -> None:
-        subscription, self._part.subscription = self._part.subscription, None
+        subscription, self._place.subscription = self._place.subscription, None
         if subscription is not None:
             await subscription.aclose()

@@ -7,34 +7,25 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from lash_core.model.message import Message
-from lash_core.model.queued_work import QueuedWorkBatch, TurnInputPayload
+from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session_observation import (
-    AgentFrameSwitchedPayload,
     CommittedPayload,
-    ProcessChangedPayload,
-    QueueChangedPayload,
     SessionGap,
     SessionObservation,
     SessionObservationEvent,
-    TurnActivityPayload,
+    WatchItem,
 )
 from lash_core.model.session_state import SessionReadView
-from lash_core.model.turn_input import TextInput
-
-WatchItem = SessionObservation | SessionObservationEvent | SessionGap
-"""What a watch yields: where the session stands, what happens, and what could not be replayed."""
+from lash_core.runtime.observation.watch_values import event_value, queued_value, view_value
 
 LINES_MAX: Final = 4_096
 LINES_BYTES_MAX: Final = 16 * 1024 * 1024
 """Lines kept for other watchers of the same events: twice a ring's events, and far more than those who keep up need."""
-
-Messages = tuple[Message, ...]
 
 
 @dataclass(frozen=True)
@@ -116,52 +107,6 @@ class WatchJson:
         return 0 if self.messages_max is None else max(0, len(messages) - self.messages_max)
 
 
-# -- values ---------------------------------------------------------------------------------------------------
-
-
-def view_value(view: SessionReadView, first: int = 0) -> dict[str, Any]:
-    """The counters of a view and its messages from ``first`` on."""
-    messages = view.messages
-    return {
-        "turn_index": view.turn_index,
-        "token_usage": view.token_usage.to_json_value(),
-        "current_agent_frame_id": view.current_agent_frame_id,
-        "message_count": len(messages),
-        "first": first,
-        "messages": [message_value(message) for message in messages[first:]],
-    }
-
-
-def message_value(message: Message) -> dict[str, Any]:
-    """A message for people: without what providers keep in it for themselves."""
-    value = message.to_json_value()
-    for part in value.get("parts", ()):
-        part.pop("provider_data", None)
-    return value
-
-
-def queued_value(batch: QueuedWorkBatch) -> dict[str, Any]:
-    """What waits in the queue. Its message will have the id ``m_batch_<batch_id>``."""
-    inputs = [payload.input for payload in batch.payloads if isinstance(payload, TurnInputPayload)]
-    texts = [item.text for given in inputs for item in given.items if isinstance(item, TextInput)]
-    return {"batch_id": batch.batch_id, "enqueued_at_ms": batch.enqueued_at_ms, "text": "\n".join(texts)}
-
-
-def event_value(event: SessionObservationEvent, first: int = 0) -> dict[str, Any]:
-    """The facts of an event's payload; a ``committed`` with its messages from ``first`` on."""
-    match event.payload:
-        case TurnActivityPayload(activity=activity):
-            return {"activity": activity.to_json_value()}
-        case CommittedPayload(read_view=view):
-            return view_value(view, first)
-        case AgentFrameSwitchedPayload(frame_id=frame_id):
-            return {"frame_id": frame_id}
-        case QueueChangedPayload(kind=kind, batch_ids=ids):
-            return {"kind": kind.value, "batch_ids": list(ids)}
-        case ProcessChangedPayload(kind=kind, process_ids=ids):
-            return {"kind": kind.value, "process_ids": list(ids)}
-
-
 def _revision(observation: SessionObservation) -> int:
     return int(observation.cursor.parse().revision)
 
@@ -174,7 +119,7 @@ def _line(session_id: str, revision: int, cursor: str, kind: str, value: dict[st
 # -- lines that watchers share ---------------------------------------------------------------------------------
 
 
-class _Lines:
+class SharedLines:
     """The newest lines by event and first message. From any thread; what is not here is made again."""
 
     def __init__(self) -> None:
@@ -200,22 +145,5 @@ class _Lines:
                 self._bytes -= len(self._lines.pop(oldest)[1].data)
         return line
 
-    def forget(self) -> None:
-        """Keep none."""
-        with self._lock:
-            self._lines.clear()
-            self._bytes = 0
 
-
-_LINES = _Lines()
-
-
-def forget_lines() -> None:
-    """Give the memory of shared lines back; they are made again when they are asked for."""
-    _LINES.forget()
-
-
-def watch_lines(items: Iterable[WatchItem]) -> list[WatchLine]:
-    """The lines of a whole watch, of which the reader had nothing."""
-    encoder = WatchJson()
-    return [encoder.line(item) for item in items]
+_LINES = SharedLines()

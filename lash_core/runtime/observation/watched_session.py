@@ -18,10 +18,10 @@ from lash_core.model.session_observation import (
     SessionObservation,
     SessionObservationEvent,
     TurnActivityPayload,
+    WatchItem,
 )
 from lash_core.model.session_state import SessionReadView
 from lash_core.model.turn_activity import TurnActivity
-from lash_core.runtime.observation.watch_json import WatchItem
 
 
 @dataclass(slots=True)

@@ -22,11 +22,11 @@ from lash_core.model.session_observation import (
     SessionGap,
     SessionObservation,
     SessionObservationEvent,
+    WatchItem,
 )
 from lash_core.runtime.observation import commit_repair, session_watch
-from lash_core.runtime.observation.commit_repair import CommitKeeper, WatchedPart, watched
+from lash_core.runtime.observation.commit_repair import CommitKeeper, WatchPlace, watched
 from lash_core.runtime.observation.session_observer import SessionObserver
-from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.testing.waiting import eventually
 from tests.runtime.watching.kit import saying
 
@@ -186,7 +186,7 @@ async def test_watches_of_one_session_share_a_keeper_while_they_last() -> None:
         await step(first)
         await step(second)
         [keeper] = _keepers(stores)
-        assert 2 == len(keeper.parts)
+        assert 2 == len(keeper.places)
     assert [] == _keepers(stores)
     await eventually(lambda: not [one for one in asyncio.all_tasks() if one.get_name() == "lash-commit-keeper"])
 
@@ -213,18 +213,18 @@ async def test_a_deleted_session_interrupts_its_watches() -> None:
     """Also where their rings were not told."""
     stores, _ = await stores_with()
     await stores.session_store_factory.delete_session("chat")
-    keeper, part = CommitKeeper("chat", stores), WatchedPart()
-    keeper.parts.add(part)
+    keeper, place = CommitKeeper("chat", stores), WatchPlace()
+    keeper.places.add(place)
     interrupted = asyncio.Event()
 
     class Subscription:
         async def aclose(self) -> None:
             interrupted.set()
 
-    part.subscription = Subscription()  # type: ignore[assignment]
+    place.subscription = Subscription()  # type: ignore[assignment]
     assert not await keeper.check()
     assert interrupted.is_set()
-    assert not part.is_behind
+    assert not place.is_behind
 
 
 async def test_an_observation_is_of_the_stored_session() -> None:
@@ -248,5 +248,5 @@ async def _interrupt(items: AsyncGenerator[WatchItem]) -> None:
     del items
     for keepers in list(commit_repair._KEEPERS.values()):
         for keeper in keepers.values():
-            for part in keeper.parts:
-                await part.interrupt(is_behind=False)
+            for place in keeper.places:
+                await place.interrupt(is_behind=False)

@@ -22,16 +22,18 @@ from lash_core.model.session_observation import (
     QueueChangedPayload,
     SessionProcessEventKind,
     SessionQueueEventKind,
+    WatchItem,
 )
 from lash_core.model.turn_input import TurnInput
 from lash_core.runtime.observation import watch_json
-from lash_core.runtime.observation.watch_json import WatchItem, WatchJson, forget_lines, message_value
+from lash_core.runtime.observation.watch_json import WatchJson
+from lash_core.runtime.observation.watch_values import message_value
 from tests.runtime.watching.kit import committed, event_of, gap_of, observed, saying
 
 
 @pytest.fixture(autouse=True)
-def _no_lines_of_others() -> None:
-    forget_lines()
+def _no_lines_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_json, "_LINES", watch_json.SharedLines())
 
 
 def value(encoder: WatchJson, item: WatchItem) -> dict[str, Any]:

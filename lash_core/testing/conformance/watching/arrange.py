@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent
+from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent, WatchItem
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.observation.commit_repair import ObservedStores
+from lash_core.runtime.observation.observed_stores import ObservedStores
 from lash_core.runtime.observation.session_observer import SessionObserver
 from lash_core.runtime.observation.turn_publisher import TurnPublisher, publisher_of
-from lash_core.runtime.observation.watch_json import WatchItem
 from lash_core.runtime.observation.watched_session import WatchedSession
 from lash_core.testing.conformance.session_scene import SessionStores
 from lash_core.testing.conformance.turns.arrange import Scene, texts_of, words

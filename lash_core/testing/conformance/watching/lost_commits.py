@@ -9,7 +9,7 @@ from lash_core.model.session_observation import (
     SessionGap,
     SessionObservationEvent,
 )
-from lash_core.runtime.observation.commit_repair import CommitKeeper, WatchedPart
+from lash_core.runtime.observation.commit_repair import CommitKeeper, WatchPlace
 from lash_core.testing.conformance.turns.arrange import scene_of, texts_of
 from lash_core.testing.conformance.watching.arrange import (
     WatchedStores,
@@ -39,7 +39,7 @@ async def it_is_made_up_for_once(stores: WatchedStores) -> None:
     await unpublished_turn(scene, "first")
     keepers = [CommitKeeper(scene.session_id, stores) for _ in range(3)]
     for keeper in keepers:
-        keeper.parts.add(WatchedPart())
+        keeper.places.add(WatchPlace())
     assert [True, False, False] == [await keeper.check() for keeper in keepers]
     assert not await keepers[0].check()
 
@@ -54,7 +54,7 @@ async def what_was_published_is_left_alone(stores: WatchedStores) -> None:
     await take_turn(scene, "first")
     tail = await stores.live_replay.current_cursor(scene.session_id, 0)
     keeper = CommitKeeper(scene.session_id, stores)
-    keeper.parts.add(WatchedPart())
+    keeper.places.add(WatchPlace())
     assert not await keeper.check()
     assert tail == await stores.live_replay.current_cursor(scene.session_id, 0)
 
