@@ -35,15 +35,33 @@ LIVE_STATES = frozenset({BackgroundTaskState.RUNNING, BackgroundTaskState.WAITIN
 """What ``mark_live`` may set."""
 
 
-def check_registration(spec: BackgroundTaskRegistration) -> None:
-    """Refuse an id that cannot be kept, and names that are too long.
+def state_of(state: BackgroundTaskState | str) -> BackgroundTaskState:
+    """A state, also of its word.
 
     Raises:
-        BackgroundTaskError: over 200 bytes; an id that is empty, with control characters or white space at its ends.
+        BackgroundTaskError: there is no such state.
+    """
+    try:
+        return BackgroundTaskState(state)
+    except ValueError:
+        raise BackgroundTaskError(
+            f"a background task has no state `{state}`; it has {', '.join(BackgroundTaskState)}",
+            field="state",
+            value=state,
+        ) from None
+
+
+def check_registration(spec: BackgroundTaskRegistration) -> None:
+    """Refuse an id that cannot be kept, and names that are too long or no text.
+
+    Raises:
+        BackgroundTaskError: over 200 bytes; lone surrogates; an id that is empty, with control characters or white
+            space at its ends.
     """
     for field in ("producer", "parent_task_id", "child_session_id"):
         said = getattr(spec, field) or ""
-        if len(said.encode(errors="surrogatepass")) > TASK_ID_BYTES_MAX:
+        _check_text(said, field)
+        if len(said.encode()) > TASK_ID_BYTES_MAX:
             raise BackgroundTaskError(
                 f"{field} of background task has more than {TASK_ID_BYTES_MAX} bytes",
                 field=field,
@@ -81,7 +99,8 @@ def check_completion(completion: BackgroundTaskCompletion) -> None:
     """Refuse an end that is none. Asked before the task is looked for.
 
     Raises:
-        BackgroundTaskError: ``background task completion must use a terminal state``; a summary over 16 KB.
+        BackgroundTaskError: ``background task completion must use a terminal state``; a summary over 16 KB, or with
+            lone surrogates.
     """
     if not completion.state.is_terminal:
         raise BackgroundTaskError(
@@ -89,7 +108,8 @@ def check_completion(completion: BackgroundTaskCompletion) -> None:
             field="state",
             value=completion.state.value,
         )
-    size = len((completion.summary or "").encode(errors="surrogatepass"))
+    _check_text(completion.summary or "", "summary")
+    size = len((completion.summary or "").encode())
     if size > SUMMARY_BYTES_MAX:
         raise BackgroundTaskError(
             f"summary of a background task is {size} bytes; the limit is {SUMMARY_BYTES_MAX}",
@@ -97,6 +117,15 @@ def check_completion(completion: BackgroundTaskCompletion) -> None:
             value=size,
             limit=SUMMARY_BYTES_MAX,
         )
+
+
+def _check_text(said: str, field: str) -> None:
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        raise BackgroundTaskError(
+            f"{field} of background task is no text: it has a lone surrogate", field=field, value=ascii(said)
+        ) from None
 
 
 def new_record(

@@ -41,11 +41,11 @@ if puts > 0 and again == puts then
   end
   return reply
 end
-for _, row in ipairs(rows) do
-  if row.differs then return { 'changed' } end
-end
 if puts > 0 and redis.call('HEXISTS', KEYS[2], 'meta') == 0 then
   return { 'absent' }
+end
+for _, row in ipairs(rows) do
+  if row.differs then return { 'changed' } end
 end
 if puts > 0 and count > tonumber(ARGV[2]) then
   return { 'full' }

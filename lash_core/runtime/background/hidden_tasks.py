@@ -37,7 +37,10 @@ class HiddenTasks:
                 value=label,
                 limit=HIDDEN_TASKS_MAX,
             )
-        tasks.append(asyncio.create_task(_run(task), name=f"hidden {label}"))
+        run = asyncio.create_task(_run(task), name=f"hidden {label}")
+        # One that is cancelled before its first step never awaits what it was given.
+        run.add_done_callback(lambda _: discard_work(task))
+        tasks.append(run)
 
     async def await_all(self, scope_key: str) -> None:
         """Await them in order, and those that they spawn, until none is left; a waiter's cancel stops no task.
@@ -45,20 +48,27 @@ class HiddenTasks:
         Raises:
             PluginSessionError: the first error, after all of them ended; from inside a hidden task of the scope.
         """
-        first: PluginSessionError | None = None
+        failed: asyncio.Task[object] | None = None
         while tasks := self._by_scope.get(scope_key):
             if asyncio.current_task() in tasks:
                 raise BackgroundTaskError("a hidden task cannot wait for the hidden tasks of its own scope")
             task = tasks[0]
-            await asyncio.wait({task})
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                if failed is not None:
+                    # What it had to say is for the next barrier.
+                    self._by_scope.setdefault(scope_key, []).insert(0, failed)
+                raise
             # Two may wait at once: an error is told to the first of them, once.
             if tasks and tasks[0] is task:
                 del tasks[0]
-                first = first or _failure_of(task)
+                if failed is None and _failure_of(task) is not None:
+                    failed = task
             if not tasks and self._by_scope.get(scope_key) is tasks:
                 del self._by_scope[scope_key]
-        if first is not None:
-            raise first
+        if failed is not None and (failure := _failure_of(failed)) is not None:
+            raise failure
 
     def cancel_all(self, scope_key: str) -> tuple[asyncio.Task[object], ...]:
         """Cancel what still runs and forget the scope; answers what to wait for. What failed unheard is logged."""
@@ -88,12 +98,21 @@ def discard_work(work: object) -> None:
             close()
 
 
+def text_of_error(error: BaseException) -> str:
+    """``<exception>: <text>`` as text that can be stored, also of an error that has none."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an app's error may fail to say what it is
+        text = type(error).__name__
+    return text.encode(errors="replace").decode()
+
+
 def _failure_of(task: asyncio.Task[object]) -> PluginSessionError | None:
     if task.cancelled():
         return BackgroundTaskError(f"hidden background task failed: {task.get_name()} was cancelled")
     error = task.exception()
     if error is None or isinstance(error, PluginSessionError):
         return error
-    failure = BackgroundTaskError(f"hidden background task failed: {type(error).__name__}: {error}")
+    failure = BackgroundTaskError(f"hidden background task failed: {text_of_error(error)}")
     failure.__cause__ = error
     return failure

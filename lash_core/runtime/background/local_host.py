@@ -26,7 +26,7 @@ from lash_core.model.background_task import (
 from lash_core.runtime.background.hidden_tasks import discard_work
 from lash_core.runtime.background.scope_keys import session_of, sibling_scope
 from lash_core.runtime.background.task_host import BackgroundTask, TaskCancelCallback
-from lash_core.runtime.background.task_keeping import CLOSE_TIMEOUT_MS, TaskKeeping, call_cancel
+from lash_core.runtime.background.task_keeping import CLOSE_TIMEOUT_MS, TaskKeeping
 from lash_core.runtime.background.task_table import TaskChange, TaskEntry
 
 
@@ -83,14 +83,10 @@ class LocalBackgroundTaskHost(TaskKeeping):
                 return
             callback = entry.cancel
             await self._end(entry, BackgroundTaskState.CANCELLED, None)
-            record, run = entry.record, entry.run
-            entry.run = None
-        if run is not None and record.cancel_policy is not CancelPolicy.EXTERNAL:
+            run, entry.run = entry.run, None
+        if run is not None and entry.record.cancel_policy is not CancelPolicy.EXTERNAL:
             run.cancel()
-        try:
-            await call_cancel(task_id, callback)
-        finally:
-            self._publish(scope_key, rules.end_event(record))
+        await self._stop(entry, callback)
 
     # -- external --------------------------------------------------------------------------------------
 
@@ -160,7 +156,8 @@ class LocalBackgroundTaskHost(TaskKeeping):
             return record
 
     async def mark_terminal(self, scope_key: str, task_id: str, state: BackgroundTaskState) -> None:
-        """See ``BackgroundTaskHost.mark_terminal``."""
+        """See ``BackgroundTaskHost.mark_terminal``. Raises: BackgroundTaskError: a word that is no state."""
+        state = rules.state_of(state)
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
             if state.is_terminal and entry is not None and not entry.record.state.is_terminal:
@@ -168,7 +165,8 @@ class LocalBackgroundTaskHost(TaskKeeping):
                 self._publish(scope_key, rules.end_event(entry.record))
 
     async def mark_live(self, scope_key: str, task_id: str, state: BackgroundTaskState) -> None:
-        """See ``BackgroundTaskHost.mark_live``."""
+        """See ``BackgroundTaskHost.mark_live``. Raises: BackgroundTaskError: a word that is no state."""
+        state = rules.state_of(state)
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
             if state in rules.LIVE_STATES and entry is not None and not entry.record.state.is_terminal:
@@ -258,7 +256,7 @@ class LocalBackgroundTaskHost(TaskKeeping):
     async def close(self) -> None:
         """The program ends: hidden and managed work is cancelled, whatever its policy. May be called twice."""
         self._closing = True
-        stopped: list[asyncio.Task[object]] = list(self._runs)
+        stopped: list[asyncio.Task[object]] = [*self._runs, *self._calls]
         for run in self._runs:
             run.cancel()
         for scope_key in self._hidden.scope_keys:

@@ -75,7 +75,7 @@ def plan_adoption(
         for task in owned
     ]
     drops = [TaskSwap(task.scope_key, task.row.record.id, task.revision, None) for task in others]
-    dropped = tuple(task for task in others if task not in adopted)
+    dropped = tuple(task for task in others if chosen.get(task.row.record.id) is not task)
     return Adoption((*puts, *drops), adopted, dropped)
 
 

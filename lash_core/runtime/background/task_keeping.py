@@ -19,6 +19,7 @@ from lash_core.model import background_task_rules as rules
 from lash_core.model.background_task import (
     BackgroundTaskEvent,
     BackgroundTaskOutcome,
+    BackgroundTaskRecord,
     BackgroundTaskRegistration,
     BackgroundTaskState,
     CancelPolicy,
@@ -26,7 +27,7 @@ from lash_core.model.background_task import (
     TaskRegistered,
     TaskTransferred,
 )
-from lash_core.runtime.background.hidden_tasks import HiddenTasks, discard_work
+from lash_core.runtime.background.hidden_tasks import HiddenTasks, discard_work, text_of_error
 from lash_core.runtime.background.left_scopes import LeftScopes
 from lash_core.runtime.background.scope_keys import session_of
 from lash_core.runtime.background.task_host import BackgroundTask, TaskCancelCallback
@@ -61,6 +62,7 @@ class TaskKeeping:
         self._subscriptions = TaskSubscriptions()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._runs: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[None]] = set()
         self._left = LeftScopes()
         self._closing = False
 
@@ -160,6 +162,22 @@ class TaskKeeping:
             self._publish(from_scope, event)
             self._publish(to_scope, event)
 
+    async def _stop(self, entry: TaskEntry, callback: TaskCancelCallback | None) -> None:
+        """Call the callback of a task that was cancelled, and then tell of it; who stops waiting stops neither."""
+        if callback is None:
+            self._publish(entry.scope_key, rules.end_event(entry.record))
+            return
+        call = asyncio.create_task(self._called(entry.scope_key, entry.record, callback))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        await asyncio.shield(call)
+
+    async def _called(self, scope_key: str, record: BackgroundTaskRecord, callback: TaskCancelCallback) -> None:
+        try:
+            await _call_cancel(record.id, callback)
+        finally:
+            self._publish(scope_key, rules.end_event(record))
+
     # -- scopes whose runtime went away ----------------------------------------------------------------
 
     def _leave(self, scope_key: str) -> None:
@@ -177,13 +195,16 @@ class TaskKeeping:
         entry.run = run
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
+        # Work that is cancelled before its first step is let go of here.
+        run.add_done_callback(lambda _: discard_work(work))
 
     async def _run(self, entry: TaskEntry, work: BackgroundTask) -> None:
         state, outcome = BackgroundTaskState.COMPLETED, None
         try:
             value = await (work() if callable(work) else work)
-            if isinstance(value, str) and len(value.encode(errors="replace")) <= rules.SUMMARY_BYTES_MAX:
-                outcome = BackgroundTaskOutcome(value)
+            text = value.encode(errors="replace") if isinstance(value, str) else None
+            if text is not None and len(text) <= rules.SUMMARY_BYTES_MAX:
+                outcome = BackgroundTaskOutcome(text.decode())
         except asyncio.CancelledError:
             if self._closing:
                 # The program ends: a row stays as it is, and whoever adopts it says that its owner was lost.
@@ -191,9 +212,7 @@ class TaskKeeping:
             state = BackgroundTaskState.CANCELLED
         except Exception as error:  # noqa: BLE001 - whatever an app's code raises is how its task ended
             state = BackgroundTaskState.FAILED
-            outcome = BackgroundTaskOutcome(f"{type(error).__name__}: {error}"[:FAILURE_TEXT_MAX])
-        finally:
-            discard_work(work)
+            outcome = BackgroundTaskOutcome(text_of_error(error)[:FAILURE_TEXT_MAX])
         await self._exited(entry, state, outcome)
 
     async def _exited(
@@ -205,6 +224,9 @@ class TaskKeeping:
         for _ in range(1 if state is BackgroundTaskState.CANCELLED else EXIT_SAVES_MAX):
             try:
                 await self._end_exited(entry, state, outcome)
+            except UnknownBackgroundTaskError:
+                # It is another runtime's by now, which has said how it ended.
+                return
             except (LashError, OSError):
                 _log.warning("the end of background task %s is not saved yet", entry.record.id, exc_info=True)
                 await asyncio.sleep(delay_ms / 1_000)
@@ -229,10 +251,8 @@ class TaskKeeping:
                 return
 
 
-async def call_cancel(task_id: str, callback: TaskCancelCallback | None) -> None:
+async def _call_cancel(task_id: str, callback: TaskCancelCallback) -> None:
     """Call a callback that was taken from its task, for 30 s at most; what goes wrong is logged."""
-    if callback is None:
-        return
     try:
         async with asyncio.timeout(CANCEL_CALLBACK_TIMEOUT_MS / 1_000):
             answer = callback()

@@ -133,3 +133,26 @@ async def a_closed_scope_cancels_by_policy(on: Hosted) -> None:
     assert not works[ClosePolicy.KEEP].stopped.is_set()
     assert not works[ClosePolicy.TRANSFER].stopped.is_set()
     assert BackgroundTaskState.RUNNING is await on.state("keep")
+
+
+@on_each_host
+async def who_stops_waiting_does_not_stop_the_callback(on: Hosted) -> None:
+    """Nobody calls it again, so it is called to its end, and the event comes then."""
+    called, release = asyncio.Event(), asyncio.Event()
+    answered: list[str] = []
+
+    async def stop() -> None:
+        called.set()
+        await release.wait()
+        answered.append("stopped")
+
+    heard = on.listen()
+    await on.host.register_external(on.scope_key, spec(), stop)
+    cancel = asyncio.create_task(on.host.cancel_managed(on.scope_key, "task"))
+    await asyncio.wait_for(called.wait(), 15)
+    cancel.cancel()
+    await asyncio.wait({cancel})
+    await on.host.register_external(on.scope_key, spec("next"))
+    release.set()
+    assert ["registered", "registered", "cancelled"] == await heard.kinds_until("cancelled")
+    assert ["stopped"] == answered

@@ -25,6 +25,7 @@ from lash_core.testing.conformance.background_tasks.arrange import (
 )
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.lifecycle.arrange import said
+from lash_core.testing.conformance.session_scene import factory_of
 from lash_core.testing.waiting import eventually
 
 
@@ -206,3 +207,22 @@ async def parking_awaits_hidden_tasks(stores: BackgroundStores) -> None:
         await runtime.background_tasks.spawn_hidden_task(runtime.session_id, "index", index)
         await runtime.park()
         assert ["index"] == ended
+
+
+async def tasks_of_a_deleted_session_end_in_memory(stores: BackgroundStores) -> None:
+    """A runtime that lives on sees how its work ended; the store keeps nothing of it."""
+    async with _opened(stores) as (runtime, scene):
+        tasks, session_id, work = runtime.background_tasks, runtime.session_id, Work(answer="12 pages")
+        await runtime.append_session_nodes(said("first"))
+        await tasks.spawn_managed_task(session_id, spec("m"), work)
+        await tasks.register_background_task(session_id, spec("x"))
+        await factory_of(stores).delete_session(scene.session_id)
+        work.end.set()
+        await tasks.complete_background_task(session_id, "x", BackgroundTaskState.CANCELLED)
+
+        async def have_ended() -> bool:
+            records = await tasks.list_background_tasks(session_id)
+            return [BackgroundTaskState.COMPLETED, BackgroundTaskState.CANCELLED] == [one.state for one in records]
+
+        await eventually(have_ended)
+        assert () == await stores.background_tasks.read_background_tasks(session_id)

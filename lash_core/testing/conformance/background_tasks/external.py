@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lash_core.errors.background_task import BackgroundTaskError
 from lash_core.model.background_task import (
+    BackgroundTaskCompletion,
     BackgroundTaskFilter,
     BackgroundTaskKind,
     BackgroundTaskState,
@@ -129,3 +132,31 @@ async def lists_are_of_one_scope_oldest_first(on: Hosted) -> None:
     assert ["t8"] == await listed(BackgroundTaskFilter(kind=BackgroundTaskKind.OBSERVER, include_terminal=True))
     assert ["t9", "t7"] == await listed(BackgroundTaskFilter(session_id=on.session_id))
     assert [] == await listed(BackgroundTaskFilter(session_id="another"))
+
+
+@on_each_host
+async def a_state_may_be_given_as_its_word(on: Hosted) -> None:
+    """The record has the state; a word that is none is refused, and nothing changes."""
+    await on.host.register_external(on.scope_key, spec())
+    word: Any
+    for word in ("asleep", "", 3):
+        with refused(BackgroundTaskError, "has no state"):
+            await on.host.mark_live(on.scope_key, "task", word)
+        with refused(BackgroundTaskError, "has no state"):
+            await on.host.mark_terminal(on.scope_key, "task", word)
+    for verb, word in ((on.host.mark_live, "waiting"), (on.host.mark_terminal, "failed")):
+        await verb(on.scope_key, "task", word)
+        assert BackgroundTaskState(word) is await on.state()
+
+
+@on_each_host
+async def text_that_cannot_be_stored_is_refused(on: Hosted) -> None:
+    """In names as in a summary, by every host alike."""
+    for field in ("producer", "parent_task_id", "child_session_id"):
+        with refused(BackgroundTaskError, field, "lone surrogate"):
+            await on.host.register_external(on.scope_key, spec(**{field: "\ud800"}))
+    assert () == await on.host.list_managed(on.scope_key)
+    await on.host.register_external(on.scope_key, spec())
+    with refused(BackgroundTaskError, "summary", "lone surrogate"):
+        await on.host.complete(on.scope_key, "task", BackgroundTaskCompletion(BackgroundTaskState.COMPLETED, "\ud800"))
+    assert BackgroundTaskState.RUNNING is await on.state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 from lash_core.errors import PluginSessionError
 from lash_core.errors.background_task import BackgroundTaskError
@@ -112,3 +113,55 @@ async def scopes_wait_for_their_own_alone(on: Hosted) -> None:
     assert not work.end.is_set()
     work.end.set()
     await on.host.await_hidden(on.scope_key)
+
+
+@on_each_host
+async def an_error_outlives_a_barrier_that_was_given_up(on: Hosted) -> None:
+    """Nobody was told of it yet, so the next one is."""
+    last, failed = Work(), asyncio.Event()
+
+    async def broken() -> None:
+        failed.set()
+        raise PluginSessionError("the index is broken")
+
+    await on.host.spawn_hidden(on.scope_key, "a", broken)
+    await on.host.spawn_hidden(on.scope_key, "b", last)
+    waiting = asyncio.create_task(on.host.await_hidden(on.scope_key))
+    await asyncio.gather(failed.wait(), last.begun.wait())
+    await _turns(5)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    last.end.set()
+    with refused(PluginSessionError, "the index is broken"):
+        await on.host.await_hidden(on.scope_key)
+    await on.host.await_hidden(on.scope_key)
+
+
+@on_each_host
+async def an_error_that_cannot_say_what_it_is_is_named(on: Hosted) -> None:
+    """The barrier does not fail for want of its text."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    async def broken() -> None:
+        raise MuteError
+
+    await on.host.spawn_hidden(on.scope_key, "a", broken)
+    with refused(PluginSessionError, "hidden background task failed: MuteError"):
+        await on.host.await_hidden(on.scope_key)
+
+
+@on_each_host
+async def work_that_never_began_is_let_go_of(on: Hosted) -> None:
+    """A coroutine whose scope is closed before its first step is closed too: nobody will await it."""
+    work = Work()()
+    await on.host.spawn_hidden(on.scope_key, "a", work)
+    await on.host.close_scope(on.scope_key)
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(work)
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 from lash_core.errors.background_task import BackgroundTaskError
 from lash_core.model.background_task import BackgroundTaskKind, BackgroundTaskState, CancelPolicy, ClosePolicy
@@ -120,3 +121,38 @@ async def runtimes_of_one_session_do_not_see_each_others_tasks(on: Hosted) -> No
     mine = Work()
     await on.host.spawn_managed(other, spec(), mine)
     assert 1 == len(await on.host.list_managed(other))
+
+
+@on_each_host
+async def a_task_ends_also_when_its_text_cannot_be_stored(on: Hosted) -> None:
+    """What is no Unicode is replaced, of a value as of an error; an error without a text is named."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    works = {
+        "value": (Work(answer="page \ud800"), "page ?"),
+        "error": (Work(error=ValueError("page \ud800")), "ValueError: page ?"),
+        "mute": (Work(error=MuteError()), "MuteError"),
+    }
+    for task_id, (work, text) in works.items():
+        await on.host.spawn_managed(on.scope_key, spec(task_id), work)
+        work.end.set()
+        await on.reaches(BackgroundTaskState.COMPLETED if task_id == "value" else BackgroundTaskState.FAILED, task_id)
+        record = await on.record(task_id)
+        outcome = record.result or record.failure
+        assert outcome is not None
+        assert text == outcome.summary
+
+
+@on_each_host
+async def work_that_is_cancelled_before_it_began_is_let_go_of(on: Hosted) -> None:
+    """A coroutine that was not stepped yet is closed: nobody will await it."""
+    work = Work()()
+    await on.host.spawn_managed(on.scope_key, spec(), work)
+    await on.host.cancel_managed(on.scope_key, "task")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(work)
+    assert BackgroundTaskState.CANCELLED is await on.state()

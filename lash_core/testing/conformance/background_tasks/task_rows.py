@@ -119,5 +119,5 @@ async def a_session_that_is_not_there_keeps_nothing(stores: BackgroundStores) ->
     task = await _put(stores, session_id)
     await factory_of(stores).delete_session(session_id)
     assert () == await stores.background_tasks.read_background_tasks(session_id)
-    assert not isinstance(await stores.background_tasks.swap_background_tasks(session_id, [_ended(task)]), TasksSwapped)
+    assert TasksOfNoSession() == await stores.background_tasks.swap_background_tasks(session_id, [_ended(task)])
     assert () == await stores.background_tasks.read_background_tasks(session_id)
