@@ -22,6 +22,7 @@ async def list_process_handles(
     registry: ProcessRegistry | None, session_id: str, agent_frame_id: str, mode: ProcessListMode
 ) -> tuple[dict[str, Any], ...]:
     """Summaries by process id, each once; none where there is no registry, or where it cannot list them (logged)."""
+    mode = ProcessListMode(mode)
     if registry is None:
         return ()
     root = SessionScope(session_id)

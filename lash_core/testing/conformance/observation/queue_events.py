@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from lash_core.errors import InvalidArgumentError, RuntimeFailure
 from lash_core.model.facts import ProcessHandleDescriptor
@@ -144,6 +144,9 @@ async def handles_of_session_and_frame_are_listed_once(stores: WatchedStores) ->
             await registry.grant_handle(scope, process_id, ProcessHandleDescriptor("job"))
 
         assert [ids[0], ids[2]] == [one["id"] for one in await handle.list_process_handles()]
+        assert [ids[0], ids[2]] == [
+            one["id"] for one in await handle.list_process_handles(cast("ProcessListMode", "live"))
+        ]
         assert ids == [one["id"] for one in await handle.list_all_process_handles()]
         assert ids == [one["id"] for one in await handle.observe().list_process_handles(ProcessListMode.ALL)]
 
