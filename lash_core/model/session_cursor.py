@@ -87,6 +87,14 @@ class SessionCursor(str):
         return cls(f"{CURSOR_PREFIX}{SessionRevision(revision)}:{int(live_position)}:{session_id}")
 
     @classmethod
+    def run(cls, session_id: str, revision: SessionRevision, first: int, count: int) -> list[Self]:
+        """The cursors of so many positions from ``first`` on. Raises: ValueError: as ``new``."""
+        if first < 0 or first + count - 1 > U64_MAX:
+            raise ValueError(f"live positions {first} and the {count - 1} behind it are no unsigned 64-bit numbers")
+        head, end = f"{CURSOR_PREFIX}{int(revision)}:", f":{session_id}"
+        return [cls(f"{head}{place}{end}") for place in range(first, first + count)]
+
+    @classmethod
     def from_raw_for_testing(cls, raw: str) -> Self:
         """Any text as a cursor."""
         return cls(raw)

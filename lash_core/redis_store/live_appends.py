@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from lash_core.errors import LashError, LiveReplayStoreError
@@ -33,6 +34,9 @@ from lash_core.store.live_replay_store import LiveAppend, LiveAppended, LiveAppe
 APPEND_DEADLINE_MS: Final = 2_000
 """How long an append is tried while the server is away: what is live is of no use later."""
 
+PLACES_KEPT: Final = 1_000
+"""Sessions whose id is not checked and whose keys are not made again with each append; of one, some 600 bytes."""
+
 
 class LiveAppends:
     """The writing half of ``RedisLiveReplayStore``.
@@ -45,6 +49,8 @@ class LiveAppends:
     def __init__(self, context: RedisContext, config: LiveReplayConfig) -> None:
         self._context = context
         self._config = config
+        self._bounds = (config.max_events_per_session, config.max_age_ms, config.max_bytes_per_session)
+        self._place_of = lru_cache(PLACES_KEPT)(self._checked_place)
 
     async def append(
         self, session_id: str, revision: int, payload: SessionObservationEventPayload
@@ -82,10 +88,11 @@ class LiveAppends:
         if frame_id is not None:
             payloads = (AgentFrameSwitchedPayload(frame_id), payload)
         try:
-            facts, texts = self._facts(session_id, revision), _texts(payloads)
+            name, keys = self._place_of(session_id)
+            at_revision, texts = int(checked_revision(revision)), _texts(payloads)
         except LashError as error:
             raise failed(error) from error
-        call = Call("append_live_commit", self._keys(session_id), (*facts, *self._bounds, *texts))
+        call = Call("append_live_commit", keys, (name, at_revision, *self._bounds, *texts))
         # A second run finds the first one's event, so a lost reply is no reason to give up.
         (reply,) = await self._run([call], repeatable=True)
         if isinstance(reply, LashError):
@@ -102,24 +109,21 @@ class LiveAppends:
         if isinstance(reply, LashError):
             raise failed(reply)
 
-    @property
-    def _bounds(self) -> tuple[int, int, int]:
-        config = self._config
-        return (config.max_events_per_session, config.max_age_ms, config.max_bytes_per_session)
+    def _checked_place(self, session_id: str) -> tuple[str, tuple[str, str, str, str]]:
+        check_id(session_id, field="session_id", subject="session id")
+        return str(session_id), self._keys(session_id)
 
     def _keys(self, session_id: str) -> tuple[str, str, str, str]:
         return live_ring_keys(self._context.keyspace.of_session(session_id), session_id)
 
-    def _facts(self, session_id: str, revision: int) -> tuple[str, int]:
-        check_id(session_id, field="session_id", subject="session id")
-        return str(session_id), int(checked_revision(revision))
-
     def _call(self, append: LiveAppend) -> Call:
         check_append(append)
-        session_id, revision = self._facts(append.session_id, append.revision)
+        session_id, keys = self._place_of(append.session_id)
+        revision = int(checked_revision(append.revision))
         letters = "".join([_LETTERS.get(type(payload), "o") for payload in append.payloads])
-        args = (session_id, append.generation, append.dropped, revision, *self._bounds, letters)
-        return Call("append_live_events", self._keys(session_id), (*args, *_texts(append.payloads, append.texts)))
+        texts = _texts(append.payloads, append.texts)
+        args = (session_id, append.generation, append.dropped, revision, *self._bounds, letters, *texts)
+        return Call("append_live_events", keys, args)
 
     async def _run(self, calls: Sequence[Call], *, repeatable: bool = False) -> list[Any]:
         """Replies in order; a ``LashError`` in the place of what was refused, or of all when the server is away."""
@@ -147,12 +151,11 @@ def live_events(
 ) -> tuple[SessionObservationEvent, ...]:
     """Events at consecutive positions."""
     at_revision = SessionRevision(revision)
-    return tuple(
-        [
-            SessionObservationEvent(session_id, at_revision, SessionCursor.new(session_id, at_revision, place), payload)
-            for place, payload in enumerate(payloads, first)
-        ]
-    )
+    cursors = SessionCursor.run(session_id, at_revision, first, len(payloads))
+    if len(payloads) == 1:
+        return (SessionObservationEvent(session_id, at_revision, cursors[0], payloads[0]),)
+    pairs = zip(cursors, payloads, strict=True)
+    return tuple([SessionObservationEvent(session_id, at_revision, cursor, payload) for cursor, payload in pairs])
 
 
 def failed(error: LashError) -> LiveReplayStoreError:
@@ -178,7 +181,8 @@ def _texts(payloads: Sequence[SessionObservationEventPayload], made: Sequence[st
 def _outcome(append: LiveAppend, reply: Any) -> LiveAppendOutcome:
     if isinstance(reply, LashError):
         return failed(reply)
-    if reply[0] == "stale":
+    took_over = not isinstance(reply, int)
+    if took_over and reply[0] == "stale":
         return LiveAppendStale(int(reply[1]))
-    events = live_events(append.session_id, append.revision, int(reply[1]), append.payloads)
-    return LiveAppended(events, took_over=reply[2] == "1")
+    first = int(reply[1]) if took_over else reply
+    return LiveAppended(live_events(append.session_id, append.revision, first, append.payloads), took_over=took_over)

@@ -13,7 +13,7 @@
 -- ARGV[7] bytes_max    int
 -- ARGV[8] letters      str   one an event: a activity, c committed, o other
 -- ARGV[9..] payloads   str   JSON without line breaks
--- RETURNS appended first_position took_over | stale generation
+-- RETURNS first_position | appended first_position: took over | stale generation
 -- INVARIANT positions only rise; a position that was ever given names no other event, whatever a failover lost.
 -- INVARIANT once a generation wrote, a lower one writes nothing; what is under no lease always may.
 -- CLOCK Redis TIME.
@@ -36,4 +36,5 @@ end
 trim_live(KEYS[1], tail, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
 write_live_tail(KEYS[2], ARGV[1], tail)
 tell_live(KEYS[4], tail, count, ARGV[4], 9)
-return { 'appended', F(tail.tail - count + 1), took_over and '1' or '0' }
+if took_over then return { 'appended', F(tail.tail - count + 1) } end
+return tail.tail - count + 1

@@ -115,14 +115,16 @@ class ActivityLane:
 
     def take(self) -> LaneAppend:
         """The next append: queued events of one revision and generation. It is under way from now on."""
-        first = self._queued[0]
-        taken: list[QueuedEvent] = []
-        while self._queued and len(taken) < APPEND_EVENTS_MAX:
-            event = self._queued[0]
-            if (event.revision, event.generation) != (first.revision, first.generation):
+        queued = self._queued
+        first = queued.popleft()
+        taken, size = [first], first.size
+        while queued and len(taken) < APPEND_EVENTS_MAX:
+            event = queued[0]
+            if event.revision != first.revision or event.generation != first.generation:
                 break
-            taken.append(self._queued.popleft())
-            self._bytes -= event.size
+            taken.append(queued.popleft())
+            size += event.size
+        self._bytes -= size
         append = LiveAppend(
             self.session_id,
             first.revision,

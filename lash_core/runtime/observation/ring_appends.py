@@ -55,10 +55,10 @@ class RingAnswer:
     @classmethod
     def of(cls, append: LiveAppend, outcome: LiveAppendOutcome) -> RingAnswer:
         """The answer that an outcome is."""
+        if isinstance(outcome, LiveAppended):
+            return cls(outcome.events, took_over=outcome.took_over)
         nothing = (None,) * len(append.payloads)
         match outcome:
-            case LiveAppended(events, took_over):
-                return cls(events, took_over=took_over)
             case LiveAppendStale():
                 return cls(nothing, is_stale=True)
             case LiveReplayStoreError():
