@@ -120,10 +120,16 @@ async def tell(stores: LiveStores, session_id: str, *texts: str) -> list[Session
 
 
 async def tell_at_once(
-    stores: LiveStores, session_id: str, payloads: Sequence[SessionObservationEventPayload], **facts: int
+    stores: LiveStores,
+    session_id: str,
+    payloads: Sequence[SessionObservationEventPayload],
+    *,
+    generation: int = 0,
+    dropped: int = 0,
 ) -> LiveAppended:
     """Append events in one step; it must be accepted."""
-    (outcome,) = await rings_of(stores).append_many([LiveAppend(session_id, 1, tuple(payloads), **facts)])
+    append = LiveAppend(session_id, 1, tuple(payloads), generation=generation, dropped=dropped)
+    (outcome,) = await rings_of(stores).append_many([append])
     assert isinstance(outcome, LiveAppended), f"expected LiveAppended, got {outcome!r}"
     return outcome
 

@@ -21,33 +21,15 @@ from lash_core.model.session_observation import (
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.runtime_handle import RuntimeHandle
-from lash_core.store.live_replay_store import FleetLiveReplayStore, LiveReplaySubscription, LiveSubscribed
+from lash_core.store.live_replay_store import LiveReplaySubscription, LiveSubscribed
 from lash_core.testing.conformance.lifecycle.arrange import Scene, said
+from lash_core.testing.conformance.live_replay.arrange import HEARD_WITHIN_S, LiveStores, rings_of
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.session_scene import SessionStores
 
-HEARD_WITHIN_S = 20
-"""How long an event may take to a watcher before a case fails: longer than any machine is slow."""
 
-
-class WatchedStores(SessionStores, Protocol):
+class WatchedStores(SessionStores, LiveStores, Protocol):
     """Stores with sessions and rings."""
-
-    @property
-    def live_replay(self) -> Any:
-        """The rings under test."""
-        ...
-
-
-def rings_of(stores: WatchedStores) -> FleetLiveReplayStore:
-    """The rings under test.
-
-    Raises:
-        AssertionError: the stores have none that keep the contract.
-    """
-    rings = stores.live_replay
-    assert isinstance(rings, FleetLiveReplayStore), f"{type(rings).__name__} is no FleetLiveReplayStore"
-    return rings
 
 
 @asynccontextmanager
