@@ -13,7 +13,6 @@ from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import SessionGap, SessionProcessEventKind
 from lash_core.runtime.lash_runtime import LashRuntime
 from lash_core.runtime.observation import activity_writer
-from lash_core.runtime.runtime_builder import EmbeddedRuntimeBuilder
 from lash_core.runtime.runtime_handle import RuntimeHandle
 from lash_core.runtime.turn_activities import TurnFollower
 from lash_core.store.live_replay_store import LiveAppend, LiveAppendOutcome, LiveReplayStore
@@ -26,7 +25,7 @@ from tests.runtime.observation.rings import FarRing, PlainRing, lost
 @asynccontextmanager
 async def watched(ring: LiveReplayStore) -> AsyncGenerator[tuple[LashRuntime, RuntimeHandle]]:
     """A runtime in memory and its handle over a ring."""
-    runtime = await EmbeddedRuntimeBuilder(session_id="s", policy=POLICY).build()
+    runtime = await LashRuntime.builder().with_session_id("s").with_policy(POLICY).build()
     try:
         yield runtime, await RuntimeHandle.create(runtime, ring)
     finally:

@@ -135,11 +135,24 @@ async def a_switch_of_the_frame_comes_right_before_its_commit(stores: WatchedSto
             await held.stream_turn(words(text))
             await handle.publish_from(held)
 
-    kinds = [event.payload.type for event in await events_after(handle, begin)]
-    assert ["agent_frame_switched", "committed", "committed"] == kinds
+    told = await events_after(handle, begin)
+    assert ["agent_frame_switched", "committed", "committed"] == [event.payload.type for event in told]
+    assert told[0].revision == told[1].revision == handle.observe().revision - 1
     assert "frame plan" == (await words_after(handle, begin))[0]
     assert "plan" == handle.observe().persisted_state.current_agent_frame_id
     runtime.close()
+
+
+async def a_frame_without_an_id_is_no_switch(stores: WatchedStores) -> None:
+    """Nobody could be told where to."""
+    scene = Scene(stores)
+    async with watched(scene) as (runtime, handle):
+        begin = handle.observe().cursor
+        runtime.state.current_agent_frame_id = ""
+        await handle.publish_from(runtime)
+
+        assert "" == handle.observe().persisted_state.current_agent_frame_id
+        assert ["committed"] == [event.payload.type for event in await events_after(handle, begin)]
 
 
 async def a_turn_is_heard_while_it_runs(stores: WatchedStores) -> None:
