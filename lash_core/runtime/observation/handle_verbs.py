@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from lash_core.model.process_command import ProcessListMode
 from lash_core.model.queued_work import (
@@ -31,6 +33,10 @@ from lash_core.runtime.session.session_queue import SessionQueue
 
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
+
+
+TOLD_WITHIN_MS: Final = 1_000
+"""What is queued is queued whoever watches: who queued it waits no longer than this for the ring."""
 
 
 class HandleVerbs(ABC):
@@ -67,7 +73,7 @@ class HandleVerbs(ABC):
             RuntimeFailure: ``store_commit_failed``: there is no store. InvalidArgumentError: live parts.
         """
         batch = await self._queue().enqueue_turn_input(input, delivery_policy, slot_policy, source_key)
-        self.record_queue_changed(SessionQueueEventKind.ENQUEUED, (batch.batch_id,))
+        await self._tell(SessionQueueEventKind.ENQUEUED, (batch.batch_id,))
         return batch
 
     async def cancel_queued_work_batch(self, session_id: str, batch_id: str) -> QueuedWorkBatch | None:
@@ -78,14 +84,14 @@ class HandleVerbs(ABC):
         """
         batch = await self._queue().cancel_queued_work_batch(session_id, batch_id)
         if batch is not None:
-            self.record_queue_changed(SessionQueueEventKind.CANCELLED, (batch_id,))
+            await self._tell(SessionQueueEventKind.CANCELLED, (batch_id,))
         return batch
 
     async def abandon_queued_work_claim(self, claim: QueuedWorkClaim) -> tuple[str, ...]:
         """Give claimed rows back; answers their batch ids, which are in the queue again."""
         batch_ids = await self._queue().abandon_queued_work_claim(claim)
         if batch_ids:
-            self.record_queue_changed(SessionQueueEventKind.ENQUEUED, batch_ids)
+            await self._tell(SessionQueueEventKind.ENQUEUED, batch_ids)
         return batch_ids
 
     async def cancel_pending_turn_input(self, target: TurnInputCancelTarget) -> TurnInputCancelOutcome:
@@ -97,13 +103,13 @@ class HandleVerbs(ABC):
     ) -> tuple[TurnInputCancelOutcome, ...]:
         """Cancel pending inputs: one outcome a target, in order."""
         outcomes = await self._queue().cancel_pending_turn_inputs(targets)
-        self._record_cancelled(outcomes)
+        await self._tell_cancelled(outcomes)
         return outcomes
 
     async def cancel_pending_turn_input_suffix(self, anchor: TurnInputCancelTarget) -> TurnInputSuffixOutcome:
         """Cancel a pending input and every later one."""
         outcome = await self._queue().cancel_pending_turn_input_suffix(anchor)
-        self._record_cancelled(outcome.outcomes)
+        await self._tell_cancelled(outcome.outcomes)
         return outcome
 
     async def submit_session_command(
@@ -121,7 +127,7 @@ class HandleVerbs(ABC):
                 await self.publish_from(runtime)
             return None
         batch = await queue.enqueue_session_command(command, idempotency_key)
-        self.record_queue_changed(SessionQueueEventKind.ENQUEUED, (batch.batch_id,))
+        await self._tell(SessionQueueEventKind.ENQUEUED, (batch.batch_id,))
         return batch
 
     async def drain_next_session_command(self) -> QueuedWorkBatch | None:
@@ -136,10 +142,17 @@ class HandleVerbs(ABC):
                 await self.publish_from(runtime)
             return batch
 
-    def _record_cancelled(self, outcomes: Sequence[TurnInputCancelOutcome]) -> None:
+    async def _tell_cancelled(self, outcomes: Sequence[TurnInputCancelOutcome]) -> None:
         input_ids = [one.input.input_id for one in outcomes if one.outcome == "cancelled" and one.input is not None]
         if input_ids:
-            self.record_queue_changed(SessionQueueEventKind.CANCELLED, input_ids)
+            await self._tell(SessionQueueEventKind.CANCELLED, input_ids)
+
+    async def _tell(self, kind: SessionQueueEventKind, batch_ids: Sequence[str]) -> None:
+        """As ``record_queue_changed``, and wait for it: its stores may be closed as soon as the verb returns."""
+        recording = self.record_queue_changed(kind, batch_ids)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_WITHIN_MS / 1_000):
+                await recording
 
     def _queue(self) -> SessionQueue:
         observation = self.observe()

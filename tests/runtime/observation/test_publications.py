@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from lash_core.errors.session import SessionError
+from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import SessionGap, SessionProcessEventKind
+from lash_core.model.turn_input import TurnInput
 from lash_core.runtime.lash_runtime import LashRuntime
-from lash_core.runtime.observation import activity_writer
+from lash_core.runtime.observation import activity_writer, handle_verbs
 from lash_core.runtime.runtime_handle import RuntimeHandle
 from lash_core.runtime.turn_activities import TurnFollower
 from lash_core.store.live_replay_store import LiveAppend, LiveAppendOutcome, LiveReplayStore
-from lash_core.testing.conformance.lifecycle.arrange import POLICY, said
+from lash_core.testing.conformance.lifecycle.arrange import POLICY, Scene, said
 from lash_core.testing.conformance.observation.arrange import events_after, piece, words_after
 from lash_core.testing.waiting import eventually
 from tests.runtime.observation.rings import FarRing, PlainRing, lost
@@ -222,3 +224,20 @@ async def test_who_may_write_holds_the_runtime() -> None:
 async def _session_id(handle: RuntimeHandle) -> str:
     async with handle.writer() as runtime:
         return runtime.session_id
+
+
+async def test_an_input_is_queued_however_slow_its_ring_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever queued it waits a while for the ring, and no longer."""
+    monkeypatch.setattr(handle_verbs, "TOLD_WITHIN_MS", 1)
+    ring = FarRing()
+    ring.gate.clear()
+    async with InMemoryStores() as stores:
+        scene = Scene(stores)
+        runtime = await scene.runtime()
+        handle = await RuntimeHandle.create(runtime, ring)
+        begin = handle.observe().cursor
+        batch = await handle.enqueue_turn_input(TurnInput.text("hi"))
+        ring.gate.set()
+
+        assert [f"enqueued {batch.batch_id}"] == await words_after(handle, begin)
+        runtime.close()

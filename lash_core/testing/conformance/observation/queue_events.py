@@ -37,6 +37,8 @@ async def an_input_is_queued_and_told(stores: WatchedStores) -> None:
             batch.source_key,
         )
         assert [(scene.session_id, "queued_turn_input")] * 2 == pokes.told
+        # Also to who asks the ring itself: it was told before the verb returned.
+        assert 2 == (await rings_of(stores).current_cursor(scene.session_id, 0)).parse().live_position
         assert [f"enqueued {batch.batch_id}"] * 2 == await words_after(handle, begin)
 
 
