@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,12 @@ import pytest
 
 from lash_core.model.message import ToolCallPart, ToolResultPart
 from lash_core.model.model_call import ModelRequest
+from lash_core.model.session import ModelSpec, SessionPolicy
 from lash_core.protocols.providers.pydantic_ai import PydanticAiProvider
 from lash_core.runtime.process.context import ProcessContext
 from lash_core.settings import ENVIRONMENT
 from lash_core.testing.scripted_provider import ScriptedProvider, ScriptedReply, calls_tools, says
-from lash_core.testing.waiting import eventually_sync
+from lash_core.testing.waiting import eventually, eventually_sync
 from lash_worker import App
 from lash_worker.cli import exit_codes
 from lash_worker.cli.main import cli
@@ -97,6 +100,52 @@ async def test_the_agent_works_as_printed(lash_app: RunApps, monkeypatch: pytest
         answer = await (await lash.session("anna").send("What is a mug?")).answer(10)
     assert answer.final_text is not None
     assert "900" in answer.final_text
+
+
+async def test_work_beside_the_turns_works_as_printed(lash_app: RunApps) -> None:
+    """A tool answers a handle at once; the model awaits what stands behind it. Only the command is another one."""
+    source = next(block for block in blocks("python") if block.startswith("# clerk.py"))
+
+    def model(request: ModelRequest) -> ScriptedReply:
+        [*_, last] = request.messages[-1].parts
+        if not isinstance(last, ToolResultPart):
+            return calls_tools(ToolCallPart(call_id="c", tool_name="render", args={"month": "2026-10"}))
+        output: Any = last.output
+        if last.tool_name == "render":
+            return calls_tools(ToolCallPart(call_id="d", tool_name="await_task", args={"handle": output["value"]}))
+        return says(f"it is in {output['value']['file']}")
+
+    clerk: dict[str, Any] = {}
+    exec(source.replace("./watch-ci.sh", "true"), clerk)
+    policy = SessionPolicy(model=ModelSpec("m"), provider_id="scripted")
+    declared = clerk["app"].declared_sessions
+    clerk["app"].declared_sessions = replace(declared, policy=policy, make_providers=lambda: (ScriptedProvider(model),))
+    async with lash_app(clerk["app"]) as lash:
+        answer = await (await lash.session("anna").send("Render October.")).answer(10)
+    assert "it is in 2026-10.pdf" == answer.final_text
+
+
+async def test_a_watch_works_as_printed(lash_app: RunApps, capsys: pytest.CaptureFixture[str]) -> None:
+    """It shows what the history says in the end, and would go on for ever."""
+    source = next(block for block in blocks("python") if "WatchedSession()" in block)
+    app = App("shop", version="1")
+    policy = SessionPolicy(model=ModelSpec("m"), provider_id="scripted")
+    app.sessions(policy=policy, providers=[ScriptedProvider(lambda _: says("a mug"))])
+    names: dict[str, Any] = {}
+    exec(f"async def watch(lash):\n{textwrap.indent(source, '    ')}", names)
+    async with lash_app(app) as lash:
+        await (await lash.session("anna").send("What is it?")).answer(10)
+        watching = asyncio.create_task(names["watch"](lash))
+        shown = ""
+
+        def has_shown() -> bool:
+            nonlocal shown
+            shown += capsys.readouterr().out
+            return "2 messages; now: \n" in shown
+
+        await eventually(has_shown, within_ms=10_000)
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 async def test_the_steps_work_as_printed(lash_app: RunApps) -> None:
