@@ -44,7 +44,7 @@ else:
 
 
 def _named_arguments(model: type[BaseModel], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
-    names = positional_fields(model)
+    names = _POSITIONAL.get(model) or positional_fields(model)
     if len(args) > len(names):
         raise TypeError(f"{model.__name__} takes at most {len(names)} positional arguments, {len(args)} were given")
     for name, value in zip(names, args, strict=False):

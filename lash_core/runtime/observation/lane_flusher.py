@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from threading import get_ident
 from typing import Any
 
 from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
@@ -150,6 +151,9 @@ class LaneFlusher:
 
     def _is_elsewhere(self) -> bool:
         """True when its loop runs in another thread; one that was closed is replaced by the running one."""
+        # asyncio's own loops say in which thread they run; to ask for the running loop asks the system for the process.
+        if getattr(self._loop, "_thread_id", None) == get_ident():
+            return False
         running = running_loop()
         if running is not None and running is self._loop:
             return False

@@ -48,15 +48,15 @@ class TurnPublisher:
         self._runtime = runtime
         self._live_replay = live_replay
         self._writer = writer
+        self._session_id = runtime.session_id
         self._generation = 0
         self._revision = SessionRevision.of_state(runtime.state)
         self._frame_id = runtime.state.current_agent_frame_id
 
     async def __call__(self, activity: TurnActivity) -> None:
         """Record one activity; it is in the ring some milliseconds later."""
-        self._writer.record(
-            self._runtime.session_id, self._revision, TurnActivityPayload(activity), generation=self._generation
-        )
+        payload = TurnActivityPayload(activity)
+        self._writer.record(self._session_id, self._revision, payload, generation=self._generation)
 
     async def turn_begins(self, turn_id: str, *, generation: int, is_redo: bool) -> None:
         """Publish what was committed beside turns; before a redo take back what an earlier run told.
@@ -66,7 +66,7 @@ class TurnPublisher:
         """
         del turn_id
         await self.publish()
-        self._generation, session_id = generation, self._runtime.session_id
+        self._generation, session_id = generation, self._session_id
         if not is_redo:
             return
         await self.flush()
@@ -75,7 +75,7 @@ class TurnPublisher:
 
     async def flush(self) -> None:
         """Wait until what was told is in the ring, or never will be; for a bounded time."""
-        await self._writer.flush(self._runtime.session_id)
+        await self._writer.flush(self._session_id)
 
     async def turn_committed(self, turn_id: str) -> None:
         """Publish the commit."""
@@ -85,7 +85,7 @@ class TurnPublisher:
     async def process_changed(self, kind: SessionProcessEventKind, process_id: str) -> None:
         """Record it among the turn's activities."""
         payload = ProcessChangedPayload(kind, (process_id,))
-        self._writer.record(self._runtime.session_id, self._revision, payload, generation=self._generation)
+        self._writer.record(self._session_id, self._revision, payload, generation=self._generation)
 
     async def publish(self) -> None:
         """Publish the runtime's state, unless it is the one that was published last."""
@@ -96,7 +96,7 @@ class TurnPublisher:
         changed = frame_id != self._frame_id and bool(frame_id)
         self._revision, self._frame_id = revision, frame_id
         await self._writer.publish_once(
-            self._runtime.session_id,
+            self._session_id,
             revision,
             CommittedPayload(self._runtime.read_view()),
             frame_id=frame_id if changed else None,
