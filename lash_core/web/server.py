@@ -80,7 +80,7 @@ class WebServer:
             config = uvicorn.Config(
                 self._app,
                 # h11 and no WebSockets: what is tested is what runs, whatever else is installed.
-                http=connection_class(self._limits.body_ms_max),
+                http=connection_class(self._limits.body_ms_max, self._limits.stall_ms),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -106,6 +106,11 @@ class WebServer:
         ready.cancel()
         if self._serving.done():
             await self._serving
+
+    @property
+    def connections(self) -> int:
+        """How many there are, with those that are closed but still have something to send."""
+        return 0 if self._server is None else len(self._server.server_state.connections)
 
     async def wait(self) -> None:
         """Until it has stopped."""

@@ -126,7 +126,8 @@ class Watchers:
             await asyncio.sleep(pause_ms / 1_000)
             for watcher in self:
                 if watcher.is_writing:
-                    if watcher.silent_ms > limits.stall_ms:
+                    # Where the server cuts such a connection itself, it is first.
+                    if watcher.silent_ms > limits.stall_ms + pause_ms:
                         _log.info("a watcher took nothing for %d ms and is given up", limits.stall_ms)
                         watcher.end("stalled")
                 elif watcher.silent_ms > limits.alive_ms:

@@ -212,6 +212,24 @@ async def test_a_connection_without_a_request_is_given_up() -> None:
         watching.close()
 
 
+async def test_a_connection_that_never_reads_is_cut() -> None:
+    """Closed alone it would stay, with all that waits for it."""
+    async with served(WebConfig(limits=WebLimits(stall_ms=400))) as (web, server):
+        await web.lash.session("chat").create()
+        loop = asyncio.get_running_loop()
+        with socket.socket() as stuck:
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            stuck.settimeout(0)
+            await loop.sock_connect(stuck, ("127.0.0.1", int(server.url.rpartition(":")[2])))
+            await loop.sock_sendall(stuck, b"GET /sessions/chat/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await eventually(lambda: 1 == len(web.state.watchers))
+            async with asyncio.timeout(20):
+                while server.connections:
+                    await say(web, "chat", TEXT)
+                    await asyncio.sleep(0)
+            await eventually(lambda: 0 == len(web.state.watchers))
+
+
 async def test_a_thousand_watch_one_session() -> None:
     """All hear the same in the same order; when they go, nothing is left of them."""
     async with served(WebConfig(limits=WebLimits(watchers_max=WATCHERS))) as (web, server):
