@@ -150,11 +150,6 @@ class BroadcastRing:
             self._drop_old(now_ms)
             return before - len(self._kept)
 
-    def oldest_at_ms(self) -> int | None:
-        """When the first kept event came; None when none is kept."""
-        with self.lock:
-            return self._kept[self.first].at_ms if self._kept else None
-
     def gap_after(self, position: int) -> LiveReplayGapReason | None:
         """Why the events behind ``position`` cannot all be given; None: they can."""
         with self.lock:

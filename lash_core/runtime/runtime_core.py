@@ -17,7 +17,8 @@ from lash_core.model.usage import SessionUsageReport, TokenLedgerEntry, merge_le
 from lash_core.runtime import state_export
 from lash_core.runtime.attachments import SessionAttachments
 from lash_core.runtime.background.async_handles import AsyncToolHandleMap
-from lash_core.runtime.background.monitors import MonitorSeat, SessionMonitors
+from lash_core.runtime.background.monitor_seat import MonitorSeat
+from lash_core.runtime.background.monitors import SessionMonitors
 from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.plugin.host import PluginSession
 from lash_core.runtime.process.engine import ProcessEngineRegistry

@@ -60,6 +60,14 @@ class KnowsTasks(Protocol):
         ...
 
 
+def tasks_of(execution: RuntimeExecutionContext) -> StartsTasks:
+    """What starts the tasks of a context's session. Raises: NotAvailableError: nothing does."""
+    tasks = execution.tasks if isinstance(execution, KnowsTasks) else None
+    if tasks is None:
+        raise NotAvailableError("async tasks are unavailable in this runtime")
+    return tasks
+
+
 def start_task(
     execution: RuntimeExecutionContext, call: str, work: AsyncTaskWork, *, tool_name: str, name: str
 ) -> dict[str, JsonValue]:
@@ -71,8 +79,6 @@ def start_task(
     Raises:
         NotAvailableError: this runtime has no async tasks. LimitExceededError: too many run.
     """
-    tasks = execution.tasks if isinstance(execution, KnowsTasks) else None
-    if tasks is None:
-        raise NotAvailableError("async tasks are unavailable in this runtime")
+    tasks = tasks_of(execution)
     digest = hashlib.sha256("\n".join((execution.session_id, call, name)).encode()).hexdigest()
     return tasks.start(work, tool_name=tool_name, handle_id=f"task-{digest[:32]}")

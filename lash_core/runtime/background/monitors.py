@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lash_core.clock import Clock
 from lash_core.errors import LashError, LimitExceededError, SettingsError
 from lash_core.errors.async_handle import UnknownMonitorError
 from lash_core.errors.background_task import BackgroundTaskError
@@ -20,8 +18,6 @@ from lash_core.model.async_handle import AsyncHandleNamespace
 from lash_core.model.background_task import (
     BackgroundTaskKind,
     BackgroundTaskRegistration,
-    BackgroundTaskState,
-    BackgroundTaskUpdate,
     CancelPolicy,
     ClosePolicy,
 )
@@ -31,21 +27,18 @@ from lash_core.model.monitor import (
     MonitorSpec,
     MonitorSpecs,
     MonitorStatus,
-    MonitorWakePolicy,
     monitors_of,
 )
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolSuccess
 from lash_core.runtime.background.async_handle import CANCELLED_TEXT, AsyncToolHandle
-from lash_core.runtime.background.async_handles import AsyncToolHandleMap
-from lash_core.runtime.background.monitor_queue import MONITOR_EVENT, MonitorQueue
-from lash_core.runtime.background.monitor_run import MonitorBatch, MonitorRun
+from lash_core.runtime.background.monitor_queue import MONITOR_EVENT
+from lash_core.runtime.background.monitor_run import MonitorRun
+from lash_core.runtime.background.monitor_seat import MonitorSeat, SeatSink
 from lash_core.runtime.background.task_host import NO_MANAGED_TASKS, BackgroundTaskHost
 from lash_core.runtime.turns.tool_attempt import failure_of
 
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
-    from lash_core.runtime.runtime_host import QueuedWorkDriver
-    from lash_core.store.runtime_persistence import RuntimePersistence
 
 MONITORS_MAX = 32
 """Monitors of one session: each is a process of the operating system, with a guard beside it."""
@@ -53,28 +46,6 @@ STOP_SECONDS = 2.0
 """A command that was told to end is gone by then."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class MonitorSeat:
-    """Where the monitors of a session stand.
-
-    Attributes:
-        session_id: the session.
-        scope_key: of its tasks at the host.
-        host: who runs them; None = there are no monitors.
-        handles: the session's table, so that a monitor can be awaited.
-        store: takes queued work; None = lines are told to subscribers only.
-        driver: told of queued work.
-    """
-
-    session_id: str
-    scope_key: str
-    host: BackgroundTaskHost | None
-    handles: AsyncToolHandleMap
-    clock: Clock
-    store: RuntimePersistence | None = None
-    driver: QueuedWorkDriver | None = None
 
 
 class SessionMonitors:
@@ -108,7 +79,7 @@ class SessionMonitors:
         """
         spec = self._spec(monitor_id)
         host, seat = self._host(), self._seat
-        run = MonitorRun(spec, _Sink(seat, host, spec), seat.clock)
+        run = MonitorRun(spec, SeatSink(seat, host, spec), seat.clock)
         await host.spawn_managed(
             seat.scope_key,
             BackgroundTaskRegistration(spec.task_id, BackgroundTaskKind.MONITOR, "monitor"),
@@ -228,36 +199,6 @@ class SessionMonitors:
             )
         except LimitExceededError as error:
             _log.warning("monitor %s cannot be awaited: %s", run.spec.id, error)
-
-
-class _Sink:
-    """Tells the session's queue, who awaits, and who subscribes."""
-
-    def __init__(self, seat: MonitorSeat, host: BackgroundTaskHost, spec: MonitorSpec) -> None:
-        self._seat = seat
-        self._host = host
-        self._spec = spec
-        wakes = spec.wake_policy is MonitorWakePolicy.QUEUE_TURN
-        self._queue = MonitorQueue(seat.store, seat.driver) if seat.store is not None and wakes else None
-
-    async def has_room(self) -> bool:
-        """See ``MonitorSink``."""
-        return self._queue is None or await self._queue.has_room()
-
-    async def deliver(self, batch: MonitorBatch) -> None:
-        """See ``MonitorSink``."""
-        if self._queue is not None:
-            await self._queue.deliver(batch)
-        body = batch.to_json_value()
-        handle = self._seat.handles.find(self._spec.task_id)
-        if handle is not None:
-            handle.progress(body)
-        try:
-            update = BackgroundTaskUpdate(state=BackgroundTaskState.RUNNING, progress=body)
-            await self._host.update(self._seat.scope_key, self._spec.task_id, update)
-        except (LashError, OSError) as error:
-            # Subscribers may miss a line; it is the queue that a session works by.
-            _log.info("progress of monitor %s was not told: %s", self._spec.id, error)
 
 
 async def arm_monitors(runtime: LashRuntime, *, is_restored: bool) -> None:

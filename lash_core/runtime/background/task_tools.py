@@ -6,7 +6,7 @@ An app turns them on with ``BackgroundTaskToolsFactory`` among its plugins; noth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 from typing_extensions import override
 
@@ -19,6 +19,7 @@ from lash_core.model.tool_state import ToolManifest
 from lash_core.runtime.background.handle_await import StillRunning
 from lash_core.runtime.background.session_tasks import SessionTasks
 from lash_core.runtime.plugins import PluginFactory, SessionPlugin
+from lash_core.runtime.tool_tasks import tasks_of
 from lash_core.runtime.tools import Tool, ToolContext
 from lash_core.runtime.turns.tool_attempt import ARGS_INVALID, failure_of
 
@@ -32,12 +33,6 @@ _HANDLE: dict[str, JsonValue] = {
     "properties": {"__handle__": {"type": "string"}, "id": {"type": "string"}, "tool": {"type": "string"}},
     "required": ["__handle__", "id"],
 }
-
-
-@runtime_checkable
-class _HasSessionTasks(Protocol):
-    @property
-    def tasks(self) -> SessionTasks | None: ...
 
 
 class BackgroundTaskToolsFactory(PluginFactory):
@@ -131,11 +126,8 @@ async def _list_tasks(context: ToolContext, args: dict[str, Any]) -> AnyToolOutp
 
 
 def _tasks_of(context: ToolContext) -> SessionTasks:
-    execution = context.execution
-    tasks = execution.tasks if isinstance(execution, _HasSessionTasks) else None
-    if tasks is None:
-        raise NotAvailableError("async tasks are unavailable in this runtime")
-    return tasks
+    # A session has one kind of tasks; what tools may know of it is only how to start one.
+    return cast("SessionTasks", tasks_of(context.execution))
 
 
 def _tool(name: str, description: str, properties: dict[str, JsonValue], required: list[JsonValue], run: Any) -> Tool:
