@@ -78,11 +78,7 @@ class LaneFlusher:
         Raises:
             RuntimeError: its event loop does not run, and there is none to take its place.
         """
-        if self._is_elsewhere():
-            assert self._loop is not None  # noqa: S101 - it runs
-            self._loop.call_soon_threadsafe(self._put, session_id, events)
-        else:
-            self._put(session_id, events)
+        self._in_loop(self._put, session_id, events)
         return events[-1].recording
 
     def hurry(self, session_id: str) -> Recording | None:
@@ -91,20 +87,12 @@ class LaneFlusher:
         recording = None if lane is None else lane.last_recording
         if lane is not None and recording is not None:
             lane.is_urgent = True
-            if self._is_elsewhere():
-                assert self._loop is not None  # noqa: S101 - it runs
-                self._loop.call_soon_threadsafe(self._schedule_now)
-            else:
-                self._schedule_now()
+            self._in_loop(self._schedule_now)
         return recording
 
     def miss(self, session_id: str, count: int) -> None:
         """Events that cannot be queued: who watches finds a gap before the next one. Raises: as ``put``."""
-        if self._is_elsewhere():
-            assert self._loop is not None  # noqa: S101 - it runs
-            self._loop.call_soon_threadsafe(self._miss, session_id, count)
-        else:
-            self._miss(session_id, count)
+        self._in_loop(self._miss, session_id, count)
 
     def drop_queued(self, session_id: str) -> None:
         """Drop what of a session is not under way."""
@@ -149,23 +137,35 @@ class LaneFlusher:
         # What is queued already comes behind the gap, too: one that is told early is no lie.
         (self._lanes.get(session_id) or self._new_lane(session_id)).dropped += count
 
-    def _is_elsewhere(self) -> bool:
-        """True when its loop runs in another thread; one that was closed is replaced by the running one."""
+    def _in_loop(self, step: Callable[..., None], *args: object) -> None:
+        """Take a step in the loop of the queues: now, or as soon as the thread that runs it gets to it."""
+        other = self._loop_elsewhere()
+        if other is None:
+            step(*args)
+        else:
+            other.call_soon_threadsafe(step, *args)
+
+    def _loop_elsewhere(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of the queues if another thread runs it; one that was closed is replaced by the running one.
+
+        Raises:
+            RuntimeError: it does not run, and there is none to take its place.
+        """
         # asyncio's own loops say in which thread they run; to ask for the running loop asks the system for the process.
         if getattr(self._loop, "_thread_id", None) == get_ident():
-            return False
+            return None
         running = running_loop()
         if running is not None and running is self._loop:
-            return False
+            return None
         if self._loop is not None and self._loop.is_running():
-            return True
+            return self._loop
         if running is None or not (self._loop is None or self._loop.is_closed()):
             raise RuntimeError("the writer of live events belongs to an event loop that does not run")
         # What a loop left behind when it was closed, nobody waits for any more.
         self._loop, self._timer, self._flushed_at = running, None, float("-inf")
         self._lanes.clear()
         self._tasks.clear()
-        return False
+        return None
 
     def _new_lane(self, session_id: str) -> ActivityLane:
         if len(self._lanes) >= LANES_MAX:
