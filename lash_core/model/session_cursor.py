@@ -23,7 +23,7 @@ U64_MAX = 2**64 - 1
 _DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
-class HasSessionState(Protocol):
+class _HasSessionState(Protocol):
     """A runtime, as far as its revision goes."""
 
     @property
@@ -52,7 +52,7 @@ class SessionRevision(int):
         return cls(state.turn_index if state.head_revision is None else state.head_revision)
 
     @classmethod
-    def from_runtime(cls, runtime: HasSessionState) -> Self:
+    def from_runtime(cls, runtime: _HasSessionState) -> Self:
         """The revision of the session that a runtime has."""
         return cls.of_state(runtime.state)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -96,6 +97,12 @@ class SessionObservationEvent:
         """Its live position: 1 for the first one."""
         return self.cursor.parse().live_position
 
+    def to_json_value(self) -> dict[str, Any]:
+        """The event as a JSON object, history included; ``payload`` has its ``type``. Raises: InvalidJsonError."""
+        from lash_core.model.observation_codec import encode_event  # noqa: PLC0415 - that module builds on this one
+
+        return json.loads(encode_event(self))
+
 
 @dataclass(frozen=True, slots=True)
 class SessionObservation:
@@ -103,6 +110,12 @@ class SessionObservation:
 
     read_view: SessionReadView
     cursor: SessionCursor
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The observation as a JSON object, history included."""
+        from lash_core.model.observation_codec import observation_value  # noqa: PLC0415 - as above
+
+        return observation_value(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,16 @@ class LiveReplayGap:
     latest_cursor: SessionCursor
     latest_revision: SessionRevision
     reason: LiveReplayGapReason
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The gap as a JSON object."""
+        return {
+            "session_id": self.session_id,
+            "requested_cursor": str(self.requested_cursor),
+            "latest_cursor": str(self.latest_cursor),
+            "latest_revision": int(self.latest_revision),
+            "reason": self.reason.value,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,16 @@ from lash_core.errors import LiveReplayStoreError, MalformedSessionCursorError, 
 from lash_core.model.session import ModelSpec
 from lash_core.model.session_cursor import SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
+    AgentFrameSwitchedPayload,
     LiveReplayConfig,
     LiveReplayGap,
     LiveReplayGapReason,
+    SessionObservation,
+    SessionObservationEvent,
     SessionProcessEventKind,
     SessionQueueEventKind,
 )
-from lash_core.model.session_state import RuntimeSessionState
+from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 
 U64_MAX = 2**64 - 1
 
@@ -117,6 +120,26 @@ def test_the_names_of_kinds_and_reasons() -> None:
     assert '["enqueued","cancelled","started","cancelled","trimmed","unavailable"]' == json.dumps(
         names, separators=(",", ":")
     )
+
+
+def test_what_watchers_are_told_is_json() -> None:
+    """With the names of the contract; a payload says its type, a cursor is its text."""
+    cursor = SessionCursor.new("s", 3, 7)
+    view = SessionReadView.from_persisted_state(RuntimeSessionState("s", turn_index=3))
+    frame = SessionObservationEvent("s", SessionRevision(3), cursor, AgentFrameSwitchedPayload("s:frame:2"))
+    gap = LiveReplayGap("s", cursor, cursor, SessionRevision(3), LiveReplayGapReason.UNAVAILABLE)
+
+    value = frame.to_json_value()
+    assert ("s", 3, "lashsc1:3:7:s") == (value["session_id"], value["revision"], value["cursor"])
+    assert ("agent_frame_switched", "s:frame:2") == (value["payload"]["type"], value["payload"]["frame_id"])
+    assert "lashsc1:3:7:s" == SessionObservation(view, cursor).to_json_value()["cursor"]
+    assert {
+        "session_id": "s",
+        "requested_cursor": "lashsc1:3:7:s",
+        "latest_cursor": "lashsc1:3:7:s",
+        "latest_revision": 3,
+        "reason": "unavailable",
+    } == gap.to_json_value()
 
 
 def test_bounds_of_a_ring_are_given_by_name_or_by_place() -> None:
