@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from lash_core.model.owner import is_provably_dead
 from lash_core.runtime.content_sweep import content_sweep_of
 from lash_core.session_metrics import SessionMetrics
 from lash_worker.app import App
+from lash_worker.collector import settle_in
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
 from lash_worker.isolation.horses import Horses
@@ -42,9 +42,6 @@ from lash_worker.worker import DurableProcessWorker
 from lash_worker.worker_settings import WorkerSettings
 from lash_worker.worker_stores import WorkerStores, config_from_apps, manifests_of
 
-GC_THRESHOLDS = (10_000, 20, 50)
-"""Garbage collection of a worker process. Rows come and go by the hundred; with Python's own thresholds a third of the
-CPU of small processes went into looking at objects that live as long as the worker (``benchmarks/bench_quick.py``)."""
 NAMESAKE_SEEN_MS = 5_000
 """A worker that was seen this long ago may be alive: workers beat every second or two."""
 ANNOUNCE_SECONDS = 1.0
@@ -383,9 +380,7 @@ async def run_worker(
 
     for number in signals:
         loop.add_signal_handler(number, on_signal)
-    gc.set_threshold(*GC_THRESHOLDS)
-    # What is imported by now stays: the collector need not look at it again.
-    gc.freeze()
+    settle_in()
     try:
         return await supervisor.run()
     finally:

@@ -14,6 +14,7 @@ from lash_core.client import LashClient
 from lash_core.web import WebConfig, WebLimits, session_app
 from lash_core.web.origins import is_loopback
 from lash_core.web.server import Certificate, WebServer, check_bind
+from lash_worker.collector import settle_in
 
 _log = logging.getLogger("lash.serve")
 
@@ -50,6 +51,7 @@ async def serve_until(lash: LashClient, plan: ServePlan, stop: asyncio.Event) ->
     """Serve until the event is set, or the server ends by itself."""
     server = WebServer(session_app(lash, plan.config), plan.host, plan.port, certificate=plan.certificate)
     async with server:
+        settle_in()
         _log.info("serving sessions at %s (%s)", server.url, _whom(plan.config))
         if plan.config.token and plan.certificate is None and not is_loopback(plan.host) and plan.host != "localhost":
             _log.warning("the token travels without encryption: --tls-cert, or a proxy that speaks https")
