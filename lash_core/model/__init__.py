@@ -153,7 +153,7 @@ __all__ = [
     "TurnInput", "TurnInputCancelOutcome", "TurnInputCancelTarget", "TurnInputClaim", "TurnInputClaimRef",
     "TurnInputCompletion", "TurnInputPayload", "TurnInputSuffixOutcome", "TurnIssue", "TurnOutcome",
     "TurnStampRecord", "TurnState", "TurnTerminal", "TurnToolCall", "UnknownOrRevoked", "UpdateTrigger",
-    "VacuumReport", "WaitIdentity", "WaitKind", "WaitState", "WakeSemantics", "WorkClass", "WorkerEntry",
+    "VacuumReport", "WaitIdentity", "WaitKind", "WaitState", "WakeSemantics", "WatchItem", "WorkClass", "WorkerEntry",
     "async_handle_value", "canonical_json", "decode_await_output", "from_tool_output", "parse_async_handle",
     "parse_process_handle", "payload_hash", "process_handle_json", "process_handle_summary",
     "process_signal_event_type", "sha256_hex", "signal_event_type", "subscription_id", "to_tool_output",
