@@ -56,6 +56,12 @@ class _SessionRing:
     last_commit: tuple[int, int] = field(default=(0, 0))
     forgotten_at_ms: int | None = None
 
+    def is_told(self, append: LiveAppend) -> bool:
+        """The commit that ended what the append is about is in the ring."""
+        revision, position = self.last_commit
+        has_commit = any(isinstance(payload, CommittedPayload) for payload in append.payloads)
+        return position > 0 and append.revision < revision and not has_commit
+
     def is_over(self, now_ms: int) -> bool:
         """Nobody misses it: nothing ever came and nobody listens, or it was deleted a day ago."""
         if self.ring.subscribed or len(self.ring):
@@ -100,6 +106,8 @@ class InMemoryLiveReplayStore:
             session = self._writable(append.session_id)
             if 0 < append.generation < session.generation:
                 return LiveAppendStale(session.generation)
+            if append.generation and session.is_told(append):
+                return LiveAppendStale(append.generation, session.last_commit[0])
             return self._append(append, sizes)
 
     async def append(

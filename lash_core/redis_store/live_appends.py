@@ -184,5 +184,7 @@ def _outcome(append: LiveAppend, reply: Any) -> LiveAppendOutcome:
     took_over = not isinstance(reply, int)
     if took_over and reply[0] == "stale":
         return LiveAppendStale(int(reply[1]))
+    if took_over and reply[0] == "over":
+        return LiveAppendStale(append.generation, int(reply[1]))
     first = int(reply[1]) if took_over else reply
     return LiveAppended(live_events(append.session_id, append.revision, first, append.payloads), took_over=took_over)

@@ -113,7 +113,7 @@ class LiveAppend:
 
     Attributes:
         generation: of the session lease under which they happened; 0 = not under a lease. Once a higher one wrote, a
-            lower one writes nothing more.
+            lower one writes nothing more, and once a commit of a higher revision is in the ring, nothing but a commit.
         dropped: events before these that their writer had to drop: the ring is emptied and goes on behind them, so
             that older cursors find a gap.
         texts: what ``encode_payload`` says of each payload, where its writer has it already ("" = not); () = of none.
@@ -140,9 +140,15 @@ class LiveAppended:
 
 @dataclass(frozen=True, slots=True)
 class LiveAppendStale:
-    """A newer generation wrote already: nothing was appended, and nothing of this one ever will be."""
+    """Nothing was appended, and nothing of this generation (and revision) ever will be.
+
+    Attributes:
+        generation: the highest one that wrote.
+        committed: revision of the last commit, where that ended what the append is about; 0 = a newer generation did.
+    """
 
     generation: int
+    committed: int = 0
 
 
 LiveAppendOutcome = LiveAppended | LiveAppendStale | LiveReplayStoreError

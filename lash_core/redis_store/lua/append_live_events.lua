@@ -13,9 +13,10 @@
 -- ARGV[7] bytes_max    int
 -- ARGV[8] letters      str   one an event: a activity, c committed, o other
 -- ARGV[9..] payloads   str   JSON without line breaks
--- RETURNS first_position | appended first_position: took over | stale generation
+-- RETURNS first_position | appended first_position: took over | stale generation | over revision: its commit is there
 -- INVARIANT positions only rise; a position that was ever given names no other event, whatever a failover lost.
 -- INVARIANT once a generation wrote, a lower one writes nothing; what is under no lease always may.
+-- INVARIANT behind a commit nothing comes that was streamed under a lease before it.
 -- CLOCK Redis TIME.
 --- @include now
 --- @include guard
@@ -23,6 +24,9 @@
 local tail, generation, count = read_live_tail(KEYS[2], ARGV[1]), tonumber(ARGV[2]), #ARGV[8]
 if generation > 0 and generation < tail.generation then
   return { 'stale', F(tail.generation) }
+end
+if generation > 0 and tail.commit > 0 and tonumber(ARGV[4]) < tail.revision and not string.find(ARGV[8], 'c', 1, true) then
+  return { 'over', F(tail.revision) }
 end
 local took_over = generation > tail.generation and tail.open == 1
 tail.generation = math.max(generation, tail.generation)

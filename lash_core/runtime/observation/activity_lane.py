@@ -139,7 +139,7 @@ class ActivityLane:
     def settle(self, taken: LaneAppend, answer: RingAnswer) -> None:
         """What was under way is over: say so to who waits, and count what is missing."""
         if answer.failure is None:
-            self.dropped -= taken.append.dropped
+            self.dropped += answer.untold - taken.append.dropped
         else:
             self.dropped += answer.events.count(None)
         self.failures, self.paused_until = 0, 0.0

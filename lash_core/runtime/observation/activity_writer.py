@@ -150,8 +150,9 @@ class LiveActivityWriter:
             except Exception as error:  # noqa: BLE001 - whoever records goes on
                 answer = RingAnswer.of(append, failure_of(error))
             self._settled(append, answer)
-            if answer.failure is not None and len(self._missing) < LANES_MAX:
-                self._missing[session_id] = dropped + len(payloads)
+            missing = answer.untold if answer.failure is None else dropped + len(payloads)
+            if missing and len(self._missing) < LANES_MAX:
+                self._missing[session_id] = missing
             return Recording.settled(answer.events[-1])
         try:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from lash_core.model.session_cursor import SessionRevision
 from lash_core.model.session_observation import (
     ProcessChangedPayload,
     SessionObservationEventPayload,
@@ -24,6 +25,7 @@ class HandleSender(TurnFollower):
     def __init__(self, shared: SharedRuntime) -> None:
         self._shared = shared
         self._generation = 0
+        self._revision = SessionRevision(0)
 
     async def __call__(self, activity: TurnActivity) -> None:
         """Record one activity, under the generation of the turn; waits for nothing."""
@@ -37,11 +39,13 @@ class HandleSender(TurnFollower):
         """
         del turn_id
         self._generation = generation
-        store, seen = self._shared.live_replay, self._shared.observation
+        store, seen, runtime = self._shared.live_replay, self._shared.observation, self._shared.runtime
+        # What the host has not published yet was committed all the same, and may be told by who watches.
+        self._revision = seen.revision if runtime is None else SessionRevision.of_state(runtime.state)
         if is_redo and isinstance(store, FleetLiveReplayStore):
             await self._shared.writer.flush(seen.session_id)
             async with asyncio.timeout(PUBLISH_WITHIN_MS / 1_000):
-                await retract(store, seen.session_id, seen.revision, generation)
+                await retract(store, seen.session_id, self._revision, generation)
 
     async def turn_committed(self, turn_id: str) -> None:
         """The host publishes, when people are to see it."""
@@ -52,4 +56,5 @@ class HandleSender(TurnFollower):
 
     def _record(self, payload: SessionObservationEventPayload) -> None:
         seen = self._shared.observation
-        self._shared.writer.record(seen.session_id, seen.revision, payload, generation=self._generation)
+        revision = max(seen.revision, self._revision)
+        self._shared.writer.record(seen.session_id, revision, payload, generation=self._generation)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lash_core.errors.observation import LiveReplayFailedError, LiveReplayStoreError
-from lash_core.model.session_observation import SessionObservationEvent
+from lash_core.model.session_observation import SessionObservationEvent, TurnActivityPayload
 from lash_core.store.live_replay_store import (
     FleetLiveReplayStore,
     LiveAppend,
@@ -42,7 +42,9 @@ class RingAnswer:
         events: one a payload, in order; None = it is not in the ring.
         failure: why some are not; None = nothing failed.
         may_repeat: it is known that nothing was appended, and the store may take the same another time.
-        is_stale: a newer generation writes: nothing was appended, and nothing is missing.
+        is_stale: a newer generation writes, or the commit of its turn is told: nothing was appended, and no activity
+            is missing.
+        untold: how many of these say more than that commit did.
         took_over: see ``LiveAppended``.
     """
 
@@ -50,6 +52,7 @@ class RingAnswer:
     failure: LiveReplayStoreError | None = None
     may_repeat: bool = False
     is_stale: bool = False
+    untold: int = 0
     took_over: bool = False
 
     @classmethod
@@ -59,8 +62,9 @@ class RingAnswer:
             return cls(outcome.events, took_over=outcome.took_over)
         nothing = (None,) * len(append.payloads)
         match outcome:
-            case LiveAppendStale():
-                return cls(nothing, is_stale=True)
+            case LiveAppendStale(committed=committed):
+                others = sum(not isinstance(payload, TurnActivityPayload) for payload in append.payloads)
+                return cls(nothing, is_stale=True, untold=append.dropped + others if committed else 0)
             case LiveReplayStoreError():
                 # A failure that names a field is a refusal: it would be refused again.
                 may_repeat = outcome.outcome == "not_done" and outcome.field is None

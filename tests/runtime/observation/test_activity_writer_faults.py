@@ -10,7 +10,12 @@ import pytest
 
 from lash_core.errors.observation import LiveReplayFailedError
 from lash_core.memory_store.live_replay import InMemoryLiveReplayStore
-from lash_core.model.session_observation import SessionObservationEvent, TurnActivityPayload
+from lash_core.model.session_observation import (
+    ProcessChangedPayload,
+    SessionObservationEvent,
+    SessionProcessEventKind,
+    TurnActivityPayload,
+)
 from lash_core.model.session_observation import SessionObservationEventPayload as Payload
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
 from lash_core.runtime.observation import activity_writer, lane_flusher
@@ -95,6 +100,26 @@ async def test_an_older_generation_writes_nothing_and_misses_nothing() -> None:
     assert await writer.record("s", 1, said("host"), generation=0) is not None
     assert ["new", "host"] == await texts_in(ring, "s")
     assert (1, 0) == (writer.counts.stale, writer.counts.dropped)
+
+
+async def test_what_is_held_up_until_its_commit_is_told_is_not_told_behind_it() -> None:
+    """Text is in the history by then; of what is not there, whoever watches is told to look again."""
+    for ring in (FarRing(), InMemoryLiveReplayStore()):
+        writer = LiveActivityWriter(ring)
+        await writer.record("s", 1, said("half"), generation=3)
+        assert await ring.append_commit_once("s", 2, committed("s")) is not None
+
+        assert await writer.record("s", 1, said("late"), generation=3) is None
+        assert ["half", "committed"] == await texts_in(ring, "s")
+        assert (1, 0) == (writer.counts.stale, writer.counts.dropped)
+        assert await writer.record("s", 2, said("next"), generation=3) is not None
+        assert ["half", "committed", "next"] == await texts_in(ring, "s")
+
+        started = ProcessChangedPayload(SessionProcessEventKind.STARTED, ("p",))
+        assert await writer.record("s", 1, started, generation=3) is None
+        assert await writer.record("s", 2, said("last"), generation=3) is not None
+        assert ["gap"] == await texts_in(ring, "s")
+        assert ["last"] == await texts_in(ring, "s", 4)
 
 
 async def test_whoever_listens_hears_of_a_takeover() -> None:

@@ -30,7 +30,8 @@ async def told(store: InMemoryLiveReplayStore) -> list[tuple[str, str]]:
 
 async def tell(store: InMemoryLiveReplayStore, *correlations: str, generation: int = 1) -> None:
     payloads = tuple(saying("x", correlation).payload for correlation in correlations)
-    await store.append_many([LiveAppend("chat", 0, payloads, generation=generation)])
+    revision, _ = await store.last_commit("chat")
+    await store.append_many([LiveAppend("chat", revision, payloads, generation=generation)])
 
 
 def test_what_was_taken_back_is_not_open() -> None:

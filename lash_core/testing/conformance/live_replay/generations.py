@@ -116,3 +116,26 @@ async def one_refused_append_does_not_stop_the_others(stores: LiveStores) -> Non
     assert [True] * 6 + [False] == [isinstance(outcome, LiveReplayStoreError) for outcome in outcomes]
     assert (0, 1) == (await tail(stores, first), await tail(stores, second))
     assert [1] == [event.position for event in (await tell_at_once(stores, first, [said("e")], generation=1)).events]
+
+
+async def what_a_commit_ended_does_not_come_behind_it(stores: LiveStores) -> None:
+    """An append that was held up while somebody else told the commit would stand there as the text of nobody's turn."""
+    session_id = session()
+    rings = rings_of(stores)
+    await tell_at_once(stores, session_id, [said("half")], generation=3)
+    await rings.append_commit_once(session_id, 2, stored(session_id, "whole"))
+
+    late, mixed, lower, commit, free, fresh = await rings.append_many(
+        [
+            LiveAppend(session_id, 1, (said("late"),), generation=3, dropped=2),
+            LiveAppend(session_id, 1, (queued("b"), said("later")), generation=4),
+            LiveAppend(session_id, 1, (said("lower"),), generation=2),
+            LiveAppend(session_id, 1, (stored(session_id, "old"),), generation=3),
+            LiveAppend(session_id, 0, (said("free"),)),
+            LiveAppend(session_id, 1, (said("next"),), generation=3),
+        ]
+    )
+
+    assert [LiveAppendStale(3, 2), LiveAppendStale(4, 2), LiveAppendStale(3)] == [late, mixed, lower]
+    assert all(isinstance(outcome, LiveAppended) for outcome in (commit, free, fresh))
+    assert ["half", "committed", "committed", "free", "next"] == texts_of(await replayed(stores, session_id, 0))

@@ -176,6 +176,31 @@ async def a_turn_is_heard_while_it_runs(stores: WatchedStores) -> None:
     runtime.close()
 
 
+async def a_turn_belongs_to_the_commit_before_it(stores: WatchedStores) -> None:
+    """Also one that the host did not publish: whoever watches may tell it while the next turn streams."""
+    scene = scene_of(stores, [says("one"), says("two")])
+    runtime = await scene.runtime()
+    handle, rings = await RuntimeHandle.create(runtime, rings_of(stores)), rings_of(stores)
+    begin = handle.observe().cursor
+    async with handle.writer() as held:
+        finished(await held.stream_turn(words("hi"), sender=handle.sender()))
+        committed = await scene.revision()
+        await handle.resume_session_observation(begin)
+        assert await rings.append_commit_once(scene.session_id, committed, CommittedPayload(held.read_view()))
+        finished(await held.stream_turn(words("again"), sender=handle.sender()))
+        await handle.publish_from(held)
+    events = await events_after(handle, begin)
+
+    deltas = [
+        (event.payload.activity.event.facts["text"], event.revision)
+        for event in events
+        if isinstance(event.payload, TurnActivityPayload)
+        and event.payload.activity.event.type == "assistant_prose_delta"
+    ]
+    assert [("one", 0), ("two", committed)] == deltas
+    runtime.close()
+
+
 async def tools_are_shared_while_their_generation_is_the_same(stores: WatchedStores) -> None:
     """A publication costs nothing for tools that did not change."""
     scene = Scene(stores)
