@@ -37,9 +37,7 @@ async def park(runtime: LashRuntime) -> ParkedSession:
     """Store what is not stored yet, and drop the session. See ``LashRuntime.park``."""
     store = require_store(runtime, "park()")
     runtime.managed_sessions.require_idle("parked")
-    has_tasks = runtime.host.core.background_task_host is not None
-    if has_tasks:
-        await runtime.background_tasks.await_hidden_tasks(runtime.session_id)
+    await runtime.background_tasks.await_hidden_tasks(runtime.session_id)
     runtime.turn_memory.begin(runtime.session_id)
     try:
         if has_something_to_commit(runtime):
@@ -56,8 +54,7 @@ async def park(runtime: LashRuntime) -> ParkedSession:
     finally:
         runtime.turn_memory.end()
     await runtime.close_managed_sessions()
-    if has_tasks:
-        await runtime.background_tasks.close_background_tasks(runtime.session_id)
+    await runtime.background_tasks.close_background_tasks(runtime.session_id)
     runtime.close()
     return ParkedSession(runtime.session_id, store, runtime.policy)
 

@@ -141,8 +141,6 @@ class SessionRun:
 
     async def _await_hidden_tasks(self, runtime: LashRuntime) -> None:
         """The turns' plumbing ends under their lease; what it raises is only logged: the turns are stored."""
-        if runtime.host.core.background_task_host is None:
-            return
         try:
             async with asyncio.timeout(HIDDEN_TASKS_SECONDS):
                 await runtime.background_tasks.await_hidden_tasks(self.session_id)

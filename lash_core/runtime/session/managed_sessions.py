@@ -97,8 +97,7 @@ class ManagedSessions:
             raise SessionError(f"session `{session_id}` is the current one", field="session_id", value=session_id)
         managed = self.get(session_id)
         managed.require_idle("closed")
-        if self._parent.host.core.background_task_host is not None:
-            await self._parent.background_tasks.hand_over_background_tasks(session_id, self._parent.session_id)
+        await self._parent.background_tasks.hand_over_background_tasks(session_id, self._parent.session_id)
         if managed.runtime.store is None:
             managed.runtime.close()
         else:

@@ -125,7 +125,7 @@ async def _lease_of(
             guard = SessionLeaseGuard.adopt(store, lease, timings)
         elif store is not None:
             guard = await SessionLeaseGuard.acquire(store, runtime.runtime_lease_owner, timings)
-        if guard is not None and runtime.host.core.background_task_host is not None:
+        if guard is not None:
             await runtime.background_tasks.adopt_background_tasks(guard.generation)
         yield guard, keeps
     finally:
