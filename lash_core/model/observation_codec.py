@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
 from lash_core.errors import CorruptRecordError, InvalidJsonError, NewerRecordError
 from lash_core.model.base import JsonValue, Model
@@ -51,7 +51,7 @@ _SCALARS = frozenset((str, int, bool, type(None)))
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-_quoted: Callable[[str], str] = getattr(json.encoder, "encode_basestring")  # noqa: B009 - not in every stub
+quoted: Callable[[str], str] = getattr(json.encoder, "encode_basestring")  # noqa: B009 - not in every stub
 """A text as JSON, escaped no more than JSON needs."""
 
 
@@ -103,8 +103,7 @@ def decode_payload(text: str | bytes) -> SessionObservationEventPayload | Commit
         NewerRecordError: a later release wrote it. CorruptRecordError: it is no payload.
     """
     try:
-        value = json.loads(text)
-        return _payload_of(value)
+        return _payload_of(_read(text))
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptRecordError(f"unreadable event of a session: {error!r}") from error
 
@@ -138,8 +137,8 @@ def _activity_text(activity: TurnActivity) -> str:
     if len(facts) == 1 and type(said := facts.get("text")) is str:
         # What streams: as pydantic would write it, in a fifth of the time.
         text = (
-            f'{{"id":{_quoted(activity.id)},"correlation_id":{_quoted(activity.correlation_id)},'
-            f'"event":{{"type":"{event.type}","facts":{{"text":{_quoted(said)}}}}}}}'
+            f'{{"id":{quoted(activity.id)},"correlation_id":{quoted(activity.correlation_id)},'
+            f'"event":{{"type":"{event.type}","facts":{{"text":{quoted(said)}}}}}}}'
         )
         if text.isascii() or not _SURROGATES.search(text):
             return text
@@ -193,6 +192,14 @@ def _payload_of(value: Any) -> SessionObservationEventPayload | CommittedReferen
             return ProcessChangedPayload(SessionProcessEventKind(value["kind"]), _ids(value["process_ids"]))
         case kind:
             raise NewerRecordError(f"an event of a session has the unknown type {kind!r}")
+
+
+def _read(text: str | bytes) -> Any:
+    try:
+        # A third of the time of ``json``, and short texts that many events have are there once.
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)  # it has what the other refuses, or says why it has none
 
 
 def _activity_of(value: Any) -> TurnActivity:

@@ -39,6 +39,8 @@ class SessionRevision(int):
         ValueError: negative or over 2^64 - 1.
     """
 
+    __slots__ = ()
+
     def __new__(cls, value: int = 0) -> Self:
         """The number, checked."""
         revision = super().__new__(cls, value)

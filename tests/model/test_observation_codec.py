@@ -167,3 +167,16 @@ def test_a_lone_surrogate_in_text_that_streams_is_refused(place: str) -> None:
 
     with pytest.raises(InvalidJsonError):
         encode_payload(payload)
+
+
+def test_what_the_quick_reader_refuses_is_read_all_the_same() -> None:
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    event = {"type": "usage", "facts": {"deep": deep, "escaped": "\ud800"}}
+    text = json.dumps({"v": 1, "type": "turn_activity", "activity": {"id": "a", "correlation_id": "c", "event": event}})
+
+    payload = decode_payload(text)
+
+    assert isinstance(payload, TurnActivityPayload)
+    assert payload.activity.event.facts == event["facts"]

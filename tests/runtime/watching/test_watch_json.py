@@ -22,6 +22,7 @@ from lash_core.model.session_observation import (
     QueueChangedPayload,
     SessionProcessEventKind,
     SessionQueueEventKind,
+    TurnActivityPayload,
     WatchItem,
 )
 from lash_core.model.turn_input import TurnInput
@@ -196,3 +197,23 @@ def test_kept_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     line = encoder.line(large)
     assert line is encoder.line(large)
     assert lines[4] is not encoder.line(events[4])
+
+
+@pytest.mark.parametrize("text", ["hi", "", 'a "quoted" \\ line\nand \x00 \u2028 \u00e9\U0001f600', "\ud800"])
+def test_a_piece_of_text_is_written_as_any_other_event_is(text: str) -> None:
+    """The short way of what streams says the same, sign for sign."""
+    item = saying(text)
+    payload = item.payload
+    assert isinstance(payload, TurnActivityPayload)
+    facts = {
+        "type": "turn_activity",
+        "session_id": item.session_id,
+        "revision": int(item.revision),
+        "cursor": str(item.cursor),
+        "activity": payload.activity.to_json_value(),
+    }
+
+    line = WatchJson().line(item)
+
+    assert json.dumps(facts, ensure_ascii=False, separators=(",", ":")) == line.data
+    assert type(line.cursor) is str
