@@ -10,6 +10,7 @@ from lash_worker.cli.exit_codes import NotFoundError
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json
 from lash_worker.cli.process_rows import row_json, row_line
+from lash_worker.cli.reader_gone import while_read
 from lash_worker.cli.store_access import with_client
 
 
@@ -49,7 +50,7 @@ def changes(
             at = page.cursor.token
         print_json({"cursor": at}) if as_json else console().print(cell(f"cursor: {at}", "dim"))
 
-    with_client(invocation, work)
+    with_client(invocation, lambda lash: while_read(work(lash)))
 
 
 async def _print(lash: LashClient, records: tuple[ProcessRecord, ...], *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from lash_core.model.event import ProcessEvent
 from lash_core.why import at_text
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, json_cell, print_json
+from lash_worker.cli.reader_gone import while_read
 from lash_worker.cli.store_access import with_client
 
 
@@ -40,7 +41,7 @@ def events(invocation: Invocation, process_id: str, *, as_json: bool, follow: bo
             else:
                 out.print(_line(event), soft_wrap=True)
 
-    with_client(invocation, work)
+    with_client(invocation, lambda lash: while_read(work(lash)))
 
 
 def event_json(event: ProcessEvent) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lash_worker.cli.invocation import Invocation, json_option, pass_invocation,
 from lash_worker.cli.output import cell, console, print_json
 from lash_worker.cli.parameters import MOMENT
 from lash_worker.cli.process_rows import STATUSES, row_json, row_line, rows_table
+from lash_worker.cli.reader_gone import while_read
 from lash_worker.cli.store_access import with_client
 
 _FOLLOW_PAUSE_S = 0.5
@@ -40,7 +41,7 @@ def ls(invocation: Invocation, *, as_json: bool, count: bool, follow: bool, **gi
         found = with_client(invocation, lambda lash: lash.count(**facets))
         print_json({"count": found}) if as_json else click.echo(found)
     elif follow:
-        with_client(invocation, lambda lash: _follow(lash, facets, as_json=as_json))
+        with_client(invocation, lambda lash: while_read(_follow(lash, facets, as_json=as_json)))
     else:
         with_client(invocation, lambda lash: _list(lash, facets, given["limit"], given["cursor"], as_json=as_json))
 

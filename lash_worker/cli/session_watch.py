@@ -13,6 +13,7 @@ from lash_core.model.session_observation import SessionGap, SessionObservation, 
 from lash_core.runtime.observation.watch_json import WatchJson
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import console
+from lash_worker.cli.reader_gone import while_read
 from lash_worker.cli.session_rows import batch_text
 from lash_worker.cli.store_access import with_client
 from lash_worker.cli.watch_text import WatchText, batches_taken_in
@@ -56,7 +57,7 @@ def watch(
             async for item in items:
                 await shows.take(item)
 
-    with_client(invocation, work)
+    with_client(invocation, lambda lash: while_read(work(lash)))
 
 
 class _Json:
