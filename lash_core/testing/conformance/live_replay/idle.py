@@ -79,3 +79,19 @@ async def a_deleted_session_is_remembered_for_a_day(stores: LiveStores) -> None:
 
     assert LiveReplayGapReason.UNAVAILABLE == await gap(stores, session_id, 2)
     assert 0 == await tail(stores, session_id)
+
+
+async def the_tail_lives_as_long_as_its_session(stores: LiveStores) -> None:
+    """However long nothing happens in it (decision 23): no position is given twice, what was dropped stays ``trimmed``."""
+    if not await can_advance(stores):
+        return
+    session_id = session()
+    await opened(stores, session_id)
+    await tell(stores, session_id, "a", "b")
+    for _ in range(3):
+        await elapse(stores, 2 * 24 * 3_600_000)
+        await rings_of(stores).trim_idle(100)
+
+    assert LiveReplayGapReason.TRIMMED == await gap(stores, session_id, 1)
+    assert () == await replayed(stores, session_id, 2)
+    assert [3] == [event.position for event in await tell(stores, session_id, "c")]
