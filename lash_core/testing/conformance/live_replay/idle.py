@@ -82,7 +82,7 @@ async def a_deleted_session_is_remembered_for_a_day(stores: LiveStores) -> None:
 
 
 async def the_tail_lives_as_long_as_its_session(stores: LiveStores) -> None:
-    """However long nothing happens in it (decision 23): no position is given twice, what was dropped stays ``trimmed``."""
+    """However long nothing happens (decision 23): no position is given twice, what was dropped stays ``trimmed``."""
     if not await can_advance(stores):
         return
     session_id = session()
