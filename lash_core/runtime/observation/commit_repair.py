@@ -78,8 +78,6 @@ class CommitKeeper:
         self._stores = stores
         self._grace_ms = GRACE_MS if grace_ms is None else grace_ms
         self._look_ms = LOOK_MS if look_ms is None else look_ms
-        self._settled = 0
-        """The ring says all up to this revision."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -109,12 +107,10 @@ class CommitKeeper:
         # A ring that is behind what was taken from it has lost events: whoever waits for the next one waits for ever.
         await self._interrupt([place for place in self.places if place.position > tail], is_behind=False)
         head = await store.load_session_head()
-        if head is None or head.head_revision <= self._settled:
+        # No revision is remembered beyond what each reader knows: a session that was deleted and made again counts anew.
+        if head is None or all(place.revision >= head.head_revision for place in self.places):
             return False
-        behind = [place for place in self.places if place.revision < head.head_revision]
-        repaired = bool(behind) and await self._repair(store, head.head_revision)
-        self._settled = max(self._settled, head.head_revision)
-        return repaired
+        return await self._repair(store, head.head_revision)
 
     async def _repair(self, store: RuntimePersistence, revision: int) -> bool:
         live = self._stores.live_replay

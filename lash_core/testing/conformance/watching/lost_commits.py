@@ -48,6 +48,20 @@ async def it_is_made_up_for_once(stores: WatchedStores) -> None:
     assert [await scene.revision()] == [event.revision for event in commits]
 
 
+async def it_is_made_up_for_in_another_life_too(stores: WatchedStores) -> None:
+    """A session that was deleted and made again counts from one: what a reader's program saw before is another one's."""
+    scene = scene_of(stores, [says("one"), says("two"), says("three")])
+    for text in ("first", "second"):
+        await unpublished_turn(scene, text)
+    keeper, place = CommitKeeper(scene.session_id, stores), WatchPlace()
+    keeper.places.add(place)
+    assert await keeper.check()
+    await stores.session_store_factory.delete_session(scene.session_id)
+    await unpublished_turn(scene, "third")
+    assert await keeper.check()
+    assert 1 == await scene.revision() == (await stores.live_replay.last_commit(scene.session_id))[0]
+
+
 async def what_was_published_is_left_alone(stores: WatchedStores) -> None:
     """Also where a watcher has yet to read it."""
     scene = scene_of(stores, [says("one")])
