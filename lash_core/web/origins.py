@@ -60,6 +60,11 @@ def is_loopback(address: str | None) -> bool:
     return (mapped or found).is_loopback
 
 
+def listens_on_loopback(host: str) -> bool:
+    """Whether a server that is told to listen at this name or address is reached from this machine alone."""
+    return host == "localhost" or is_loopback(host)
+
+
 def _same_origin(one: str, other: str) -> bool:
     return _origin_parts(one) is not None and _origin_parts(one) == _origin_parts(other)
 

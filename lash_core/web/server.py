@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 from collections.abc import Generator
@@ -19,7 +18,7 @@ from lash_core.errors import SettingsError
 from lash_core.web.app import end_streams
 from lash_core.web.config import WebConfig
 from lash_core.web.http_connection import connection_class
-from lash_core.web.origins import is_loopback
+from lash_core.web.origins import listens_on_loopback
 from lash_core.web.web_state import WebState
 
 STOP_SECONDS = 5
@@ -153,19 +152,12 @@ class _Server(uvicorn.Server):
 
 def check_bind(host: str, config: WebConfig) -> None:
     """Raises: SettingsError: an app that knows nobody would listen where others reach it."""
-    if config.is_open and host != "localhost" and not _is_loopback_address(host):
+    if config.is_open and not listens_on_loopback(host):
         raise SettingsError(
             f"without a token only the loopback is listened at, not {host!r}: set LASH_WEB_TOKEN",
             field="LASH_WEB_TOKEN",
             value=host,
         )
-
-
-def _is_loopback_address(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        ipaddress.ip_address(host)
-        return is_loopback(host)
-    return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ import click
 
 from lash_core.client import LashClient
 from lash_core.web import WebConfig, WebLimits, session_app
-from lash_core.web.origins import is_loopback
+from lash_core.web.origins import listens_on_loopback
 from lash_core.web.server import Certificate, WebServer, check_bind
 from lash_worker.collector import settle_in
 
@@ -53,7 +53,7 @@ async def serve_until(lash: LashClient, plan: ServePlan, stop: asyncio.Event) ->
     async with server:
         settle_in()
         _log.info("serving sessions at %s (%s)", server.url, _whom(plan.config))
-        if plan.config.token and plan.certificate is None and not is_loopback(plan.host) and plan.host != "localhost":
+        if plan.config.token and plan.certificate is None and not listens_on_loopback(plan.host):
             _log.warning("the token travels without encryption: --tls-cert, or a proxy that speaks https")
         ended = asyncio.create_task(server.wait())
         told = asyncio.create_task(stop.wait())
