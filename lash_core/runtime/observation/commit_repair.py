@@ -107,7 +107,7 @@ class CommitKeeper:
         # A ring that is behind what was taken from it has lost events: whoever waits for the next one waits for ever.
         await self._interrupt([place for place in self.places if place.position > tail], is_behind=False)
         head = await store.load_session_head()
-        # No revision is remembered beyond what each reader knows: a session that was deleted and made again counts anew.
+        # Nothing is remembered beyond what each reader knows: a session that is deleted and made again counts anew.
         if head is None or all(place.revision >= head.head_revision for place in self.places):
             return False
         return await self._repair(store, head.head_revision)

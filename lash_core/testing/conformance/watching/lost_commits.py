@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lash_core.errors.observation import LiveReplayFailedError
+from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import (
     CommittedPayload,
     LiveReplayGapReason,
@@ -33,6 +34,16 @@ async def a_lost_commit_reaches_its_watcher(stores: WatchedStores) -> None:
         assert ("", 0) == (reader.known.prose, reader.known.gaps)
 
 
+async def it_reaches_who_came_with_a_wrong_revision(stores: WatchedStores) -> None:
+    """What a cursor says of commits decides nothing."""
+    scene = scene_of(stores, [says("one")])
+    await scene.store()
+    async with reading(scene, SessionCursor.new(scene.session_id, 2**64 - 1, 0)) as reader:
+        await unpublished_turn(scene, "first")
+        await reader.until(lambda known: known.messages)
+        assert texts_of(await scene.history()) == reader.said
+
+
 async def it_is_made_up_for_once(stores: WatchedStores) -> None:
     """By whoever of all watchers is first; one who knows the revision by now asks for nothing."""
     scene = scene_of(stores, [says("one")])
@@ -49,7 +60,7 @@ async def it_is_made_up_for_once(stores: WatchedStores) -> None:
 
 
 async def it_is_made_up_for_in_another_life_too(stores: WatchedStores) -> None:
-    """A session that was deleted and made again counts from one: what a reader's program saw before is another one's."""
+    """A session that was deleted and made again counts from one again, whatever was seen of it before."""
     scene = scene_of(stores, [says("one"), says("two"), says("three")])
     for text in ("first", "second"):
         await unpublished_turn(scene, text)
