@@ -11,10 +11,10 @@ from lash_core.client_session import SessionHandle
 from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent, WatchItem
 from lash_core.runtime.observation.watch_json import WatchJson
+from lash_core.runtime.turns.turn_messages import messages_of_delivery
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import console
 from lash_worker.cli.reader_gone import while_read
-from lash_worker.cli.session_rows import batch_text
 from lash_worker.cli.store_access import with_client
 from lash_worker.cli.watch_text import WatchText, batches_taken_in
 
@@ -90,7 +90,8 @@ class _People:
             case SessionObservationEvent():
                 taken = batches_taken_in(item)
                 if taken:
-                    # Their texts are in the queue until the turn's commit.
-                    texts = {batch.batch_id: batch_text(batch) for batch in await self._handle.queue()}
-                    self._text.inputs([texts[batch_id] for batch_id in taken if texts.get(batch_id)])
+                    # What they say is in the queue until the turn's commit.
+                    queued = {batch.batch_id: batch for batch in await self._handle.queue()}
+                    given = [queued[batch_id] for batch_id in taken if batch_id in queued]
+                    self._text.inputs(messages_of_delivery((), given))
                 self._text.event(item)

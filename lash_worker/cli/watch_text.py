@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -51,7 +52,8 @@ class WatchText:
         self._count = 0
         self._said: dict[str, str] = {}
         """What streamed in this turn, by correlation id."""
-        self._inputs: list[str] = []
+        self._given: set[str] = set()
+        """Ids of messages that a turn began with and that were shown then."""
         self._open: tuple[str, str] | None = None
 
     def begin(self, observation: SessionObservation) -> None:
@@ -68,16 +70,17 @@ class WatchText:
     def gap(self, item: SessionGap) -> None:
         """Events were lost: what is new in the history is shown."""
         self._note(f"gap ({item.gap.reason.value}): some events are lost; it goes on from here", "yellow")
-        self._said.clear()
-        self._news(item.observation.read_view)
+        # Without a commit the turn that was shown may still be under way: what was whole is not said again.
+        if len(item.observation.read_view.messages) != self._count:
+            self._said.clear()
+            self._news(item.observation.read_view)
 
-    def inputs(self, texts: list[str]) -> None:
-        """What the turn that begins was given."""
-        for text in texts:
-            if text not in self._inputs:
-                self._inputs.append(text)
-                self._line("user", "cyan")
-                self._print(text)
+    def inputs(self, messages: Iterable[Message]) -> None:
+        """What the turn that begins was given: what people wrote, what woke it."""
+        for message in messages:
+            if message.id not in self._given:
+                self._given.add(message.id)
+                self._message(message)
 
     def event(self, event: SessionObservationEvent) -> None:
         """One event."""
@@ -111,6 +114,8 @@ class WatchText:
                 self._note(f"→ {facts.get('tool_name')}({_short(facts.get('args'))})", "magenta")
             case "tool_call_completed":
                 self._note(f"← {facts.get('tool_name')}: {_short(_answer(facts.get('output')))}", "magenta")
+            case "plugin_runtime" if facts.get("event") == "tool_progress":
+                self._note(f"… {facts.get('tool_name')}: {_short(facts.get('progress'))}", "magenta")
             case "retry_status":
                 text = f"{facts.get('message')}; attempt {facts.get('attempt')} of {facts.get('attempts_max')} failed"
                 self._note(text, "yellow")
@@ -133,27 +138,28 @@ class WatchText:
         """Messages that are new and were not shown while they came."""
         messages = view.messages
         streamed = [text.strip() for text in self._said.values()]
-        for message in messages[self._count :] if self._count <= len(messages) else messages[-1:]:
-            if self._was_shown(message, streamed):
-                continue
-            self._message(message)
+        news = messages[self._count :] if self._count <= len(messages) else messages[-1:]
+        for message in news:
+            if not self._was_shown(message, streamed):
+                self._message(message)
         self._count = len(messages)
         self._said.clear()
-        self._inputs.clear()
+        # What is left was given to the turn after this one, which may have begun already.
+        self._given.difference_update(message.id for message in news)
 
     def _was_shown(self, message: Message, streamed: list[str]) -> bool:
         text = message.text.strip()
         if message.role == "assistant":
             return text in streamed if text else bool(self._said) or not message_text(message)
         if message.role == "user" and message.parts and all(isinstance(p, ToolResultPart) for p in message.parts):
-            return bool(self._said) or bool(self._inputs)
-        return text in (one.strip() for one in self._inputs)
+            return bool(self._said) or bool(self._given)
+        return message.id in self._given
 
     def _message(self, message: Message) -> None:
         text = message_text(message)
         if text:
             who = speaker_of(message)
-            self._line(who, SPEAKER_STYLES[who])
+            self._line(who + (f" ({message.origin})" if message.origin else ""), SPEAKER_STYLES[who])
             self._print(text)
 
     # -- lines -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lash_core.client import LashClient
 from lash_core.model.base import JsonValue
-from lash_core.model.message import Message, ToolCallPart, ToolResultPart
+from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultPart
 from lash_core.model.session_cursor import SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
     AgentFrameSwitchedPayload,
@@ -75,10 +75,11 @@ def test_text_streams_and_is_not_said_twice() -> None:
     """What was streamed is not printed again with its commit; what was not is."""
     shown = Shown()
     shown.text.begin(observation())
-    shown.text.inputs(["hello"])
+    hello = Message(role="user", parts=(TextPart("hello"),), id="given")
+    shown.text.inputs([hello])
     for piece in ("It is ", "four."):
         shown.text.event(doing("assistant_prose_delta", text=piece))
-    history = (Message.user("hello"), Message.assistant("It is four."), Message.system("by the way"))
+    history = (hello, Message.assistant("It is four."), Message.system("by the way"))
     shown.text.event(event(CommittedPayload(view_of(*history))))
 
     assert [
@@ -100,6 +101,21 @@ def test_what_came_before_is_shown_as_asked_for() -> None:
     shown.text.begin(observation(Message.user("old"), answered, Message.assistant("three")))
 
     assert ["tools", "← add: 3", "assistant", "three"] == shown.lines()[1:]
+
+
+def test_what_woke_a_turn_is_shown_before_its_answer() -> None:
+    """As whose word it is; what the next turn was given before this one's commit came is not said twice either."""
+    shown = Shown()
+    woken, late = (Message(role="user", parts=(TextPart(text),), id=text, origin="process_wake") for text in ("a", "b"))
+    shown.text.inputs([woken])
+    shown.text.event(doing("assistant_prose_delta", text="It came."))
+    shown.text.inputs([late])
+    shown.text.event(event(CommittedPayload(view_of(woken, Message.assistant("It came.")))))
+    shown.text.event(event(CommittedPayload(view_of(woken, Message.assistant("It came."), late))))
+
+    wake = "user (process_wake)"
+    end = "── committed, revision 2 ──"
+    assert [wake, "a", "assistant", "It came.", wake, "b", end, end] == shown.lines()
 
 
 def test_text_that_is_taken_back_is_said_to_be() -> None:
@@ -128,6 +144,7 @@ def test_tools_thoughts_retries_and_changes_are_lines() -> None:
     shown.text.event(doing("reasoning_delta", text="hm"))
     shown.text.event(doing("tool_call_started", "c", tool_name=call.tool_name, args=call.args))
     shown.text.event(doing("tool_call_completed", "c", tool_name="add", output={"value": "x" * 500}))
+    shown.text.event(doing("plugin_runtime", "c", event="tool_progress", tool_name="add", progress={"at": 1}))
     shown.text.event(doing("retry_status", message="busy\x1b[2J", attempt=1, attempts_max=4))
     shown.text.event(doing("error", message="gone"))
     shown.text.event(doing("usage"))
@@ -139,6 +156,7 @@ def test_tools_thoughts_retries_and_changes_are_lines() -> None:
     assert ["thinking", "hm", '→ add({"a": 1})'] == lines[:3]
     assert f"← add: {'x' * 299}…" == lines[3]
     assert [
+        '… add: {"at": 1}',
         "busy\\x1b[2J; attempt 1 of 4 failed",
         "error: gone",
         "goes on in frame f2",
@@ -158,6 +176,24 @@ def test_a_gap_shows_what_is_new() -> None:
 
     expected = ["gap (trimmed): some events are lost; it goes on from here", "assistant", "a whole text"]
     assert expected == shown.lines()[3:]
+
+
+def test_what_was_said_before_a_gap_is_not_said_again_behind_it() -> None:
+    """Where the turn that was watched is still under way."""
+    shown = Shown()
+    hello = Message(role="user", parts=(TextPart("hello"),), id="given")
+    shown.text.begin(observation())
+    shown.text.inputs([hello])
+    shown.text.event(doing("assistant_prose_delta", text="I look."))
+    now = observation()
+    gap = LiveReplayGap("chat", now.cursor, now.cursor, SessionRevision(1), LiveReplayGapReason.TRIMMED)
+    shown.text.gap(SessionGap(now, gap))
+    answers = (Message.assistant("I look."), Message.assistant("Four."))
+    shown.text.event(event(CommittedPayload(view_of(hello, *answers))))
+
+    gone = "gap (trimmed): some events are lost; it goes on from here"
+    end = "── committed, revision 2 ──"
+    assert ["user", "hello", "assistant", "I look.", gone, "assistant", "Four.", end] == shown.lines()[1:]
 
 
 def test_the_batches_of_a_turn_are_known_when_it_begins() -> None:
