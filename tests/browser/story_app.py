@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultPart
+from lash_core.model.message import TextPart, ToolCallPart
 from lash_core.model.model_call import (
     ModelFailure,
     ModelReasoningDelta,
@@ -26,6 +26,7 @@ from lash_core.model.usage import TokenUsage
 from lash_core.protocols.providers.model_provider import ModelCallError
 from lash_core.runtime.tools import ToolContext
 from lash_worker.app import App
+from tests.newest_text import newest_text
 
 LOOK_SECONDS = 0.02
 WORD_SECONDS = 0.002
@@ -56,7 +57,7 @@ class StoryTeller:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStreamEvent]:
         """The next step of the newest text."""
-        asked, done = _newest_text(request.messages)
+        asked, done = newest_text(request.messages)
         pairs = [step.partition(":") for step in asked.split()]
         steps = {name: value for name, _, value in pairs}
         tools = [value for name, _, value in pairs if name == "tool"]
@@ -84,16 +85,6 @@ class StoryTeller:
 
     async def close(self) -> None:
         """Nothing to give back."""
-
-
-def _newest_text(messages: tuple[Message, ...]) -> tuple[str, int]:
-    """The newest text of a user, and how many tool results came after it."""
-    done = 0
-    for message in reversed(messages):
-        done += sum(isinstance(part, ToolResultPart) for part in message.parts)
-        if message.role == "user" and message.text:
-            return message.text, done
-    return "", done
 
 
 app = App("story", version="1")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lash_core.model.event_type import WAKE_TYPE
-from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultPart
+from lash_core.model.message import TextPart, ToolCallPart
 from lash_core.model.model_call import ModelRequest, ModelResponse, ModelStreamEvent, ModelTextDelta
 from lash_core.model.session import ModelLimits, ModelSpec, SessionPolicy
 from lash_core.model.usage import TokenUsage
@@ -25,6 +25,7 @@ from lash_core.runtime.observation.activity_writer import LiveActivityWriter
 from lash_core.runtime.process.context import ProcessContext
 from lash_core.runtime.tools import ToolContext
 from lash_worker.app import App
+from tests.newest_text import newest_text
 
 LOOK_SECONDS = 0.02
 POLICY = SessionPolicy(
@@ -66,7 +67,7 @@ class ScriptedAgent:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStreamEvent]:
         """The next step of the newest text."""
-        asked, done = _newest_text(request.messages)
+        asked, done = newest_text(request.messages)
         steps = asked.split()
         step = steps[done] if done < len(steps) else "answer"
         name = step.partition(":")[2] or "answer"
@@ -92,16 +93,6 @@ class ScriptedAgent:
 
     async def close(self) -> None:
         """Nothing to give back."""
-
-
-def _newest_text(messages: tuple[Message, ...]) -> tuple[str, int]:
-    """The newest text of a user, and how many tool results came after it."""
-    done = 0
-    for message in reversed(messages):
-        done += sum(isinstance(part, ToolResultPart) for part in message.parts)
-        if message.role == "user" and message.text:
-            return message.text, done
-    return "", done
 
 
 if os.environ.get("AGENT_DIES_UNPUBLISHED"):

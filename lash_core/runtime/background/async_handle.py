@@ -9,20 +9,14 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any
 
-from lash_core.errors import InvalidJsonError, LashError
+from lash_core.errors import LashError
 from lash_core.model.async_handle import AsyncHandleMetadata, async_handle_value
 from lash_core.model.base import JsonValue
 from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.tool_output import AnyToolOutput, ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.failure_texts import text_of
-from lash_core.runtime.turns.tool_attempt import (
-    OUTPUT_BYTES_MAX,
-    OUTPUT_INVALID,
-    OUTPUT_TOO_LARGE,
-    TOOL_FAILED,
-    failure_of,
-)
+from lash_core.runtime.turns.tool_attempt import TOOL_FAILED, failure_of, refusal_of
 
 _log = logging.getLogger(__name__)
 
@@ -232,14 +226,7 @@ the task's value; a whole tool output is taken as it is."""
 def _checked(answer: Any) -> AnyToolOutput:
     """An end that can be stored; one that cannot is a failure that says why."""
     output = answer if isinstance(answer, ToolSuccess | ToolFailure | ToolCancelled) else ToolSuccess(answer)
-    try:
-        size = len(canonical_json_bytes(output.to_plain_value(), field="output"))
-    except InvalidJsonError as error:
-        return failure_of("internal", OUTPUT_INVALID, error.message)
-    if size > OUTPUT_BYTES_MAX:
-        text = f"the task's answer has {size} bytes; the limit is {OUTPUT_BYTES_MAX}"
-        return failure_of("resource_limit", OUTPUT_TOO_LARGE, text)
-    return output
+    return refusal_of(output, "task") or output
 
 
 def _drop(task: asyncio.Task[None]) -> None:

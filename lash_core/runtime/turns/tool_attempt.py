@@ -160,13 +160,9 @@ class ToolAttempt:
     def _checked(self, output: Any) -> AnyToolOutput:
         if not isinstance(output, ToolSuccess | ToolFailure | ToolCancelled):
             return failure_of("internal", OUTPUT_INVALID, f"the tool answered a {type(output).__name__}, no output")
-        try:
-            size = len(canonical_json_bytes(output.to_plain_value(), field="output"))
-        except InvalidJsonError as error:
-            return failure_of("internal", OUTPUT_INVALID, error.message)
-        if size > OUTPUT_BYTES_MAX:
-            text = f"the tool's answer has {size} bytes; the limit is {OUTPUT_BYTES_MAX}"
-            return failure_of("resource_limit", OUTPUT_TOO_LARGE, text)
+        refusal = refusal_of(output, "tool")
+        if refusal is not None:
+            return refusal
         if output.control is not None and tool_control_of(output.control) is None:
             return failure_of("internal", CONTROL_INVALID, "the tool's answer carries a control that is none")
         return output
@@ -179,6 +175,18 @@ class ToolAttempt:
             exhausted = output.retry.model_copy(update={"disposition": "exhausted"}) if output.retry else None
             output = output.model_copy(update={"retry": exhausted})
         return AttemptOutcome(output, duration_ms, again_ms)
+
+
+def refusal_of(output: AnyToolOutput, who: str) -> ToolFailure | None:
+    """Why an output cannot be stored: no JSON, or over ``OUTPUT_BYTES_MAX``; ``who`` answered it. None: it can be."""
+    try:
+        size = len(canonical_json_bytes(output.to_plain_value(), field="output"))
+    except InvalidJsonError as error:
+        return failure_of("internal", OUTPUT_INVALID, error.message)
+    if size > OUTPUT_BYTES_MAX:
+        text = f"the {who}'s answer has {size} bytes; the limit is {OUTPUT_BYTES_MAX}"
+        return failure_of("resource_limit", OUTPUT_TOO_LARGE, text)
+    return None
 
 
 def failure_of(class_: str, code: str, message: str) -> ToolFailure:
