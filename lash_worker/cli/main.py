@@ -21,7 +21,7 @@ COMMANDS = {
     "enqueue": (f"{_HERE}.process_enqueue:enqueue", "Start a process (also: process enqueue)."),
     "cancel": (f"{_HERE}.process_cancel:cancel", "Ask a process to stop (also: process cancel)."),
     "process": (f"{_HERE}.process:process", "Start, list, follow, signal, explain and prune processes."),
-    "session": (f"{_HERE}.session:session", "Talk to sessions: send, history, park, delete."),
+    "session": (f"{_HERE}.session:session", "Talk to sessions and watch them: send, watch, history, cancel."),
     "trigger": (f"{_HERE}.trigger:trigger", "Start processes by schedule or by what happens outside."),
     "worker": (f"{_HERE}.worker:worker", "Run, list and drain workers."),
     "kinds": (f"{_HERE}.kinds:kinds", "List and remove kind manifests."),

@@ -17,6 +17,7 @@ VERBS = {
     "processes": (f"{_HERE}.session_processes:processes", "Show the processes of a session, newest first."),
     "park": (f"{_HERE}.session_change:park", "Wait until nobody has the session in memory."),
     "cancel-input": (f"{_HERE}.session_change:cancel_input", "Take an input back that no turn has taken in."),
+    "cancel-turn": (f"{_HERE}.session_cancel_turn:cancel_turn", "Ask the turn under way to stop."),
     "delete": (f"{_HERE}.session_change:delete", "Delete a session; its processes go on and are named."),
 }
 

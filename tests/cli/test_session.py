@@ -20,12 +20,14 @@ from lash_core.model.process_input import ProcessInput
 from lash_core.model.queued_work import TurnInputPayload
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import ProcessProvenance, SessionScope
+from lash_core.model.session_lease import SessionLeaseAcquired
 from lash_core.model.turn_outcome import StoppedOutcome, TurnOutcome
+from lash_core.store.turn_journal import OpenTurn
 from lash_core.testing.waiting import eventually
 from lash_worker.cli.exit_codes import exit_code
 from lash_worker.cli.session_history import speaker_of
 from tests.cli.conftest import Ended, Lash
-from tests.client.session_turns import answer_queue
+from tests.client.session_turns import OWNER, answer_queue
 
 
 async def answered(client: LashClient, text: str = "hello back", outcome: TurnOutcome | None = None) -> None:
@@ -177,7 +179,7 @@ def test_bad_input_is_exit_code_2(lash: Lash, args: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [("get",), ("history",), ("park",), ("cancel-input", "qwb:1"), ("delete", "--yes")],
+    [("get",), ("history",), ("park",), ("cancel-input", "qwb:1"), ("cancel-turn",), ("delete", "--yes")],
     ids=lambda args: args[0],
 )
 def test_an_unknown_session_is_exit_code_3(lash: Lash, args: tuple[str, ...]) -> None:
@@ -253,6 +255,26 @@ def test_cancel_input(lash: Lash) -> None:
     ended = lash("session", "cancel-input", "chat", late)
     assert 4 == ended.code
     assert "it has been answered" in ended.out
+
+
+def test_cancel_turn(lash: Lash) -> None:
+    """0 asked, also again; 3 where none is open, or none of that name."""
+
+    async def begin(client: LashClient) -> None:
+        store = await client.stores.session_store_factory.open_existing_store("chat")
+        assert store is not None
+        taken = await store.try_claim_session_execution_lease("chat", OWNER, 30_000)
+        assert isinstance(taken, SessionLeaseAcquired)
+        await store.open_turn(taken.lease.fence, OpenTurn("t_1"))
+
+    lash.ok("session", "send", "chat", "hello")
+    none = lash("session", "cancel-turn", "chat", "--json")
+    assert (3, {"id": "chat", "turn_id": None, "outcome": "no_turn"}) == (none.code, none.json)
+    lash.behind(begin)
+    asked = lash.ok("session", "cancel-turn", "chat", "--reason", "enough", "--json").json
+    assert {"id": "chat", "turn_id": "t_1", "outcome": "requested"} == asked
+    again = lash.ok("session", "cancel-turn", "chat", "--turn", "t_1")
+    assert "t_1: it was asked to stop before\n" == again.out
 
 
 def test_park_waits_for_the_queue(lash: Lash) -> None:
