@@ -98,12 +98,14 @@ class SessionWatch:
     async def _resume(self, cursor: SessionCursor) -> SessionGap | None:
         """Stand at a cursor."""
         await self._observer.store()
+        # What a cursor says of commits is believed as far as the ring has told them: it may be of another life.
+        committed, _ = await self._live.last_commit(self._observer.session_id)
         subscribed = await self._live.subscribe_after_cursor(cursor)
         if isinstance(subscribed, LiveGap):
             return await self._fresh(cursor, subscribed.reason)
         place = self._place
         place.subscription, place.cursor = subscribed.subscription, cursor
-        place.revision = max(place.revision, cursor.parse().revision)
+        place.revision = max(place.revision, min(committed, cursor.parse().revision))
         return None
 
     async def _fresh(self, cursor: SessionCursor, reason: LiveReplayGapReason) -> SessionGap:
