@@ -13,7 +13,7 @@
 -- ARGV[7] bytes_max    int
 -- ARGV[8] letters      str   one an event: a activity, c committed, o other
 -- ARGV[9..] payloads   str   JSON without line breaks
--- RETURNS first_position | appended first_position: took over | stale generation | over revision: its commit is there
+-- RETURNS (first position, of an ordinary append) | appended first_position: took over | stale generation | over revision: its commit is there
 -- INVARIANT positions only rise; a position that was ever given names no other event, whatever a failover lost.
 -- INVARIANT once a generation wrote, a lower one writes nothing; what is under no lease always may.
 -- INVARIANT behind a commit nothing comes that was streamed under a lease before it.
