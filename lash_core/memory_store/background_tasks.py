@@ -54,7 +54,7 @@ class MemoryBackgroundTaskStore:
             rows = dict(self._sessions.get(session_id, {}))
             for swap in swaps:
                 there = rows.get((swap.scope_key, swap.task_id))
-                gone = there is None and swap.row is None
+                gone = there is None and swap.row is None and not swap.must_be_there
                 if not gone and (0 if there is None else there.revision) != swap.revision:
                     return TasksChanged()
             tasks = tuple(self._swapped(rows, swap) for swap in swaps)

@@ -69,7 +69,7 @@ class RedisBackgroundTaskStore:
 def _arguments(swap: TaskSwap) -> tuple[str | int, ...]:
     field = f"{swap.scope_key}\n{swap.task_id}"
     if swap.row is None:
-        return field, swap.revision, "kept", 0, "drop", ""
+        return field, swap.revision, "kept", 0, "take" if swap.must_be_there else "drop", ""
     ended: str | int = 0
     if swap.row.record.state.is_terminal:
         ended = "now" if swap.completed_us is None else swap.completed_us

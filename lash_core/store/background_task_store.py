@@ -76,6 +76,7 @@ class TaskSwap:
         row: what takes its place; None = nothing.
         created: when the task began; a number is µs, of one that comes from elsewhere.
         completed_us: of an ended one that comes from elsewhere; None = it ends now, or has not ended.
+        must_be_there: nothing takes the place of a row that is there; else one that is gone already is as asked.
     """
 
     scope_key: str
@@ -84,6 +85,7 @@ class TaskSwap:
     row: BackgroundTaskRow | None
     created: TaskBirth | int = TaskBirth.KEPT
     completed_us: int | None = None
+    must_be_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)

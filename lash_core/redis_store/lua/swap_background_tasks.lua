@@ -4,10 +4,11 @@
 -- KEYS[2] head    hash   meta
 -- ARGV[1] write_id   str
 -- ARGV[2] rows_max   int   rows of one session
--- ARGV[3..] six a row: field; expected revision, 0 = there is none; created now, kept or us; ended 0, now or us; put or drop; JSON
+-- ARGV[3..] six a row: field; expected revision, 0 = there is none; created now, kept or us; ended 0, now or us; put, drop or take; JSON
 -- RETURNS swapped | changed | full | absent
 -- INVARIANT a row is only replaced by who read it as it is; its revision only rises.
--- INVARIANT a repeat of the same write changes nothing and is answered as the first; a drop of what is gone is done.
+-- INVARIANT a repeat of the same write changes nothing and is answered as the first; a drop of what is gone is done,
+-- INVARIANT a take of it is not: who takes learns that somebody else was there.
 -- INVARIANT a session that was deleted gets no rows.
 -- CLOCK Redis TIME.
 --- @include now
@@ -16,14 +17,14 @@ local rows, puts, again, count = {}, 0, 0, redis.call('HLEN', KEYS[1])
 for at = 3, #ARGV, 6 do
   local row = {
     field = ARGV[at], expected = ARGV[at + 1], created = ARGV[at + 2], ended = ARGV[at + 3],
-    drop = ARGV[at + 4] == 'drop', text = ARGV[at + 5],
+    drop = ARGV[at + 4] ~= 'put', take = ARGV[at + 4] == 'take', text = ARGV[at + 5],
   }
   local there = redis.call('HGET', KEYS[1], row.field)
   local created, revision, ended, write = string.match(there or '', PATTERN)
   row.was_created, row.was, row.was_ended = created, revision, ended
   if write == ARGV[1] and not row.drop then
     again = again + 1
-  elseif (revision or '0') ~= row.expected and not (row.drop and not there) then
+  elseif (revision or '0') ~= row.expected and (there or row.take or not row.drop) then
     row.differs = true
   end
   if row.drop then

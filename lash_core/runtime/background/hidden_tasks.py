@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from lash_core.errors import PluginSessionError
 from lash_core.errors.background_task import BackgroundTaskError
+from lash_core.runtime.failure_texts import text_of
 
 HIDDEN_TASKS_MAX = 10_000
 """Of one scope at once: each costs a task of the loop."""
@@ -98,21 +99,12 @@ def discard_work(work: object) -> None:
             close()
 
 
-def text_of_error(error: BaseException) -> str:
-    """``<exception>: <text>`` as text that can be stored, also of an error that has none."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an app's error may fail to say what it is
-        text = type(error).__name__
-    return text.encode(errors="replace").decode()
-
-
 def _failure_of(task: asyncio.Task[object]) -> PluginSessionError | None:
     if task.cancelled():
         return BackgroundTaskError(f"hidden background task failed: {task.get_name()} was cancelled")
     error = task.exception()
     if error is None or isinstance(error, PluginSessionError):
         return error
-    failure = BackgroundTaskError(f"hidden background task failed: {text_of_error(error)}")
+    failure = BackgroundTaskError(f"hidden background task failed: {text_of(error)}")
     failure.__cause__ = error
     return failure

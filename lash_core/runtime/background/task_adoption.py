@@ -74,7 +74,8 @@ def plan_adoption(
         )
         for task in owned
     ]
-    drops = [TaskSwap(task.scope_key, task.row.record.id, task.revision, None) for task in others]
+    # What is gone meanwhile went to somebody else: it is not to be had twice.
+    drops = [TaskSwap(task.scope_key, task.row.record.id, task.revision, None, must_be_there=True) for task in others]
     dropped = tuple(task for task in others if chosen.get(task.row.record.id) is not task)
     return Adoption((*puts, *drops), adopted, dropped)
 

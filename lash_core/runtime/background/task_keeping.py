@@ -27,12 +27,13 @@ from lash_core.model.background_task import (
     TaskRegistered,
     TaskTransferred,
 )
-from lash_core.runtime.background.hidden_tasks import HiddenTasks, discard_work, text_of_error
+from lash_core.runtime.background.hidden_tasks import HiddenTasks, discard_work
 from lash_core.runtime.background.left_scopes import LeftScopes
 from lash_core.runtime.background.scope_keys import session_of
 from lash_core.runtime.background.task_host import BackgroundTask, TaskCancelCallback
 from lash_core.runtime.background.task_subscriptions import TaskSubscriptions
 from lash_core.runtime.background.task_table import LIVE_TASKS_MAX, TaskChange, TaskEntry, TaskTable
+from lash_core.runtime.failure_texts import text_of
 
 FAILURE_TEXT_MAX = 2_000
 """Characters of an exception's text that a record keeps."""
@@ -202,7 +203,7 @@ class TaskKeeping:
         state, outcome = BackgroundTaskState.COMPLETED, None
         try:
             value = await (work() if callable(work) else work)
-            text = value.encode(errors="replace") if isinstance(value, str) else None
+            text = value.encode(errors="backslashreplace") if isinstance(value, str) else None
             if text is not None and len(text) <= rules.SUMMARY_BYTES_MAX:
                 outcome = BackgroundTaskOutcome(text.decode())
         except asyncio.CancelledError:
@@ -212,7 +213,7 @@ class TaskKeeping:
             state = BackgroundTaskState.CANCELLED
         except Exception as error:  # noqa: BLE001 - whatever an app's code raises is how its task ended
             state = BackgroundTaskState.FAILED
-            outcome = BackgroundTaskOutcome(text_of_error(error)[:FAILURE_TEXT_MAX])
+            outcome = BackgroundTaskOutcome(text_of(error)[:FAILURE_TEXT_MAX])
         await self._exited(entry, state, outcome)
 
     async def _exited(

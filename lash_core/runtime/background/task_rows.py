@@ -86,7 +86,8 @@ class TaskRows:
         """Three writes, for the rows are in two partitions: say so, put them there, take them here.
 
         Whoever finds rows that say so looks whether they are there (``DurableBackgroundTaskHost.adopt``): a crash in
-        between loses no task and leaves none twice.
+        between loses no task and leaves none twice. An adopter that looked before they were there has taken them over
+        here: what was put there is taken away again.
         """
         await self._written(from_session, changes, self._marks)
         try:
@@ -97,10 +98,53 @@ class TaskRows:
             await self._written(from_session, changes, self._unmarks)
             raise
         try:
-            await self._written(from_session, changes, self._departures)
+            await self._depart(from_session, changes)
+        except TasksLostError:
+            await self._retreat(to_session, changes, written)
+            raise
         except (LashError, OSError):
             _log.warning("moved background tasks are still listed in session %s", from_session, exc_info=True)
         return written
+
+    async def _depart(self, session_id: str, changes: Sequence[TaskChange]) -> None:
+        """Take rows away that have arrived.
+
+        Raises:
+            TasksLostError: somebody had taken them over before they arrived.
+        """
+        left = [change.entry for change in changes]
+        for _ in range(SWAPS_MAX):
+            takes = [TaskSwap(e.scope_key, e.record.id, e.revision, None, must_be_there=True) for e in left]
+            if not isinstance(await self._store.swap_background_tasks(session_id, takes), TasksChanged):
+                return
+            tasks = await self._store.read_background_tasks(session_id)
+            ours = {(task.scope_key, task.row.record.id): task.revision for task in tasks}
+            gone = [entry for entry in left if (entry.scope_key, entry.record.id) not in ours]
+            births = {(task.row.record.id, task.row.record.created_at) for task in tasks}
+            if any((entry.record.id, entry.record.created_at) in births for entry in gone):
+                raise TasksLostError(gone)
+            # Those of which there is no trace were taken away by who saw that they had arrived.
+            left = [entry for entry in left if entry not in gone]
+            for entry in left:
+                entry.revision = ours[entry.scope_key, entry.record.id]
+            if not left:
+                return
+        raise always_changing(session_id)
+
+    async def _retreat(self, session_id: str, changes: Sequence[TaskChange], written: Written) -> None:
+        revisions = {entry.record.id: task.revision for entry, task in written if task is not None}
+        drops = [
+            TaskSwap(change.scope_key, change.entry.record.id, revisions[change.entry.record.id], None)
+            for change in changes
+            if change.entry.record.id in revisions
+        ]
+        try:
+            answer = await self._store.swap_background_tasks(session_id, drops)
+        except (LashError, OSError):
+            _log.warning("background tasks that were taken over stay in session %s too", session_id, exc_info=True)
+        else:
+            if isinstance(answer, TasksChanged):
+                _log.warning("background tasks that were taken over are in session %s too", session_id)
 
     async def _written(
         self, session_id: str, changes: Sequence[TaskChange], swaps: Callable[[TaskChange], list[TaskSwap]]
@@ -140,7 +184,7 @@ class TaskRows:
                     lost.append(entry)
                 entry.revision = revision
             in_place = self._table.get(change.scope_key, entry.record.id)
-            if in_place is not None and in_place is not entry:
+            if in_place is not None and in_place is not entry and session_of(change.scope_key) == session_id:
                 in_place.revision = there.get((change.scope_key, entry.record.id), 0)
         if lost:
             raise TasksLostError(lost)
@@ -181,9 +225,6 @@ class TaskRows:
         revision = 0 if in_place is None else in_place.revision
         created_us = entry.record.created_at * 1_000
         return [TaskSwap(change.scope_key, entry.record.id, revision, self._row(change), created_us, _ended_us(change))]
-
-    def _departures(self, change: TaskChange) -> list[TaskSwap]:
-        return [TaskSwap(change.entry.scope_key, change.entry.record.id, change.entry.revision, None)]
 
 
 def _ended_us(change: TaskChange) -> int | None:

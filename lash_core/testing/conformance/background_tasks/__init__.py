@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from lash_core.testing.conformance.background_tasks import (
     adoption,
+    adoption_races,
     cancels,
     capability,
     ends,
@@ -41,6 +42,7 @@ _MODULES = (
     without_host,
     task_rows,
     adoption,
+    adoption_races,
     monitors,
 )
 

@@ -132,9 +132,9 @@ async def a_task_ends_also_when_its_text_cannot_be_stored(on: Hosted) -> None:
             raise RuntimeError("no text")
 
     works = {
-        "value": (Work(answer="page \ud800"), "page ?"),
-        "error": (Work(error=ValueError("page \ud800")), "ValueError: page ?"),
-        "mute": (Work(error=MuteError()), "MuteError"),
+        "value": (Work(answer="page \ud800"), "page \\ud800"),
+        "error": (Work(error=ValueError("page \ud800")), "ValueError: page \\ud800"),
+        "mute": (Work(error=MuteError()), "MuteError: (its text cannot be made: RuntimeError)"),
     }
     for task_id, (work, text) in works.items():
         await on.host.spawn_managed(on.scope_key, spec(task_id), work)

@@ -112,6 +112,17 @@ async def what_goes_is_gone_and_going_twice_is_going(stores: BackgroundStores) -
         assert () == await stores.background_tasks.read_background_tasks(session_id)
 
 
+async def what_must_be_there_is_taken_once(stores: BackgroundStores) -> None:
+    """Who comes later is told that it changed, and nothing else of the swap is done."""
+    session_id = (await opened(stores)).session_id
+    task = await _put(stores, session_id)
+    take = TaskSwap(task.scope_key, "task", task.revision, None, must_be_there=True)
+    assert TasksSwapped((None,)) == await stores.background_tasks.swap_background_tasks(session_id, [take])
+    swaps = [_new(session_id, "other"), take]
+    assert TasksChanged() == await stores.background_tasks.swap_background_tasks(session_id, swaps)
+    assert () == await stores.background_tasks.read_background_tasks(session_id)
+
+
 async def a_session_that_is_not_there_keeps_nothing(stores: BackgroundStores) -> None:
     """Deletion takes the rows along, and whoever writes after it is told."""
     assert TasksOfNoSession() == await stores.background_tasks.swap_background_tasks("no", [_new(unique("session"))])
