@@ -72,7 +72,8 @@ def serve(invocation: Invocation, *, log_format: Any, **given: Any) -> None:
         from lash_worker.cli import serve_app  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"lash serve needs the extra [web]: pip install 'lash[web]' ({error})", field="web"
+            f"lash serve needs {error.name}, of the extra [web]: pip install 'lash[web]', in a checkout '.[web]'",
+            field="web",
         ) from error
     token = token_of(invocation, given["token_file"])
     plan = serve_app.plan_of(token, given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,20 @@ def test_what_is_refused(
     error = capsys.readouterr().err
     assert said in error
     assert "too-short" not in error
+
+
+def test_what_is_not_installed_is_said_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit code 2, and nothing was connected to."""
+    monkeypatch.delattr("lash_worker.cli.serve_app")
+    monkeypatch.delitem(sys.modules, "lash_worker.cli.serve_app")
+    monkeypatch.delitem(sys.modules, "lash_core.web.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    assert 2 == run(("serve",))
+    said = "lash: lash serve needs uvicorn, of the extra [web]: pip install 'lash[web]', in a checkout '.[web]'\n"
+    assert said == capsys.readouterr().err
 
 
 def test_the_token_may_stand_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
