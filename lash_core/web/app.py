@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -19,9 +20,12 @@ from lash_core.web.config import WebConfig
 from lash_core.web.doors import Shield, admit, check_site
 from lash_core.web.openapi import openapi_route
 from lash_core.web.page_files import page_routes
+from lash_core.web.refusals import WebRefusal
 from lash_core.web.replies import KEPT_TO_ITSELF, error_reply, http_error_reply, json_reply
 from lash_core.web.route_table import ROUTES, RouteEntry
 from lash_core.web.web_state import Lash, WebState
+
+_log = logging.getLogger(__name__)
 
 
 def session_app(
@@ -78,6 +82,9 @@ def _route(entry: RouteEntry, state: WebState) -> Route:
 
 async def _error(request: Request, error: Exception) -> Response:
     reply = error_reply(error)
+    if reply.status_code >= 500 and isinstance(error, LashError) and not isinstance(error, WebRefusal):
+        # Without the query, which may hold a ticket.
+        _log.warning("%s %r is answered %d: %s", request.method, request.url.path, reply.status_code, error)
     # Of a bug it goes out without passing the shield.
     for name, value in KEPT_TO_ITSELF.items():
         reply.headers.setdefault(name, value)

@@ -84,7 +84,6 @@ async def healthz(call: Call) -> forms.Health:
         async with asyncio.timeout(HEALTH_MS_MAX / 1_000):
             await call.client.stores.process_registry.server_time_ms()
     except (LashError, OSError, TimeoutError) as error:
-        # To whoever asks, who need not be known: not which store, nor why.
         raise StoreUnreachableError("the store does not answer") from error
     return forms.Health()
 

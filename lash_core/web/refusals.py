@@ -164,9 +164,22 @@ def status_of(error: BaseException) -> int:
     return next((status for classes, status in _STATUS if isinstance(error, classes)), 500)
 
 
+_OF_THE_STORE: tuple[tuple[type[LashError], str], ...] = (
+    (StoreRefusedError, "the store refuses"),
+    (StoreUnreachableError, "the store does not answer"),
+    (LiveReplayFailedError, "the store of live events does not answer"),
+    (OutcomeUnknownError, "the store did not say whether it is done: repeat the same request"),
+)
+"""Where the store is, and what it said, is for the log alone: who asks may be a guest."""
+
+
 def error_facts(error: BaseException) -> dict[str, Any]:
     """The JSON form of an error, as the command line prints it. Of one that is a bug nothing is told."""
     if isinstance(error, LashError):
+        for kind, message in _OF_THE_STORE:
+            if isinstance(error, kind):
+                facts = {"code": error.code, "message": message, "field": None, "value": None, "limit": None}
+                return {**facts, "outcome": error.outcome}
         return {
             "code": error.code,
             "message": error.message,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Never
 
 import pytest
 from starlette.requests import Request
 
-from lash_core.errors import StoreUnreachableError
+from lash_core.errors import LashError, OutcomeUnknownError, StoreRefusedError, StoreUnreachableError
+from lash_core.errors.observation import LiveReplayFailedError
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.process_input import ProcessInput
@@ -244,16 +246,32 @@ async def test_addresses_and_methods_that_are_none() -> None:
             assert reply.headers["allow"]
 
 
-async def test_a_store_that_is_away_is_503() -> None:
-    """And says nothing of where it is to whom it need not."""
+@pytest.mark.parametrize(
+    ("error", "status", "outcome"),
+    [
+        (StoreUnreachableError, 503, "not_done"),
+        (StoreRefusedError, 503, "not_done"),
+        (LiveReplayFailedError, 503, "not_done"),
+        (OutcomeUnknownError, 504, "unknown"),
+    ],
+)
+async def test_a_store_that_is_away_is_told_to_the_log(
+    error: type[LashError], status: int, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it is and what it said is nothing for who asks."""
     async with web_app() as web, web.http() as http:
 
-        async def away() -> int:
+        async def away(*given: object) -> Never:
             await asyncio.sleep(0)
-            raise StoreUnreachableError("redis://user@secret-host:6379 could not be reached")
+            raise error("redis://secret-host:6379 said no", field="redis_url", value="redis://secret-host:6379")
 
         assert {"status": "ok"} == (await http.get("/healthz")).json()
         web.lash.stores.process_registry.server_time_ms = away
-        reply = await http.get("/healthz")
-        assert 503 == reply.status_code
+        web.lash.stores.session_store_factory.open_existing_store = away
+        assert 503 == (await http.get("/healthz")).status_code
+        reply = await http.get("/sessions/chat/observation?messages=7")
+        assert (status, outcome) == (reply.status_code, reply.json()["error"]["outcome"])
         assert "secret-host" not in reply.text
+        told = [record.getMessage() for record in caplog.records]
+        assert any("secret-host" in line and "/sessions/chat/observation" in line for line in told)
+        assert not any("messages=7" in line for line in told)
