@@ -42,6 +42,10 @@ LATENCY_SESSIONS = 5
 LATENCY_MS_MAX = 10
 WORKER_CORE_MAX = 0.5
 WATCHERS = 500
+STREAMED_MIN = 10
+"""Events after which a session streams: more than what a turn says before its first token."""
+BEGIN_SECONDS = 0.02
+"""A session's turn begins so long after the one before it, at most, so that all of them stream at once."""
 TOKEN = re.compile(rb'"text":\s*"(\d+) "')
 
 
@@ -52,6 +56,8 @@ class Figures:
     sessions: int
     latency_ms: list[float] = field(default_factory=list[float])
     unwatched: tuple[float, float] = (0.0, 0.0)
+    unwatched_us: tuple[float, ...] = ()
+    watched_us: tuple[float, ...] = ()
     watched: tuple[float, float, float] = (0.0, 0.0, 0.0)
     delivered: float = 0.0
     kb_a_watcher: float = 0.0
@@ -167,18 +173,41 @@ async def all_idle(stores: RedisStores) -> None:
     await eventually(idle, within_ms=120_000, every_ms=100)
 
 
-async def streaming(url: str, pids: list[int], seconds: float) -> list[float]:
-    """Cores of these processes, and of the server at the end, in the middle of a stream."""
-    before = [*map(cpu_seconds, pids), server_cpu_seconds(url)]
+async def positions(stores: RedisStores, names: list[str]) -> list[int]:
+    """How many events were put into the ring of each of these sessions."""
+    cursors = await asyncio.gather(*(stores.live_replay.current_cursor(name, 0) for name in names))
+    return [cursor.parse().live_position for cursor in cursors]
+
+
+async def all_stream(stores: RedisStores, names: list[str]) -> None:
+    """Wait until all of these sessions stream."""
+    before = await positions(stores, names)
+
+    async def stream() -> bool:
+        now = await positions(stores, names)
+        return all(late > early + STREAMED_MIN for early, late in zip(before, now, strict=True))
+
+    await eventually(stream, within_ms=120_000, every_ms=100)
+
+
+async def streaming(
+    stores: RedisStores, url: str, names: list[str], pids: list[int], seconds: float
+) -> tuple[list[float], tuple[float, ...]]:
+    """Cores of these processes, and of the server at the end, in the middle of a stream; the same in µs an event."""
+    early = [*map(cpu_seconds, pids), server_cpu_seconds(url)]
+    began, first = time.monotonic(), sum(await positions(stores, names))
     await asyncio.sleep(seconds)
-    after = [*map(cpu_seconds, pids), server_cpu_seconds(url)]
-    return [round((late - early) / seconds, 2) for early, late in zip(before, after, strict=True)]
+    late = [*map(cpu_seconds, pids), server_cpu_seconds(url)]
+    took, events = time.monotonic() - began, sum(await positions(stores, names)) - first
+    used = [end - begin for begin, end in zip(early, late, strict=True)]
+    return [round(one / took, 2) for one in used], tuple(round(one / max(events, 1) * 1e6, 1) for one in used)
 
 
 async def measure(sessions: int, seconds: float) -> Figures:
     """Everything, on a server of its own."""
     figures = Figures(sessions)
-    os.environ |= {"BENCH_TOKENS_A_SECOND": str(TOKENS_A_SECOND), "BENCH_STREAM_SECONDS": str(seconds)}
+    answer_seconds = seconds + sessions * BEGIN_SECONDS
+    os.environ |= {"BENCH_TOKENS_A_SECOND": str(TOKENS_A_SECOND), "BENCH_STREAM_SECONDS": str(answer_seconds)}
     with (
         ValkeyServer(arguments=("--appendonly", "yes", "--appendfsync", "everysec")) as server,
         serving(server.url) as web,
@@ -189,13 +218,13 @@ async def measure(sessions: int, seconds: float) -> Figures:
             try:
                 await up(stores)
                 await web_up(web)
+                await watchers(lash, web, figures)
                 await latency(lash, web, figures, seconds)
                 await all_idle(stores)
                 await streams(lash, server.url, web, worker, figures, seconds)
                 await all_idle(stores)
             finally:
                 await asyncio.to_thread(worker.stop)
-            await watchers(lash, web, figures)
     return figures
 
 
@@ -214,25 +243,27 @@ async def latency(lash: LashClient, web: Web, figures: Figures, seconds: float) 
 async def streams(lash: LashClient, url: str, web: Web, worker: Worker, figures: Figures, seconds: float) -> None:
     """All sessions at once, first unwatched, then with a watcher each."""
     names = [f"stream-{number}" for number in range(figures.sessions)]
+    stores = lash_stores(lash)
     await made(lash, names)
     window = seconds * 0.5
     before = memory(url)
     await ask(lash, names)
-    await asyncio.sleep(seconds * 0.25)
-    own, of_server = await streaming(url, [worker.process.pid], window)
+    await all_stream(stores, names)
+    (own, of_server), figures.unwatched_us = await streaming(stores, url, names, [worker.process.pid], window)
     figures.unwatched = (own, of_server)
-    await all_idle(lash_stores(lash))
+    await all_idle(stores)
     figures.ring_bytes = round((memory(url) - before) / figures.sessions)
 
     watching = Watchers(web)
     await watching.add(names)
     await ask(lash, names)
-    await asyncio.sleep(seconds * 0.25)
+    await all_stream(stores, names)
     told = len(watching.latency_ms)
-    own, of_web, of_server = await streaming(url, [worker.process.pid, web.process.pid], window)
+    pids = [worker.process.pid, web.process.pid]
+    (own, of_web, of_server), figures.watched_us = await streaming(stores, url, names, pids, window)
     figures.watched = (own, of_web, of_server)
     figures.delivered = round((len(watching.latency_ms) - told) / window)
-    await all_idle(lash_stores(lash))
+    await all_idle(stores)
     await watching.stop()
 
 
@@ -265,6 +296,7 @@ def show(figures: Figures) -> None:
         ("token to event in a client, ms (p50, p99, max)", spread(figures.latency_ms), f"p50 under {LATENCY_MS_MAX}"),
         ("nobody watches: cores of worker, server", figures.unwatched, f"worker under {WORKER_CORE_MAX}"),
         ("one watcher each: cores of worker, web, server", figures.watched, f"worker under {WORKER_CORE_MAX}"),
+        ("the same in µs an event: nobody, one each", (figures.unwatched_us, figures.watched_us), ""),
         ("events a second that arrived", figures.delivered, str(figures.sessions * TOKENS_A_SECOND)),
         ("lash serve: kB a watcher of one session", figures.kb_a_watcher, ""),
         ("lash serve: kB a watched session and its watcher", figures.kb_a_session, ""),

@@ -142,8 +142,7 @@ def live_event(
     session_id: str, revision: int, position: int, payload: SessionObservationEventPayload
 ) -> SessionObservationEvent:
     """An event at a position."""
-    cursor = SessionCursor.new(session_id, revision, position)
-    return SessionObservationEvent(session_id, SessionRevision(revision), cursor, payload)
+    return live_events(session_id, revision, position, (payload,))[0]
 
 
 def live_events(
