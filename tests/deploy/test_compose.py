@@ -40,25 +40,41 @@ def environment_of(service: dict[str, Any], url: str) -> dict[str, str]:
 
 
 @pytest.mark.faults
-def test_workers_and_exporter_run_from_their_commands(redis_url: str) -> None:
-    """Three workers and the exporter start; each answers on its port; SIGTERM ends each with 0."""
+def test_every_service_runs_from_its_command(redis_url: str) -> None:
+    """Three workers, the exporter and the web app start; each answers on its port; SIGTERM ends each with 0."""
     services = COMPOSE["services"]
     worker = services["worker-1"]
     assert services["worker-2"] == worker
     assert services["worker-3"] == worker
-    port, metrics = free_port(), free_port()
+    port, metrics, web = free_port(), free_port(), free_port()
     worker_command = [*LASH, *(str(metrics) if part == "9465" else part for part in worker["command"])]
     exporter_command = [*LASH, *(str(port) if part == "9464" else part for part in services["exporter"]["command"])]
+    web_command = [*LASH, *(str(web) if part == "8470" else part for part in services["web"]["command"])]
+    web_environment = environment_of(services["web"], redis_url) | {"LASH_WEB_TOKEN": "a-token-of-this-test"}
     with (
         running(worker_command, environment_of(worker, redis_url)) as first,
         running(exporter_command, environment_of(services["exporter"], redis_url)) as exporter,
+        running(web_command, web_environment) as serving,
     ):
         until(lambda: 200 == fetch(f"http://127.0.0.1:{metrics}/readyz")[0])
         until(lambda: "lash_fleet_up 1.0" in fetch(f"http://127.0.0.1:{port}/metrics")[1])
         until(lambda: f":{metrics}" in fetch(f"http://127.0.0.1:{port}/sd")[1])
-        for process in (first, exporter):
+        until(lambda: 200 == fetch(f"http://127.0.0.1:{web}/healthz")[0])
+        assert 401 == fetch(f"http://127.0.0.1:{web}/sessions")[0]
+        for process in (first, exporter, serving):
             process.send_signal(signal.SIGTERM)
             assert 0 == process.wait(30)
+
+
+def test_nobody_is_served_without_a_token() -> None:
+    """The web app listens where its container is reached, so it ends at once, and says what it lacks."""
+    service = COMPOSE["services"]["web"]
+    assert "${LASH_WEB_TOKEN:-}" == service["environment"]["LASH_WEB_TOKEN"]
+    environment = environment_of(service, "redis://127.0.0.1:1/0") | {"LASH_WEB_TOKEN": ""}
+    with running([*LASH, *service["command"]], environment) as serving:
+        said, _ = serving.communicate(timeout=30)
+    assert 2 == serving.returncode
+    assert "set LASH_WEB_TOKEN" in said
 
 
 def test_every_service_that_runs_lash_forbids_the_embedded_server() -> None:

@@ -21,21 +21,24 @@ def procfile() -> dict[str, str]:
 
 
 @pytest.mark.faults
-def test_worker_and_exporter_start_survive_a_kill_and_stop_on_sigterm(tmp_path: Path) -> None:
-    """Both lines start on one embedded server; SIGTERM ends them with 0."""
-    port = free_port()
+def test_all_lines_start_survive_a_kill_and_stop_on_sigterm(tmp_path: Path) -> None:
+    """They start on one embedded server; SIGTERM ends them with 0."""
+    port, web_port = free_port(), free_port()
     environment = {
         "LASH_APP": "examples.reports:app",
         "LASH_DATA_DIR": str(tmp_path / "lash"),
         "PORT": str(port),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "LASH_REDIS_URL": "",
+        "LASH_WEB_TOKEN": "",
     }
     lines = procfile()
     with (
         running("exec " + lines["worker"], environment) as worker,
         running("exec " + lines["exporter"], environment) as exporter,
+        running("exec " + lines["web"], environment | {"PORT": str(web_port)}) as web,
     ):
+        until(lambda: 200 == fetch(f"http://127.0.0.1:{web_port}/sessions")[0])
         until(lambda: 'lash_workers{state="running"} 1.0' in fetch(f"http://127.0.0.1:{port}/metrics")[1])
         worker.send_signal(signal.SIGKILL)
         assert -signal.SIGKILL == worker.wait(10)
@@ -82,5 +85,6 @@ def test_worker_and_exporter_start_survive_a_kill_and_stop_on_sigterm(tmp_path: 
             assert "report of 2026-10" in result.stdout
             second.send_signal(signal.SIGTERM)
             assert 0 == second.wait(20)
-        exporter.send_signal(signal.SIGTERM)
-        assert 0 == exporter.wait(10)
+        for process in (exporter, web):
+            process.send_signal(signal.SIGTERM)
+            assert 0 == process.wait(20)
