@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from lash_core.client_session import CancelInputOutcome
 from lash_core.model.base import Model
+from lash_core.model.ids import ID_BYTES_MAX
 from lash_core.model.process_filter import FilterStatus
 from lash_core.store.process_observation import PAGE_MAX, TAIL_MAX
 from lash_core.web.calls import Body, Query
@@ -16,6 +17,17 @@ PROCESS_IDS_MAX = 100
 MESSAGES_MAX = 10_000
 REASON_CHARACTERS_MAX = 1_000
 KEY_CHARACTERS_MAX = 200
+
+_NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f#]"
+_NO_BLANK = r"[^\u0000-\u0020\u007f-\u009f#]"
+ID_SCHEMA: dict[str, JsonValue] = {
+    "minLength": 1,
+    "maxLength": ID_BYTES_MAX,
+    "pattern": f"^{_NO_BLANK}({_NO_CONTROL}*{_NO_BLANK})?$",
+}
+"""Of a session's or a process's id, for the description alone: ``check_id`` decides, and counts bytes."""
+
+Id = Annotated[str, Field(json_schema_extra=ID_SCHEMA)]
 
 
 # -- what they take --------------------------------------------------------------------------------------
@@ -82,7 +94,7 @@ class CancelTurnBody(Body):
 class CancelProcessesBody(Body):
     """Processes that the session has handles on."""
 
-    process_ids: list[str] = Field(min_length=1, max_length=PROCESS_IDS_MAX)
+    process_ids: list[Id] = Field(min_length=1, max_length=PROCESS_IDS_MAX)
     reason: str | None = Field(default=None, max_length=REASON_CHARACTERS_MAX)
 
 
@@ -106,7 +118,7 @@ class LogoutBody(Body):
 class TicketBody(Body):
     """Which session; None: all of them."""
 
-    session_id: str | None = None
+    session_id: Id | None = None
 
 
 # -- what they answer ------------------------------------------------------------------------------------

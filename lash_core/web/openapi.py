@@ -118,7 +118,7 @@ def _parameters(entry: RouteEntry) -> list[dict[str, Any]]:
                 "in": "path",
                 "required": True,
                 "description": "1 to 200 bytes; percent-encode it, a slash too.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+                "schema": {"type": "string", **forms.ID_SCHEMA},
             }
         )
     found += _of_query(entry.query)

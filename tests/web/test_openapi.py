@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
+from lash_core.errors import InvalidArgumentError
+from lash_core.model.ids import check_id
 from lash_core.testing.waiting import eventually
 from lash_core.web import WebConfig
 from lash_core.web.openapi import openapi_document
@@ -136,3 +139,21 @@ async def test_events_are_what_is_described() -> None:
         for value in found.values():
             assert [] == [error.message for error in validator(schema).iter_errors(value)]
         assert not validator(schema).is_valid({"type": "committed"})
+
+
+@pytest.mark.parametrize(
+    ("session_id", "legal"),
+    [
+        *[(text, True) for text in ("a", "orders/2026/17", "a:b", "{x} y", "ü%2F", "x" * 200)],
+        *[(text, False) for text in ("", " a", "a ", "a#b", "a\tb", "a\nb", "a\x7fb", "x" * 201)],
+    ],
+)
+def test_ids_are_described_as_they_are_checked(session_id: str, legal: bool) -> None:
+    """A client that is made from the description does not send what is refused."""
+    parameters = openapi_document()["paths"]["/sessions/{session_id}/observation"]["get"]["parameters"]
+    ticket = openapi_document()["components"]["schemas"]["TicketBody"]
+    described = Draft202012Validator(next(p["schema"] for p in parameters if p["name"] == "session_id"))
+    assert legal == described.is_valid(session_id)
+    assert legal == Draft202012Validator(ticket).is_valid({"session_id": session_id})
+    with contextlib.nullcontext() if legal else pytest.raises(InvalidArgumentError):
+        check_id(session_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Never
+from typing import Any, Never
 
 import pytest
 from starlette.requests import Request
@@ -261,7 +261,7 @@ async def test_a_store_that_is_away_is_told_to_the_log(
     """Where it is and what it said is nothing for who asks."""
     async with web_app() as web, web.http() as http:
 
-        async def away(*given: object) -> Never:
+        async def away(*given: Any, **named: Any) -> Never:
             await asyncio.sleep(0)
             raise error("redis://secret-host:6379 said no", field="redis_url", value="redis://secret-host:6379")
 
