@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 
 import click
 
 from lash_core.client import LashClient
 from lash_core.client_session import SessionHandle
+from lash_core.errors import StoreUnreachableError
 from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent, WatchItem
 from lash_core.runtime.observation.watch_json import WatchJson
@@ -20,6 +22,8 @@ from lash_worker.cli.watch_text import WatchText, batches_taken_in
 
 HISTORY_SHOWN = 2
 """Messages before the watch began: as a rule the last question and its answer."""
+
+STORE_PAUSE_MS = 1_000
 
 
 @click.command("watch")
@@ -60,6 +64,16 @@ def watch(
     with_client(invocation, lambda lash: while_read(work(lash)))
 
 
+async def queue_of(handle: SessionHandle) -> tuple[QueuedWorkBatch, ...]:
+    """The session's queue; a store that is away is waited for, as the watch itself does."""
+    while True:
+        try:
+            return await handle.queue()
+        except StoreUnreachableError:
+            # It was tried for seconds already.
+            await asyncio.sleep(STORE_PAUSE_MS / 1_000)
+
+
 class _Json:
     """Lines for programs."""
 
@@ -70,7 +84,7 @@ class _Json:
     async def take(self, item: WatchItem) -> None:
         queued: tuple[QueuedWorkBatch, ...] = ()
         if not isinstance(item, SessionObservationEvent):
-            queued = await self._handle.queue()
+            queued = await queue_of(self._handle)
         click.echo(self._lines.line(item, queued).data)
 
 
@@ -91,7 +105,7 @@ class _People:
                 taken = batches_taken_in(item)
                 if taken:
                     # What they say is in the queue until the turn's commit.
-                    queued = {batch.batch_id: batch for batch in await self._handle.queue()}
+                    queued = {batch.batch_id: batch for batch in await queue_of(self._handle)}
                     given = [queued[batch_id] for batch_id in taken if batch_id in queued]
                     self._text.inputs(messages_of_delivery((), given))
                 self._text.event(item)

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from lash_core.client import LashClient
+from lash_core.errors import StoreUnreachableError
 from lash_core.model.base import JsonValue
 from lash_core.model.message import Message, TextPart, ToolCallPart, ToolResultPart
 from lash_core.model.session_cursor import SessionCursor, SessionRevision
@@ -30,6 +31,7 @@ from lash_core.model.session_observation import (
 from lash_core.model.session_state import RuntimeSessionState, SessionReadView
 from lash_core.model.turn_activity import TurnActivity, TurnEvent, TurnEventKind
 from lash_core.runtime.observation.watch_json import WatchJson
+from lash_worker.cli import session_watch
 from lash_worker.cli.watch_text import WatchText, batches_taken_in
 from tests.cli.conftest import Lash
 
@@ -224,6 +226,24 @@ def test_bad_input_is_refused(lash: Lash) -> None:
         (ended.code, ended.error["code"]) for ended in (bad, foreign)
     ]
     assert 2 == lash("session", "watch", "chat", "--once", "--cursor", "x").code
+
+
+async def test_a_store_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the watch itself has an item already: what is shown with it is read then."""
+    monkeypatch.setattr(session_watch, "STORE_PAUSE_MS", 0)
+
+    class Handle:
+        tries = 0
+
+        async def queue(self) -> tuple[()]:
+            self.tries += 1
+            if self.tries < 3:
+                raise StoreUnreachableError("away")
+            return ()
+
+    handle: Any = Handle()
+    assert () == await session_watch.queue_of(handle)
+    assert 3 == handle.tries
 
 
 def test_a_watch_follows_until_the_session_is_deleted(lash: Lash, monkeypatch: pytest.MonkeyPatch) -> None:
