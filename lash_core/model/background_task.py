@@ -62,6 +62,11 @@ class ClosePolicy(StrEnum):
     TRANSFER = "transfer"
 
 
+BackgroundTaskCancelPolicy = CancelPolicy
+BackgroundTaskClosePolicy = ClosePolicy
+"""The policies beside the other names of tasks."""
+
+
 class BackgroundTaskScope(Model):
     """Whose task it is, as others may see it; the key inside is ``<runtime scope id>:<session id>``."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TypeVar
+
 from lash_core.errors.background_task import BackgroundTaskError
 from lash_core.model.background_task import (
     BackgroundTaskCompletion,
@@ -35,19 +38,20 @@ LIVE_STATES = frozenset({BackgroundTaskState.RUNNING, BackgroundTaskState.WAITIN
 """What ``mark_live`` may set."""
 
 
-def state_of(state: BackgroundTaskState | str) -> BackgroundTaskState:
-    """A state, also of its word.
+WordT = TypeVar("WordT", bound=StrEnum)
+
+
+def word_of(words: type[WordT], word: WordT | str, field: str) -> WordT:
+    """One of a field's words, also given as text.
 
     Raises:
-        BackgroundTaskError: there is no such state.
+        BackgroundTaskError: it is none of them.
     """
     try:
-        return BackgroundTaskState(state)
+        return words(word)
     except ValueError:
         raise BackgroundTaskError(
-            f"a background task has no state `{state}`; it has {', '.join(BackgroundTaskState)}",
-            field="state",
-            value=state,
+            f"`{word}` is no {field} of a background task; there are {', '.join(words)}", field=field, value=word
         ) from None
 
 
@@ -137,7 +141,7 @@ def new_record(
     cancel_policy: CancelPolicy,
     close_policy: ClosePolicy,
 ) -> BackgroundTaskRecord:
-    """The record of a task that begins."""
+    """The record of a task that begins. Raises: BackgroundTaskError: a word that is no policy."""
     return BackgroundTaskRecord(
         id=spec.id,
         kind=spec.kind,
@@ -146,8 +150,8 @@ def new_record(
         parent_task_id=spec.parent_task_id,
         child_session_id=spec.child_session_id,
         state=state,
-        cancel_policy=cancel_policy,
-        close_policy=close_policy,
+        cancel_policy=word_of(CancelPolicy, cancel_policy, "cancel_policy"),
+        close_policy=word_of(ClosePolicy, close_policy, "close_policy"),
         created_at=now_ms,
         updated_at=now_ms,
     )

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from lash_core.runtime.background.handle_await import StillRunning, await_async_handle
     from lash_core.runtime.background.local_host import LocalBackgroundTaskHost
     from lash_core.runtime.background.monitors import SessionMonitors
-    from lash_core.runtime.background.task_host import BackgroundTaskHost
+    from lash_core.runtime.background.task_host import (
+        BackgroundTaskHost,
+        LocalBackgroundTaskCancel,
+        PluginSessionTask,
+    )
     from lash_core.runtime.background.task_tools import BackgroundTaskToolsFactory
     from lash_core.runtime.cancellation import CancellationToken
     from lash_core.runtime.content_sweep import (
@@ -163,29 +167,28 @@ __all__ = [
     "InlineEffectController", "InlineEffectHost", "InlineRuntimeEffectController", "InnerToolAnswer",
     "JournaledEffectHost", "LashRuntime", "LiveActivityWriter", "LiveReplayConfig", "LiveReplayGap",
     "LiveReplayGapReason", "LiveReplayResult", "LiveReplayStore", "LiveReplayStoreError", "LiveReplaySubscribeResult",
-    "LiveReplaySubscription", "LocalBackgroundTaskHost", "ManagedSession", "ManagedSessions", "ParkedSession",
-    "PendingEvent", "PersistentRuntimeServices", "PluginCheckpoint", "PluginFactory", "PluginHooks", "PluginHost",
-    "PluginLifecycleEvent", "PluginSession", "PluginStack", "PluginTurn", "ProcessCancelAbility",
-    "ProcessCancelRequest", "ProcessCancelSummary", "ProcessContext", "ProcessEngine", "ProcessEngineRegistry",
-    "ProcessEventContext", "ProcessExecutionContext", "ProcessOpScope", "ProcessRunner", "ProcessRuntimeHost",
-    "ProcessScope", "ProcessService", "ProcessStarts", "ProcessWaitCancelledError", "ProcessWorkDriver",
-    "ProtocolSession", "ProtocolSessionContext", "ProtocolTurnExtensionHandle", "QueuedWorkDriver", "Recording",
-    "RegistryProcessService", "Residency", "RunLease", "RuntimeEffectController", "RuntimeEffectControllerError",
-    "RuntimeEffectLocalExecutor", "RuntimeEnvironment", "RuntimeExecutionContext", "RuntimeHandle", "RuntimeHost",
-    "RuntimeHostConfig", "RuntimeNamedPhase", "RuntimeObservation", "RuntimeServices", "RuntimeSessionState",
-    "RuntimeTurnPhaseProbe", "RuntimeWriter", "ScopedEffectController", "SessionAttachments", "SessionBusyError",
-    "SessionCursor", "SessionCursorError", "SessionLeaseGuard", "SessionLeaseLostError", "SessionMonitors",
-    "SessionObservation", "SessionObservationError", "SessionObservationEvent", "SessionObservationEventPayload",
-    "SessionObservationSubscription",
-    "SessionObserver", "SessionPlugin", "SessionProcessEventKind", "SessionQueueEventKind", "SessionResume",
-    "SessionRevision", "SessionScope", "SnapshotStart", "StandardProtocolFactory", "StandardToolsFactory",
-    "StatelessProtocolSession", "StaticToolSource", "StillRunning", "StoreCommitFailedError", "SweepReport",
-    "TickReport", "Tool", "ToolCatalog", "ToolContext", "ToolDispatchContext", "ToolExecutionGrant",
-    "ToolGenerationError", "ToolPrepared", "ToolRegistry", "ToolRegistryError", "ToolSource",
-    "ToolTriggerOutcomeBuffer", "ToolTurn", "ToolUnavailableError", "ToolValidationError", "TriggerRouter", "TurnAbort",
-    "TurnCancelGate", "TurnContext", "UnknownToolSourceError", "WatchJson", "WatchLine", "WatchedSession",
-    "await_async_handle", "content_sweep_of", "execution_context_of_run", "reclaim_unreferenced_attachments",
-    "writer_of",
+    "LiveReplaySubscription", "LocalBackgroundTaskCancel", "LocalBackgroundTaskHost", "ManagedSession",
+    "ManagedSessions", "ParkedSession", "PendingEvent", "PersistentRuntimeServices", "PluginCheckpoint",
+    "PluginFactory", "PluginHooks", "PluginHost", "PluginLifecycleEvent", "PluginSession", "PluginSessionTask",
+    "PluginStack", "PluginTurn", "ProcessCancelAbility", "ProcessCancelRequest", "ProcessCancelSummary",
+    "ProcessContext", "ProcessEngine", "ProcessEngineRegistry", "ProcessEventContext", "ProcessExecutionContext",
+    "ProcessOpScope", "ProcessRunner", "ProcessRuntimeHost", "ProcessScope", "ProcessService", "ProcessStarts",
+    "ProcessWaitCancelledError", "ProcessWorkDriver", "ProtocolSession", "ProtocolSessionContext",
+    "ProtocolTurnExtensionHandle", "QueuedWorkDriver", "Recording", "RegistryProcessService", "Residency", "RunLease",
+    "RuntimeEffectController", "RuntimeEffectControllerError", "RuntimeEffectLocalExecutor", "RuntimeEnvironment",
+    "RuntimeExecutionContext", "RuntimeHandle", "RuntimeHost", "RuntimeHostConfig", "RuntimeNamedPhase",
+    "RuntimeObservation", "RuntimeServices", "RuntimeSessionState", "RuntimeTurnPhaseProbe", "RuntimeWriter",
+    "ScopedEffectController", "SessionAttachments", "SessionBusyError", "SessionCursor", "SessionCursorError",
+    "SessionLeaseGuard", "SessionLeaseLostError", "SessionMonitors", "SessionObservation", "SessionObservationError",
+    "SessionObservationEvent", "SessionObservationEventPayload", "SessionObservationSubscription", "SessionObserver",
+    "SessionPlugin", "SessionProcessEventKind", "SessionQueueEventKind", "SessionResume", "SessionRevision",
+    "SessionScope", "SnapshotStart", "StandardProtocolFactory", "StandardToolsFactory", "StatelessProtocolSession",
+    "StaticToolSource", "StillRunning", "StoreCommitFailedError", "SweepReport", "TickReport", "Tool", "ToolCatalog",
+    "ToolContext", "ToolDispatchContext", "ToolExecutionGrant", "ToolGenerationError", "ToolPrepared", "ToolRegistry",
+    "ToolRegistryError", "ToolSource", "ToolTriggerOutcomeBuffer", "ToolTurn", "ToolUnavailableError",
+    "ToolValidationError", "TriggerRouter", "TurnAbort", "TurnCancelGate", "TurnContext", "UnknownToolSourceError",
+    "WatchJson", "WatchLine", "WatchedSession", "await_async_handle", "content_sweep_of", "execution_context_of_run",
+    "reclaim_unreferenced_attachments", "writer_of",
 ]
 # fmt: on
 
@@ -205,7 +208,11 @@ _HOMES = {
     "lash_core.runtime.background.capability": ("BackgroundTaskCapability",),
     "lash_core.runtime.background.durable_host": ("DurableBackgroundTaskHost",),
     "lash_core.runtime.background.local_host": ("LocalBackgroundTaskHost",),
-    "lash_core.runtime.background.task_host": ("BackgroundTaskHost",),
+    "lash_core.runtime.background.task_host": (
+        "BackgroundTaskHost",
+        "LocalBackgroundTaskCancel",
+        "PluginSessionTask",
+    ),
     "lash_core.runtime.cancellation": ("CancellationToken",),
     "lash_core.runtime.session.child_starts": (
         "CreateSessionRequest",

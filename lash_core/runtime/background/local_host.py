@@ -157,7 +157,7 @@ class LocalBackgroundTaskHost(TaskKeeping):
 
     async def mark_terminal(self, scope_key: str, task_id: str, state: BackgroundTaskState) -> None:
         """See ``BackgroundTaskHost.mark_terminal``. Raises: BackgroundTaskError: a word that is no state."""
-        state = rules.state_of(state)
+        state = rules.word_of(BackgroundTaskState, state, "state")
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
             if state.is_terminal and entry is not None and not entry.record.state.is_terminal:
@@ -166,7 +166,7 @@ class LocalBackgroundTaskHost(TaskKeeping):
 
     async def mark_live(self, scope_key: str, task_id: str, state: BackgroundTaskState) -> None:
         """See ``BackgroundTaskHost.mark_live``. Raises: BackgroundTaskError: a word that is no state."""
-        state = rules.state_of(state)
+        state = rules.word_of(BackgroundTaskState, state, "state")
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
             if state in rules.LIVE_STATES and entry is not None and not entry.record.state.is_terminal:

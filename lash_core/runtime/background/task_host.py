@@ -24,6 +24,10 @@ BackgroundTask = Callable[[], Awaitable[object]] | Awaitable[object]
 TaskCancelCallback = Callable[[], Awaitable[None] | None]
 """Stops work that runs elsewhere: called at most once, also when several cancel at once."""
 
+PluginSessionTask = BackgroundTask
+LocalBackgroundTaskCancel = TaskCancelCallback
+"""The same, as plugins know them."""
+
 NO_MANAGED_TASKS = "managed background tasks are unavailable in this runtime"
 """The refusal to start a named task, a monitor among them, where nobody runs tasks."""
 

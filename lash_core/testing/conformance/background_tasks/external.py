@@ -14,7 +14,7 @@ from lash_core.model.background_task import (
     CancelPolicy,
     ClosePolicy,
 )
-from lash_core.testing.conformance.background_tasks.arrange import ANY, Hosted, on_each_host, spec
+from lash_core.testing.conformance.background_tasks.arrange import ANY, Hosted, Work, on_each_host, spec
 from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.stores import elapse
 
@@ -135,15 +135,22 @@ async def lists_are_of_one_scope_oldest_first(on: Hosted) -> None:
 
 
 @on_each_host
-async def a_state_may_be_given_as_its_word(on: Hosted) -> None:
-    """The record has the state; a word that is none is refused, and nothing changes."""
+async def words_may_be_given_as_text(on: Hosted) -> None:
+    """The record has the state and the policies; a word that is none is refused, and nothing changes."""
     await on.host.register_external(on.scope_key, spec())
     word: Any
     for word in ("asleep", "", 3):
-        with refused(BackgroundTaskError, "has no state"):
+        with refused(BackgroundTaskError, "is no state"):
             await on.host.mark_live(on.scope_key, "task", word)
-        with refused(BackgroundTaskError, "has no state"):
+        with refused(BackgroundTaskError, "is no state"):
             await on.host.mark_terminal(on.scope_key, "task", word)
+        with refused(BackgroundTaskError, "is no cancel_policy", "cooperative"):
+            await on.host.register(on.scope_key, spec("next"), cancel_policy=word)
+        with refused(BackgroundTaskError, "is no close_policy", "keep"):
+            await on.host.spawn_managed(on.scope_key, spec("next"), Work(), close_policy=word)
+    assert ["task"] == [record.id for record in await on.host.list_managed(on.scope_key)]
+    word = "external"
+    assert CancelPolicy.EXTERNAL is (await on.host.register(on.scope_key, spec("b"), cancel_policy=word)).cancel_policy
     for verb, word in ((on.host.mark_live, "waiting"), (on.host.mark_terminal, "failed")):
         await verb(on.scope_key, "task", word)
         assert BackgroundTaskState(word) is await on.state()
