@@ -9,7 +9,7 @@ GC_THRESHOLDS = (10_000, 20, 50)
 processes went into looking at objects that live as long as the process (``benchmarks/bench_quick.py``)."""
 
 
-def settle_in() -> None:
+def collect_seldom() -> None:
     """Collect seldom, and leave alone what is there by now: modules, apps. For a process's whole life."""
     gc.set_threshold(*GC_THRESHOLDS)
     gc.freeze()

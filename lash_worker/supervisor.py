@@ -16,7 +16,7 @@ from lash_core.model.owner import is_provably_dead
 from lash_core.runtime.content_sweep import content_sweep_of
 from lash_core.session_metrics import SessionMetrics
 from lash_worker.app import App
-from lash_worker.collector import settle_in
+from lash_worker.collector import collect_seldom
 from lash_worker.driver import ProcessWorkDriver
 from lash_worker.identity import worker_identity
 from lash_worker.isolation.horses import Horses
@@ -380,7 +380,7 @@ async def run_worker(
 
     for number in signals:
         loop.add_signal_handler(number, on_signal)
-    settle_in()
+    collect_seldom()
     try:
         return await supervisor.run()
     finally:

@@ -14,7 +14,7 @@ from lash_core.client import LashClient
 from lash_core.web import WebConfig, WebLimits, session_app
 from lash_core.web.origins import listens_on_loopback
 from lash_core.web.server import Certificate, WebServer, check_bind
-from lash_worker.collector import settle_in
+from lash_worker.collector import collect_seldom
 
 _log = logging.getLogger("lash.serve")
 
@@ -51,7 +51,7 @@ async def serve_until(lash: LashClient, plan: ServePlan, stop: asyncio.Event) ->
     """Serve until the event is set, or the server ends by itself."""
     server = WebServer(session_app(lash, plan.config), plan.host, plan.port, certificate=plan.certificate)
     async with server:
-        settle_in()
+        collect_seldom()
         _log.info("serving sessions at %s (%s)", server.url, _whom(plan.config))
         if plan.config.token and plan.certificate is None and not listens_on_loopback(plan.host):
             _log.warning("the token travels without encryption: --tls-cert, or a proxy that speaks https")
