@@ -259,5 +259,9 @@ class Subscriptions:
     async def _heartbeat(self) -> None:
         ping = pack_commands([("PING",)])
         wires = [line.wire for line in self._lines.values() if line.wire is not None and line.wire.is_open]
-        beats = [wire.exchange(ping, 1, seconds=self._seconds) for wire in wires]
+        beats: list[asyncio.Future[list[Any]]] = []
+        for wire in wires:
+            # One that is closing says so at once, and is noticed all the same.
+            with contextlib.suppress(NotSentError):
+                beats.append(wire.exchange(ping, 1, seconds=self._seconds))
         await asyncio.gather(*beats, return_exceptions=True)  # a wire that does not answer closes, which is noticed

@@ -96,6 +96,22 @@ async def test_subscriptions_come_back_after_a_cut(proxy: FaultProxy, connect: O
     await subscriptions.close()
 
 
+async def test_a_heartbeat_meets_a_connection_that_is_closing(server: ValkeyServer, connect: Open):
+    """Its end is on its way: whoever keeps the others goes on."""
+    subscriptions = Subscriptions(await connect(server.url))
+    await subscriptions.subscribe("closing", lambda *_: None)
+    (line,) = subscriptions._lines.values()
+    assert line.wire is not None
+    assert line.wire._transport is not None
+    line.wire._transport.close()
+    assert line.is_open
+
+    await subscriptions._heartbeat()
+
+    await eventually(lambda: line.is_open and "closing" in line.channels)
+    await subscriptions.close()
+
+
 async def test_a_missing_permission_to_listen_is_said(server: ValkeyServer, connect: Open):
     """A channel that the user may not listen to."""
     with server.client() as client:
