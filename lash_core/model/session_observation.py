@@ -153,6 +153,11 @@ class SessionGap:
     observation: SessionObservation
     gap: LiveReplayGap
 
+    @property
+    def cursor(self) -> SessionCursor:
+        """The observation's: where to go on from, as any item of a watch has one."""
+        return self.observation.cursor
+
 
 SessionResume = SessionReplayed | SessionGap
 
