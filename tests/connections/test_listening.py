@@ -99,7 +99,7 @@ async def test_subscriptions_come_back_after_a_cut(proxy: FaultProxy, connect: O
 async def test_a_heartbeat_meets_a_connection_that_is_closing(server: ValkeyServer, connect: Open):
     """Its end is on its way: whoever keeps the others goes on."""
     subscriptions = Subscriptions(await connect(server.url))
-    await subscriptions.subscribe("closing", lambda *_: None)
+    await subscriptions.subscribe("closing", ignore)
     (line,) = subscriptions._lines.values()
     assert line.wire is not None
     assert line.wire._transport is not None
