@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from lash_core.model.audit import AuditEntry
-from lash_core.model.await_output import FailureOutput
+from lash_core.model.await_output import CancelledOutput, FailureOutput
 from lash_core.model.base import Model
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.lease import ProcessLease
@@ -97,6 +97,10 @@ def _ended(facts: WhyFacts) -> Why | None:
         text = f"failed at {at_text(record.updated_at_ms)}: {output.message or 'its workers kept dying'}"
         return _why(facts, "poisoned", text, record.updated_at_ms)
     text = f"{record.status.state} since {at_text(record.updated_at_ms)}"
+    if isinstance(output, FailureOutput):
+        text += f" ({output.class_.value} / {output.code}: {output.message})"
+    elif isinstance(output, CancelledOutput) and output.message:
+        text += f" ({output.message})"
     return _why(facts, "terminal", text, record.updated_at_ms)
 
 

@@ -22,7 +22,7 @@ from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.manifest import KindManifest
 from lash_core.model.monitor import MonitorArm, MonitorSpec, MonitorSpecs, MonitorWakePolicy, monitors_of
-from lash_core.model.process_input import EngineInput
+from lash_core.model.process_input import EngineInput, ProcessIdentity
 from lash_core.model.registration import ProcessRegistration
 from lash_core.model.scope import ProcessProvenance, SessionOriginator, SessionScope
 from lash_core.runtime.background.monitor_queue import MonitorQueue
@@ -74,6 +74,8 @@ async def start_monitor(registry: ProcessRegistry, spec: MonitorSpec, session_id
         # Owner bound: when its worker dies it ends as abandoned, and nobody runs the command again.
         RecoveryDisposition.RERUNNABLE if spec.restart_on_restore else RecoveryDisposition.OWNER_BOUND,
         provenance=ProcessProvenance(SessionOriginator(scope)),
+        # In lists of all sessions' processes its kind alone would not tell it from others.
+        identity=ProcessIdentity(MONITOR_KIND, spec.id),
     )
     descriptor = ProcessHandleDescriptor(MONITOR_KIND, spec.id)
     await registry.register_process(registration, grant_to=scope, descriptor=descriptor)

@@ -52,7 +52,7 @@ async def serve_until(lash: LashClient, plan: ServePlan, stop: asyncio.Event) ->
     server = WebServer(session_app(lash, plan.config), plan.host, plan.port, certificate=plan.certificate)
     async with server:
         collect_seldom()
-        _log.info("serving sessions at %s (%s)", server.url, _whom(plan.config))
+        _log.info("serving sessions at %s (%s)", server.url, whom(plan.config))
         if plan.config.token and plan.certificate is None and not listens_on_loopback(plan.host):
             _log.warning("the token travels without encryption: --tls-cert, or a proxy that speaks https")
         ended = asyncio.create_task(server.wait())
@@ -63,6 +63,10 @@ async def serve_until(lash: LashClient, plan: ServePlan, stop: asyncio.Event) ->
     _log.info("serving stopped")
 
 
-def _whom(config: WebConfig) -> str:
+def whom(config: WebConfig) -> str:
+    """Who is answered, and what they may do."""
     who = "with a token" if config.token else "clients on this machine"
-    return f"{who}, {'read and write' if config.writes else 'read-only'}"
+    if config.writes:
+        return f"{who}, read and write"
+    # By default nobody may send: whoever starts it for the first time looks for how.
+    return f"{who}, read-only" + ("; --allow-write lets them send and cancel" if config.allow_write is None else "")

@@ -60,6 +60,8 @@ def why(row: dict[str, Any], **facts: Any) -> tuple[str, str, int | None, int | 
 
 
 POISONED = ProcessAwaitOutput.failure("resource_limit", "process_poisoned", "8 deaths in a row")
+BROKEN = ProcessAwaitOutput.failure("execution", "no", "on fire")
+STOPPED = ProcessAwaitOutput.cancelled("enough")
 FULL = WORKER.model_copy(update={"busy": 4})
 DRAINING = WORKER.model_copy(update={"drain_requested": True})
 OTHER_QUEUE = WORKER.model_copy(update={"queues": ("q",)})
@@ -71,6 +73,8 @@ EXPIRED = LEASE.model_copy(update={"expires_at_epoch_ms": NOW})
     ("row", "facts", "reason", "words"),
     [
         ({"status": terminal_status("completed", ProcessAwaitOutput.success())}, {}, "terminal", "completed since"),
+        ({"status": terminal_status("failed", BROKEN)}, {}, "terminal", "Z (execution / no: on fire)"),
+        ({"status": terminal_status("cancelled", STOPPED)}, {}, "terminal", "Z (enough)"),
         ({"status": terminal_status("failed", POISONED)}, {}, "poisoned", "8 deaths in a row"),
         ({}, {"lease": LEASE}, "running", "held by worker-1"),
         ({"wait": WAIT}, {"lease": LEASE}, "waiting", "signal `go` (number 2)"),

@@ -14,7 +14,7 @@ from lash_core.errors import SettingsError
 from lash_core.settings import load_settings
 from lash_worker.cli import serve as command
 from lash_worker.cli.main import run
-from lash_worker.cli.serve_app import plan_of
+from lash_worker.cli.serve_app import plan_of, whom
 from tests.web.kit import TOKEN
 
 GIVEN: dict[str, Any] = {
@@ -120,6 +120,20 @@ def test_who_may_write(token: str | None, options: dict[str, Any], writes: bool)
     plan = plan_of(token, GIVEN | options)
     assert writes == plan.config.writes
     assert 10 == plan.config.limits.watchers_max
+
+
+@pytest.mark.parametrize(
+    ("token", "options", "words"),
+    [
+        (None, {}, "clients on this machine, read-only; --allow-write lets them send and cancel"),
+        (None, {"read_only": True}, "clients on this machine, read-only"),
+        (None, {"allow_write": True}, "clients on this machine, read and write"),
+        (TOKEN, {}, "with a token, read and write"),
+    ],
+)
+def test_whom_it_answers_is_said_when_it_starts(token: str | None, options: dict[str, Any], words: str) -> None:
+    """Who may not send by default is told how."""
+    assert words == whom(plan_of(token, GIVEN | options).config)
 
 
 def test_a_plan_has_what_was_asked_for() -> None:

@@ -51,8 +51,8 @@ async def test_a_session_start_starts_its_monitor_once_and_lines_become_turns() 
         await eventually(lambda: heard(lash, "something happened"))
         handle = lash.handle(monitor_process_id("chat", "watch"))
         await (await session.send("more")).answer(5)
-        listed = [row.id for row in (await lash.list(kind=MONITOR_KIND)).items]
-        assert [handle.id] == listed
+        listed = [(row.id, row.identity.label) for row in (await lash.list(kind=MONITOR_KIND)).items]
+        assert [(handle.id, "watch")] == listed
         assert 1 == sum(
             "something happened" in message.text and message.role == "user" for message in await session.history()
         )
