@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -59,7 +58,6 @@ class BroadcastRing:
         config: how many, how old, how large.
         tail: position of the last event so far; 0 = there was none.
         lock: guards everything, for an owner that does several steps as one; its own by default.
-        on_idle: called under the lock when the last subscription closed.
 
     Attributes:
         lock: the lock.
@@ -71,7 +69,6 @@ class BroadcastRing:
         *,
         tail: int = 0,
         lock: threading.RLock | None = None,
-        on_idle: Callable[[], None] | None = None,
     ) -> None:
         self.lock: threading.RLock = lock or threading.RLock()
         self._config = config
@@ -81,7 +78,6 @@ class BroadcastRing:
         self._closed = False
         self._bells: dict[asyncio.AbstractEventLoop, _Bell] = {}
         self._subscribed = 0
-        self._on_idle = on_idle
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -219,8 +215,6 @@ class BroadcastRing:
         """A subscription went."""
         with self.lock:
             self._subscribed -= 1
-            if self._subscribed == 0 and self._on_idle is not None:
-                self._on_idle()
 
     def kept_at(self, position: int) -> KeptEvent | None:
         """The event at a position, if it is kept. Takes no lock: one look-up of a dict."""

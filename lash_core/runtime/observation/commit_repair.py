@@ -66,18 +66,12 @@ class CommitKeeper:
     Args:
         session_id: the session.
         stores: where its history, its ring and its notices are.
-        grace_ms: after a notice, before the ring is compared with the history.
-        look_ms: without one.
     """
 
-    def __init__(
-        self, session_id: str, stores: ObservedStores, *, grace_ms: int | None = None, look_ms: int | None = None
-    ) -> None:
+    def __init__(self, session_id: str, stores: ObservedStores) -> None:
         self.places: set[WatchPlace] = set()
         self._session_id = session_id
         self._stores = stores
-        self._grace_ms = GRACE_MS if grace_ms is None else grace_ms
-        self._look_ms = LOOK_MS if look_ms is None else look_ms
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -150,16 +144,16 @@ class CommitKeeper:
                         await self.check()
             except (LashError, OSError) as error:
                 _log.debug("session %s: its ring could not be compared: %s", self._session_id, error)
-                await asyncio.sleep(self._grace_ms / 1_000)
+                await asyncio.sleep(GRACE_MS / 1_000)
 
     async def _heard(self, heard: asyncio.Event) -> None:
         try:
-            async with asyncio.timeout(self._look_ms / 1_000):
+            async with asyncio.timeout(LOOK_MS / 1_000):
                 await heard.wait()
         except TimeoutError:
             return
         heard.clear()
-        await asyncio.sleep(self._grace_ms / 1_000)
+        await asyncio.sleep(GRACE_MS / 1_000)
 
 
 # -- one keeper a session, store and event loop -----------------------------------------------------------------
