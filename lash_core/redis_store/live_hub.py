@@ -50,11 +50,6 @@ class LiveHub:
         self._sweeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def watched(self) -> int:
-        """How many sessions are heard."""
-        return len(self._watched)
-
     async def subscribe(self, session_id: str, position: int) -> LiveReplaySubscribeResult:
         """A stream behind a position. Raises: LashError: the store failed. LiveReplayClosedError."""
         for _ in range(SUBSCRIBE_TRIES):

@@ -65,11 +65,6 @@ class SessionMonitors:
         self._runs: dict[str, MonitorRun] = {}
         self._is_armed = False
 
-    @property
-    def specs(self) -> tuple[MonitorSpec, ...]:
-        """What the host configures for this session."""
-        return tuple(self._specs.values())
-
     async def start(self, monitor_id: str) -> MonitorStatus:
         """Start a monitor; one that ended may be started again.
 

@@ -66,11 +66,6 @@ class TaskTable:
         """Those of a scope that have not ended, oldest first."""
         return tuple(entry for entry in self.entries(scope_key) if not entry.record.state.is_terminal)
 
-    @property
-    def scope_keys(self) -> tuple[str, ...]:
-        """Scopes with entries."""
-        return tuple(self._by_scope)
-
     def apply(self, change: TaskChange) -> None:
         """Take a step over. An entry that comes anew, or to another scope, takes the place of what has its id there."""
         entry = change.entry
