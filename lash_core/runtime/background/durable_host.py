@@ -23,6 +23,7 @@ from lash_core.model.background_task import (
 from lash_core.runtime.background.local_host import LocalBackgroundTaskHost
 from lash_core.runtime.background.scope_keys import session_of
 from lash_core.runtime.background.task_adoption import LOST_SUMMARY, plan_adoption
+from lash_core.runtime.background.task_keeping import cancel_run
 from lash_core.runtime.background.task_rows import SWAPS_MAX, TaskRows, TasksLostError, always_changing
 from lash_core.runtime.background.task_table import TaskChange, TaskEntry
 from lash_core.store.background_task_store import (
@@ -95,8 +96,7 @@ class DurableBackgroundTaskHost(LocalBackgroundTaskHost):
         run, entry.run, entry.cancel = entry.run, None, None
         if not entry.record.state.is_terminal:
             self._publish(scope_key, TaskFailed(record))
-        if run is not None:
-            run.cancel()
+        cancel_run(run)
 
     async def _end_exited(
         self, entry: TaskEntry, state: BackgroundTaskState, outcome: BackgroundTaskOutcome | None
@@ -177,6 +177,5 @@ class DurableBackgroundTaskHost(LocalBackgroundTaskHost):
         run, entry.run, entry.cancel = entry.run, None, None
         for told in (was.scope_key, task.scope_key):
             self._publish(told, TaskFailed(record))
-        if run is not None:
-            run.cancel()
+        cancel_run(run)
         return record

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 
+from lash_core.errors import LashError
 from lash_core.errors.background_task import BackgroundTaskError, UnknownBackgroundTaskError
 from lash_core.model import background_task_rules as rules
 from lash_core.model.background_task import (
@@ -26,8 +29,13 @@ from lash_core.model.background_task import (
 from lash_core.runtime.background.hidden_tasks import discard_work
 from lash_core.runtime.background.scope_keys import session_of, sibling_scope
 from lash_core.runtime.background.task_host import BackgroundTask, TaskCancelCallback
-from lash_core.runtime.background.task_keeping import CLOSE_TIMEOUT_MS, TaskKeeping
+from lash_core.runtime.background.task_keeping import CLOSE_TIMEOUT_MS, TaskKeeping, cancel_run
 from lash_core.runtime.background.task_table import TaskChange, TaskEntry
+
+_IF_KNOWN = contextlib.suppress(UnknownBackgroundTaskError)
+"""A task may turn out to be another runtime's by now: what changes nothing of unknown tasks changes nothing then."""
+
+_log = logging.getLogger(__name__)
 
 
 class LocalBackgroundTaskHost(TaskKeeping):
@@ -82,10 +90,14 @@ class LocalBackgroundTaskHost(TaskKeeping):
             if entry is None or entry.record.state.is_terminal:
                 return
             callback = entry.cancel
-            await self._end(entry, BackgroundTaskState.CANCELLED, None)
+            try:
+                await self._end(entry, BackgroundTaskState.CANCELLED, None)
+            except UnknownBackgroundTaskError:
+                # It is another runtime's by now, as its host just learned: here it is unknown.
+                return
             run, entry.run = entry.run, None
-        if run is not None and entry.record.cancel_policy is not CancelPolicy.EXTERNAL:
-            run.cancel()
+        if entry.record.cancel_policy is not CancelPolicy.EXTERNAL:
+            cancel_run(run)
         await self._stop(entry, callback)
 
     # -- external --------------------------------------------------------------------------------------
@@ -124,8 +136,9 @@ class LocalBackgroundTaskHost(TaskKeeping):
         """See ``BackgroundTaskHost.unregister_external``. A task that runs here stays: it is to be cancelled."""
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
-            if entry is not None and entry.run is None:
-                await self._save([TaskChange(entry, None, scope_key)])
+            with _IF_KNOWN:
+                if entry is not None and entry.run is None:
+                    await self._save([TaskChange(entry, None, scope_key)])
 
     # -- both ------------------------------------------------------------------------------------------
 
@@ -161,8 +174,9 @@ class LocalBackgroundTaskHost(TaskKeeping):
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
             if state.is_terminal and entry is not None and not entry.record.state.is_terminal:
-                await self._end(entry, state, None)
-                self._publish(scope_key, rules.end_event(entry.record))
+                with _IF_KNOWN:
+                    await self._end(entry, state, None)
+                    self._publish(scope_key, rules.end_event(entry.record))
 
     async def mark_live(self, scope_key: str, task_id: str, state: BackgroundTaskState) -> None:
         """See ``BackgroundTaskHost.mark_live``. Raises: BackgroundTaskError: a word that is no state."""
@@ -170,8 +184,9 @@ class LocalBackgroundTaskHost(TaskKeeping):
         async with self._locked(scope_key):
             entry = self._table.get(scope_key, task_id)
             if state in rules.LIVE_STATES and entry is not None and not entry.record.state.is_terminal:
-                await self._change(entry, state)
-                self._publish(scope_key, TaskStateChanged(task_id, state))
+                with _IF_KNOWN:
+                    await self._change(entry, state)
+                    self._publish(scope_key, TaskStateChanged(task_id, state))
 
     mark_live_state = mark_live
     """The same, by the name that upstream gives it."""
@@ -242,14 +257,23 @@ class LocalBackgroundTaskHost(TaskKeeping):
         self._leave(scope_key)
 
     async def close_scope(self, scope_key: str) -> None:
-        """See ``BackgroundTaskHost.close_scope``. Hidden tasks are cancelled; cancelled work has 5 s to clean up."""
+        """See ``BackgroundTaskHost.close_scope``. Hidden tasks are cancelled; cancelled work has 5 s to clean up.
+
+        Work stops also where the store fails: then whoever adopts its row says that its owner was lost.
+        """
         self._leave(scope_key)
         stopped = list(self._hidden.cancel_all(scope_key))
         for entry in self._table.live(scope_key):
             if entry.record.close_policy is ClosePolicy.CANCEL:
-                if entry.run is not None:
-                    stopped.append(entry.run)
-                await self.cancel_managed(scope_key, entry.record.id)
+                run = entry.run
+                try:
+                    await self.cancel_managed(scope_key, entry.record.id)
+                except (LashError, OSError):
+                    _log.warning("the end of background task %s is not saved", entry.record.id, exc_info=True)
+                    if entry.record.cancel_policy is not CancelPolicy.EXTERNAL:
+                        cancel_run(run)
+                if run is not None:
+                    stopped.append(run)
         self._subscriptions.close_scope(scope_key)
         await _settled(stopped)
 
@@ -258,7 +282,7 @@ class LocalBackgroundTaskHost(TaskKeeping):
         self._closing = True
         stopped: list[asyncio.Task[object]] = [*self._runs, *self._calls]
         for run in self._runs:
-            run.cancel()
+            cancel_run(run)
         for scope_key in self._hidden.scope_keys:
             stopped.extend(self._hidden.cancel_all(scope_key))
         self._subscriptions.close()

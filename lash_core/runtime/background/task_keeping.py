@@ -252,6 +252,12 @@ class TaskKeeping:
                 return
 
 
+def cancel_run(run: asyncio.Task[None] | None) -> None:
+    """Cancel work once: another cancel would come into what it does to clean up."""
+    if run is not None and not run.cancelling():
+        run.cancel()
+
+
 async def _call_cancel(task_id: str, callback: TaskCancelCallback) -> None:
     """Call a callback that was taken from its task, for 30 s at most; what goes wrong is logged."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -10,7 +11,13 @@ from lash_core.clock import VirtualClock
 from lash_core.errors import StoreUnreachableError
 from lash_core.errors.background_task import BackgroundTaskError
 from lash_core.memory_store.stores import InMemoryStores
-from lash_core.model.background_task import BackgroundTaskRegistration, BackgroundTaskState, BackgroundTaskUpdate
+from lash_core.model.background_task import (
+    BackgroundTaskFilter,
+    BackgroundTaskRegistration,
+    BackgroundTaskState,
+    BackgroundTaskUpdate,
+    ClosePolicy,
+)
 from lash_core.runtime.background import left_scopes, task_keeping
 from lash_core.runtime.background.durable_host import DurableBackgroundTaskHost
 from lash_core.runtime.background.left_scopes import LeftScopes
@@ -132,6 +139,59 @@ async def test_an_end_that_is_never_stored_is_known_here(rows: FailingRows) -> N
     (row,) = await rows.read_background_tasks("s")
     assert BackgroundTaskState.RUNNING is row.row.record.state
     await host.close()
+
+
+async def test_a_scope_is_closed_whatever_the_store_says(rows: FailingRows) -> None:
+    """All work that is to stop has stopped, and listeners have ended."""
+    host, works = DurableBackgroundTaskHost(rows), (Work(), Work())
+    for number, work in enumerate(works):
+        await host.spawn_managed("a:s", spec(f"t{number}"), work, close_policy=ClosePolicy.CANCEL)
+        await work.begun.wait()
+    events = host.subscribe("a:s", BackgroundTaskFilter())
+    rows.failures = 1_000
+    await host.close_scope("a:s")
+    assert all(work.stopped.is_set() for work in works)
+    assert [] == [event.type async for event in events]
+    await host.close()
+
+
+async def test_work_that_cleans_up_is_not_cancelled_again() -> None:
+    """Its task is cancelled, its scope closed and its program ended while it does."""
+    host, begun, cleaned = LocalBackgroundTaskHost(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            cleaned.set()
+
+    await host.spawn_managed("a:s", spec(), work, close_policy=ClosePolicy.CANCEL)
+    await begun.wait()
+    await host.cancel_managed("a:s", "task")
+    await asyncio.sleep(0)
+    await host.close_scope("a:s")
+    await host.close()
+    assert cleaned.is_set()
+
+
+async def test_a_program_ends_after_the_callbacks_of_cancelled_tasks(rows: FailingRows) -> None:
+    """Nobody would call them again."""
+    host, called, answered = DurableBackgroundTaskHost(rows), asyncio.Event(), list[str]()
+
+    async def stop() -> None:
+        called.set()
+        await asyncio.sleep(0)
+        answered.append("stopped")
+
+    await host.register_external("a:s", spec(), stop)
+    cancel = asyncio.create_task(host.cancel_managed("a:s", "task"))
+    await called.wait()
+    cancel.cancel()
+    await host.close()
+    assert ["stopped"] == answered
 
 
 async def test_live_tasks_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

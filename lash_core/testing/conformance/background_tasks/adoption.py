@@ -10,6 +10,7 @@ from lash_core.model.background_task import (
     BackgroundTaskRecord,
     BackgroundTaskState,
     BackgroundTaskUpdate,
+    ClosePolicy,
 )
 from lash_core.model.turn_input import TurnInput
 from lash_core.runtime.background.durable_host import DurableBackgroundTaskHost
@@ -95,6 +96,30 @@ async def a_former_owner_that_lives_learns_that_it_lost_its_tasks(stores: Backgr
         assert ["failed", "failed"] == [(await anext(heard.events)).type for _ in range(2)]
         assert _lost(await heir.record("m"))
         assert BackgroundTaskState.RUNNING is await heir.state("x")
+
+
+async def what_changes_nothing_of_unknown_tasks_changes_nothing_of_lost_ones(stores: BackgroundStores) -> None:
+    """Their former owner is told by no error, calls no callback, and closes its scope to the end."""
+    async with on_host(_host(stores), stores) as old, on_host(_host(stores), stores, old.session_id) as heir:
+        calls: list[str] = []
+        for task_id in "abcd":
+            await old.host.register_external(old.scope_key, spec(task_id), lambda: calls.append("called"))
+        work = Work()
+        await old.host.spawn_managed(old.scope_key, spec("m"), work, close_policy=ClosePolicy.CANCEL)
+        await work.begun.wait()
+        heard = old.listen()
+        await heir.host.adopt(heir.scope_key, 6)
+        await old.host.cancel_managed(old.scope_key, "a")
+        await old.host.mark_terminal(old.scope_key, "b", BackgroundTaskState.COMPLETED)
+        await old.host.mark_live(old.scope_key, "c", BackgroundTaskState.WAITING)
+        await old.host.unregister_external(old.scope_key, "d")
+        await old.host.close_scope(old.scope_key)
+        assert ["failed"] * 4 == [event.type async for event in heard.events]
+        assert work.stopped.is_set()
+        assert [] == calls
+        live = [record.id for record in await heir.host.list_managed(heir.scope_key) if not record.state.is_terminal]
+        assert ["a", "b", "c", "d"] == live
+        assert BackgroundTaskState.RUNNING is await heir.state("c")
 
 
 async def the_end_of_lost_work_changes_nothing(stores: BackgroundStores) -> None:
