@@ -27,12 +27,12 @@ test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
 	@$(MAKE) --no-print-directory test-units test-embedded test-cluster test-faults test-browser
 
 PYTEST := $(BIN)/python -m pytest
-# With servers: the few tests that fail beside others are judged by a run alone.
+# Threads, servers and deadlines: the few tests that fail beside others are judged by a run alone.
 JUDGED := $(BIN)/python tools/judged_alone.py 3 -- $(PYTEST)
 UNITS := tests/model tests/protocols tests/runtime tests/app tests/tools tests/memory_store tests/web
 
 test-units: $(VENV)/.dev ## Pure rules, runtime and app; the contracts in memory
-	@$(BIN)/python tools/within.py 120 units -- $(PYTEST) -n 2 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
+	@$(BIN)/python tools/within.py 120 units -- $(JUDGED) -n 2 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
 
 test-embedded: $(VENV)/.dev ## Everything over a real embedded server
 	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 2 tests $(addprefix --ignore=,$(UNITS) tests/browser) -m "not faults and not cluster and not in_memory"

@@ -217,11 +217,10 @@ async def test_a_thread_gets_it_at_its_next_call() -> None:
 
 async def test_a_cancel_while_a_thread_waits_interrupts_the_wait() -> None:
     """As it does in the loop."""
-    app, waiting = App("threads"), threading.Event()
+    app = App("threads")
 
     @app.process("p", disposition="rerunnable")
     def process(ctx: ProcessContext) -> str:
-        ctx.blocking.step("a", waiting.set)
         try:
             ctx.blocking.sleep(60_000)
         except asyncio.CancelledError:
@@ -232,7 +231,11 @@ async def test_a_cancel_while_a_thread_waits_interrupts_the_wait() -> None:
     scene, token = await interrupted(app, "p"), CancellationToken()
     context = await scene.bench.attempt(scene.context)
     task = asyncio.create_task(scene.bench.run("p", context=context, token=token))
-    await eventually(waiting.is_set)
+
+    async def sleeps() -> bool:
+        return "process:p:sleep:1" in await scene.bench.stores.effect_journal.load_effects("p")
+
+    await eventually(sleeps)
     token.cancel("stop it")
 
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -255,7 +258,8 @@ async def test_a_run_taken_out_of_memory_ends_its_thread() -> None:
     scene = await interrupted(app, "p")
     await scene.first_attempt("p", waiting.is_set)
 
-    assert ["cancelled", "cancelled"] == ends
+    # Its thread hears of the end a moment after the attempt is over.
+    await eventually(lambda: ends == ["cancelled", "cancelled"])
 
 
 async def test_a_signal_that_came_is_answered_before_the_cancel() -> None:
