@@ -143,10 +143,13 @@ class MonitorRun:
             self._command.tell()
             await handing
         finally:
-            await end_tasks([running, handing])
-            if self._state is MonitorRunState.RUNNING:
-                self._end(MonitorRunState.STOPPED, "stopped")
-            self.ended.set()
+            try:
+                await end_tasks([running, handing])
+            finally:
+                # Also when a cancel comes into this wait: whoever waits for the end is told.
+                if self._state is MonitorRunState.RUNNING:
+                    self._end(MonitorRunState.STOPPED, "stopped")
+                self.ended.set()
         if self._state is MonitorRunState.FAILED:
             raise MonitorFailedError(self._reason or "failed", field="monitor_id", value=self.spec.id)
         return self._reason or "exited"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from lash_core.clock import VirtualClock
 from lash_core.errors import InvalidArgumentError, PluginSessionError, SettingsError
 from lash_core.errors.async_handle import UnknownMonitorError
 from lash_core.model.async_handle import async_handle_value
@@ -25,6 +27,7 @@ from lash_core.model.monitor import (
 from lash_core.model.tool_output import ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.runtime.background import handle_await, monitor_run
 from lash_core.runtime.background.handle_await import await_async_handle
+from lash_core.runtime.background.monitor_run import MonitorBatch, MonitorRun
 from lash_core.testing.waiting import eventually
 from tests.runtime.background_handles.monitor_kit import SLEEPS, Events, Watched, alive, closed, ended, record_of
 
@@ -354,3 +357,27 @@ async def test_monitors_of_a_session_may_be_a_function_of_it() -> None:
     runtime = await watched.runtime()
     assert ["of-s"] == [status.id for status in runtime.monitors.list()]
     await closed(runtime)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_run_that_is_killed_and_cancelled_says_that_it_is_over(turns: int) -> None:
+    """Wherever the cancel comes in, also while the run waits for what it ends: who waits for the end is told."""
+    run = MonitorRun(MonitorSpec("m", SLEEPS), _NoSink(), VirtualClock())
+    task = asyncio.create_task(run.work())
+    await eventually(lambda: run.status.lines > 0)
+    run.kill()
+    task.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert run.ended.is_set()
+    assert MonitorRunState.STOPPED is run.status.state
+
+
+class _NoSink:
+    async def has_room(self) -> bool:
+        return True
+
+    async def deliver(self, batch: MonitorBatch) -> None:
+        del batch
