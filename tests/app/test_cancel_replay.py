@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -244,11 +243,10 @@ async def test_a_cancel_while_a_thread_waits_interrupts_the_wait() -> None:
 
 async def test_a_run_taken_out_of_memory_ends_its_thread() -> None:
     """Every call raises from then on, so that the function cannot record anything by mistake."""
-    app, waiting, ends = App("threads"), threading.Event(), list[str]()
+    app, ends = App("threads"), list[str]()
 
     @app.process("p", disposition="rerunnable")
     def process(ctx: ProcessContext) -> None:
-        ctx.blocking.step("a", waiting.set)
         for call in (lambda: ctx.blocking.sleep(60_000), lambda: ctx.blocking.step("b", ends.append, "ran")):
             try:
                 call()
@@ -256,7 +254,11 @@ async def test_a_run_taken_out_of_memory_ends_its_thread() -> None:
                 ends.append("cancelled")
 
     scene = await interrupted(app, "p")
-    await scene.first_attempt("p", waiting.is_set)
+
+    async def sleeps() -> bool:
+        return "process:p:sleep:1" in await scene.bench.stores.effect_journal.load_effects("p")
+
+    await scene.first_attempt("p", sleeps)
 
     # Its thread hears of the end a moment after the attempt is over.
     await eventually(lambda: ends == ["cancelled", "cancelled"])
