@@ -28,14 +28,15 @@ test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
 
 PYTEST := $(BIN)/python -m pytest
 # Threads, servers and deadlines: the few tests that fail beside others are judged by a run alone.
+# Three at a time on two cores, where much of the time is waiting.
 JUDGED := $(BIN)/python tools/judged_alone.py 3 -- $(PYTEST)
 UNITS := tests/model tests/protocols tests/runtime tests/app tests/tools tests/memory_store tests/web
 
 test-units: $(VENV)/.dev ## Pure rules, runtime and app; the contracts in memory
-	@$(BIN)/python tools/within.py 120 units -- $(JUDGED) -n 2 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
+	@$(BIN)/python tools/within.py 120 units -- $(JUDGED) -n 3 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
 
 test-embedded: $(VENV)/.dev ## Everything over a real embedded server
-	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 2 tests $(addprefix --ignore=,$(UNITS) tests/browser) -m "not faults and not cluster and not in_memory"
+	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 3 tests $(addprefix --ignore=,$(UNITS) tests/browser) -m "not faults and not cluster and not in_memory"
 
 test-cluster: $(VENV)/.dev ## The contracts over a three-node cluster
 	@$(BIN)/python tools/within.py 240 cluster -- $(JUDGED) -n 2 tests -m "cluster and not faults"
