@@ -28,10 +28,10 @@ test: $(VENV)/.dev ## Run all tests (at most 15 minutes on 2 cores)
 
 PYTEST := $(BIN)/python -m pytest
 # Threads, servers and deadlines: the few tests that fail beside others are judged by a run alone.
-# Three at a time on two cores, where much of the time is waiting.
 JUDGED := $(BIN)/python tools/judged_alone.py 3 -- $(PYTEST)
 UNITS := tests/model tests/protocols tests/runtime tests/app tests/tools tests/memory_store tests/web
 
+# Three at a time on two cores where much of the time is waiting.
 test-units: $(VENV)/.dev ## Pure rules, runtime and app; the contracts in memory
 	@$(BIN)/python tools/within.py 120 units -- $(JUDGED) -n 3 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
 
@@ -45,7 +45,7 @@ test-faults: $(VENV)/.dev ## Real processes, killed, stopped and cut off
 	@$(BIN)/python tools/within.py 180 faults -- $(JUDGED) -n 2 tests -m faults
 
 test-browser: $(VENV)/.dev ## The page in a headless Chromium; skipped, loudly, where there is none
-	@$(BIN)/python tools/within.py 120 browser -- $(JUDGED) -n 2 --dist loadfile tests/browser
+	@$(BIN)/python tools/within.py 90 browser -- $(JUDGED) -n 2 --dist loadfile tests/browser
 
 check: $(VENV)/.dev ## Format, lint, types, imports, script headers, file sizes
 	@$(BIN)/ruff format --check .
