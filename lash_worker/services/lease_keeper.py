@@ -117,9 +117,11 @@ class LeaseKeeper:
         return held
 
     def drop(self, held: HeldLease) -> None:
-        """Stop keeping a lease that was released or lost."""
+        """Stop keeping a lease that was released or lost. A loss that its run saw first is counted here."""
         if self._held.get(held.process_id) is held:
             del self._held[held.process_id]
+            if held.lost:
+                self._metrics.leases_lost.labels(held.lost_reason).inc()
 
     @property
     def count(self) -> int:
@@ -234,7 +236,6 @@ class LeaseKeeper:
         if self._held.get(held.process_id) is not held:
             return
         self.drop(held)
-        self._metrics.leases_lost.labels(reason).inc()
         self._at_home(held.on_lost, reason)
 
     def _at_home(self, callback: Callable[[Any], None], argument: Any) -> None:

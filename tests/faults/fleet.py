@@ -151,6 +151,11 @@ class Fleet:
         found = re.search(rf"^{re.escape(sample)} (\S+)$", text[1], re.MULTILINE)
         return float(found.group(1)) if found else 0.0
 
+    async def leases_lost(self, name: str) -> int:
+        """Leases that a worker lost, whichever came first: its own deadline, or a renewal or write that was refused."""
+        _, text = await asyncio.to_thread(_get, f"{(await self.entry(name)).metrics_url}/metrics")
+        return sum(int(float(count)) for count in re.findall(r"(?m)^lash_leases_lost_total\{.*\} (\S+)$", text))
+
     async def readiness(self, name: str, metrics_url: str | None = None) -> tuple[int, Any]:
         """Status and answer of a worker's ``/readyz``."""
         url = metrics_url or (await self.entry(name)).metrics_url

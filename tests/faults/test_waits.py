@@ -164,4 +164,4 @@ async def test_a_drained_worker_parks_what_rests_and_a_peer_goes_on(made: Fleet,
 
 
 async def _lost(made: Fleet, name: str) -> bool:
-    return await made.metric(name, 'lash_leases_lost_total{reason="deadline"}') >= 1.0
+    return await made.leases_lost(name) >= 1
