@@ -24,12 +24,9 @@ from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.bench_quick import cpu_seconds, memory, server_cpu_seconds
 from benchmarks.parking import spread
-from benchmarks.sessions import is_busy, up
+from benchmarks.sessions import is_busy, print_figures, up
 from benchmarks.worker_process import ROOT, STOP_SECONDS_MAX, Worker
 from lash_core.client import LashClient
 from lash_core.redis_store.stores import RedisStores
@@ -289,9 +286,6 @@ async def watchers(lash: LashClient, web: Web, figures: Figures) -> None:
 
 def show(figures: Figures) -> None:
     """Print a table."""
-    table = Table(title=f"watching: {figures.sessions} sessions of {TOKENS_A_SECOND} tokens a second")
-    for column in ("what", "measured", "promised"):
-        table.add_column(column)
     rows = (
         ("token to event in a client, ms (p50, p99, max)", spread(figures.latency_ms), f"p50 under {LATENCY_MS_MAX}"),
         ("nobody watches: cores of worker, server", figures.unwatched, f"worker under {WORKER_CORE_MAX}"),
@@ -302,9 +296,7 @@ def show(figures: Figures) -> None:
         ("lash serve: kB a watched session and its watcher", figures.kb_a_session, ""),
         ("server: bytes a session after its turn, ring included", figures.ring_bytes, ""),
     )
-    for name, measured, promised in rows:
-        table.add_row(name, str(measured), promised)
-    Console(width=120).print(table)
+    print_figures(f"watching: {figures.sessions} sessions of {TOKENS_A_SECOND} tokens a second", rows)
 
 
 def faults(figures: Figures) -> list[str]:

@@ -297,15 +297,23 @@ async def measure(nodes: int, parked: int, turns: int) -> Figures:
     return figures
 
 
-def show(figures: Figures) -> None:
-    """Print a table."""
-    table = Table(title=f"sessions: {figures.nodes} nodes, {figures.parked} parked")
+def print_figures(title: str, rows: Sequence[tuple[str, object, str]]) -> None:
+    """Print what was measured beside what was promised."""
+    table = Table(title=title)
     for column in ("what", "measured", "promised"):
         table.add_column(column)
+    for name, measured, promised in rows:
+        table.add_row(name, str(measured), promised)
+    Console(width=120).print(table)
+
+
+def show(figures: Figures) -> None:
+    """Print a table."""
+    rebuilds: list[tuple[str, object, str]] = []
     for one in figures.rebuilds:
         measured = f"{one.nodes_read} nodes, {one.kilobytes} kB, read {one.load_ms} ms, built {one.build_ms} ms"
         promised = f"{figures.active} nodes: the active path" if one.residency == "active_path_only" else ""
-        table.add_row(f"rebuild, {one.residency}", measured, promised)
+        rebuilds.append((f"rebuild, {one.residency}", measured, promised))
     rows: Sequence[tuple[str, object, str]] = (
         ("settled commit, round trips", figures.commit_round_trips, "1"),
         ("settled commit, ms (p50, p99, max)", spread(figures.commit_ms), ""),
@@ -318,9 +326,7 @@ def show(figures: Figures) -> None:
         ("server CPU idle, %", figures.server_cpu, "equal"),
         ("server bytes a parked session", figures.bytes_a_session, ""),
     )
-    for name, measured, promised in rows:
-        table.add_row(name, str(measured), promised)
-    Console(width=120).print(table)
+    print_figures(f"sessions: {figures.nodes} nodes, {figures.parked} parked", (*rebuilds, *rows))
 
 
 def faults(figures: Figures) -> list[str]:
