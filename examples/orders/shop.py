@@ -34,10 +34,9 @@ def opened() -> Generator[sqlite3.Connection]:
     """The file, in one transaction. ``ORDERS_DB`` names it."""
     path = Path(os.environ.get("ORDERS_DB", ".lash/orders.sqlite3"))
     path.parent.mkdir(parents=True, exist_ok=True)
+    # No WAL: turning it on is refused at once, without the wait of 30 s, while another worker makes the file.
     connection = sqlite3.connect(path, timeout=30)
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
         connection.executescript(_TABLES)
         with connection:
             yield connection
