@@ -56,7 +56,8 @@ async def test_worker_stopped_past_its_lease_writes_nothing_and_says_so(short: F
     """It wakes up, sees its own deadline behind it or is refused a renewal, drops the result and counts the loss."""
     sleeper = await short.add("sleeper")
     await short.put("quiet", ["p"], {"seconds": 1.0})
-    await eventually(lambda: _all_held_by(short, ["p"], "sleeper"))
+    # In the worker, not in the store: one that had no answer to its claim yet would find the row ended, and lose nothing.
+    await eventually(lambda: _keeps_a_lease(short, "sleeper"))
     sleeper.signal(signal.SIGSTOP)
     await short.add("peer")
     output = (await short.end_of("p")).await_output
@@ -152,6 +153,10 @@ async def _has_started(made: Fleet, process_id: str) -> bool:
 async def _is_started(made: Fleet, process_id: str) -> bool:
     record = await made.stores.process_registry.get_process(process_id)
     return record is not None and record.first_started is not None
+
+
+async def _keeps_a_lease(made: Fleet, name: str) -> bool:
+    return await made.metric(name, "lash_leases_held") == 1
 
 
 async def _lost_one(made: Fleet, name: str) -> bool:
