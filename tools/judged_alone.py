@@ -27,7 +27,8 @@ def main(argv: list[str]) -> int:
         if code != TESTS_FAILED or not 0 < len(failed) <= most:
             return code
         print(f"\n{len(failed)} failed beside others and run once more, alone:", *failed, sep="\n  ", flush=True)
-        code = subprocess.run([*remembered, "--last-failed", "-n", "0"], check=False).returncode
+        alone = ["--last-failed", "-n", "0", *seed_of(Path(cache))]
+        code = subprocess.run([*remembered, *alone], check=False).returncode
         print(*(f"{'FLAKY, passes alone' if code == 0 else 'failed alone too'}: {test}" for test in failed), sep="\n")
         return code
 
@@ -36,6 +37,12 @@ def failed_tests(cache: Path) -> list[str]:
     """The ids of the tests that failed, as pytest's cache keeps them."""
     file = cache / "v" / "cache" / "lastfailed"
     return sorted(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else []
+
+
+def seed_of(cache: Path) -> list[str]:
+    """The option for the seed of the first run: a random walk that failed must fail alone, too."""
+    file = cache / "v" / "randomly_seed"
+    return [f"--randomly-seed={json.loads(file.read_text(encoding='utf-8'))}"] if file.exists() else []
 
 
 if __name__ == "__main__":

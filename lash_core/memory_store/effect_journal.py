@@ -34,7 +34,7 @@ class _Plan:
     """What a call would write: the entries as they will stand, and how each item is answered."""
 
     entries: dict[str, EffectRecord]
-    answers: list[tuple[str, WriteAnswer]]
+    answers: list[tuple[EffectRecord, WriteAnswer]]
     starts: list[tuple[str, PreparedStart]]
     size: int = 0
 
@@ -91,9 +91,12 @@ class MemoryEffectJournal(ScopeEffects):
                     self._state.touch(row, first_started=first_started, updated_at_ms=now_ms)
             return tuple(
                 EffectAnswer(
-                    _detached(row.journal[key]), now_ms, replayed=word == "replayed", conflict=word == "conflict"
+                    _detached(row.journal[record.key] if record.state == "starting" else record),
+                    now_ms,
+                    replayed=word == "replayed",
+                    conflict=word == "conflict",
                 )
-                for key, word in plan.answers
+                for record, word in plan.answers
             )
 
     def _checked(self, write: EffectWrite, process_id: str) -> _Item:
@@ -141,9 +144,10 @@ def _planned(row: Row, items: Sequence[_Item], now_ms: int) -> _Plan:
         write = item.write
         stored = plan.entries.get(write.key) or row.journal.get(write.key)
         answer = write.answer_over(stored)
-        plan.answers.append((write.key, answer))
+        record = write.record_over(stored, now_ms) if answer == "written" or stored is None else stored
+        # As it stands after this write: a later one of the same call may change it again.
+        plan.answers.append((record, answer))
         if answer == "written":
-            record = write.record_over(stored, now_ms)
             plan.size += journal_size(record) - (0 if stored is None else journal_size(stored))
             plan.entries[write.key] = record
             if item.start is not None:

@@ -12,7 +12,7 @@ from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.memory_store.sessions_state import SessionsState
 from lash_core.model.canonical_json import check_json
-from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite, WriteAnswer
+from lash_core.model.effect_record import EffectAnswer, EffectRecord, EffectWrite
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.ids import check_id, check_replay_key
 from lash_core.model.session_commit import TurnStampRecord
@@ -157,16 +157,14 @@ def _planned(
 ) -> tuple[dict[str, ScopeEntry], tuple[EffectAnswer, ...]]:
     """The entries as they will stand, and each write's answer."""
     planned: dict[str, ScopeEntry] = {}
-    words: list[tuple[str, WriteAnswer]] = []
+    answers: list[EffectAnswer] = []
     for write in writes:
         entry = planned.get(write.key) or journal.get(write.key)
         stored = None if entry is None else entry.record
-        answer = write.answer_over(stored)
-        if answer == "written":
-            planned[write.key] = ScopeEntry(write.record_over(stored, now_ms))
-        words.append((write.key, answer))
-    found = {**journal, **planned}
-    return planned, tuple(
-        EffectAnswer(replace(found[key].record), now_ms, replayed=word == "replayed", conflict=word == "conflict")
-        for key, word in words
-    )
+        word = write.answer_over(stored)
+        record = write.record_over(stored, now_ms) if word == "written" or stored is None else stored
+        if word == "written":
+            planned[write.key] = ScopeEntry(record)
+        # As it stands after this write: a later one of the same call may change it again.
+        answers.append(EffectAnswer(replace(record), now_ms, replayed=word == "replayed", conflict=word == "conflict"))
+    return planned, tuple(answers)

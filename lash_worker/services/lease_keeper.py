@@ -120,7 +120,8 @@ class LeaseKeeper:
         """Stop keeping a lease that was released or lost. A loss that its run saw first is counted here."""
         if self._held.get(held.process_id) is held:
             del self._held[held.process_id]
-            if held.lost:
+            # As it was seen, not by the clock: what was written in the last moment of a lease is no loss.
+            if held.lost_reason:
                 self._metrics.leases_lost.labels(held.lost_reason).inc()
 
     @property

@@ -56,7 +56,7 @@ async def test_worker_stopped_past_its_lease_writes_nothing_and_says_so(short: F
     """It wakes up, sees its own deadline behind it or is refused a renewal, drops the result and counts the loss."""
     sleeper = await short.add("sleeper")
     await short.put("quiet", ["p"], {"seconds": 1.0})
-    # In the worker, not in the store: one that had no answer to its claim yet would find the row ended, and lose nothing.
+    # Asked of the worker: one that waits for the answer to its claim would find the row ended, and lose nothing.
     await eventually(lambda: _keeps_a_lease(short, "sleeper"))
     sleeper.signal(signal.SIGSTOP)
     await short.add("peer")

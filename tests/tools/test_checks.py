@@ -69,6 +69,29 @@ def test_a_test_that_fails_is_judged_alone(tmp_path: Path, failing: str, expecte
     assert "test_one.py::test_it" in ran.stdout
 
 
+def test_a_random_walk_is_judged_by_the_seed_that_it_failed_with(tmp_path: Path) -> None:
+    """Else a fault that one walk in a hundred meets would pass as an accident of the machine."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_one.py").write_text(
+        f"""from pathlib import Path
+import random
+
+SEEDS = Path({str(tmp_path / "seeds")!r})
+
+def test_it():
+    with SEEDS.open("a") as file:
+        file.write(f"{{random.random()}} ")
+    assert False
+"""
+    )
+    judged = [sys.executable, str(ROOT / "tools" / "judged_alone.py"), "3", "--", sys.executable, "-m", "pytest", "-q"]
+
+    subprocess.run([*judged, str(tmp_path)], check=False, capture_output=True, text=True, cwd=tmp_path)
+
+    first, second = (tmp_path / "seeds").read_text().split()
+    assert first == second
+
+
 def test_many_failures_are_final(tmp_path: Path) -> None:
     """More than the bound is no accident: nothing runs again."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -79,6 +102,18 @@ def test_many_failures_are_final(tmp_path: Path) -> None:
 
     assert 1 == ran.returncode
     assert "alone" not in ran.stdout
+
+
+def test_every_test_over_a_cluster_is_in_a_folder_of_its_stage() -> None:
+    """The stage names its folders; a marked test elsewhere would run nowhere."""
+    stage = re.search(r"^CLUSTERED := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert stage is not None
+    marked = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("*.py") if "mark.cluster" in file.read_text()]
+
+    assert marked
+    # This file only speaks of it.
+    outside = {str(file.parent) for file in marked if file.name != Path(__file__).name} - set(stage[1].split())
+    assert set() == outside
 
 
 def test_file_names_in_the_documents_exist() -> None:

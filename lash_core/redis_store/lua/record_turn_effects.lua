@@ -12,7 +12,7 @@
 -- ARGV[8] taken_in     str  batches that the open turn takes in, each with a line feed behind it
 -- ARGV[9] acknowledged int  writes of the open turn that the caller saw accepted under this lease
 -- ARGV[10..] six an item: field, state letter, kind;hash, delay ms or '', digest tree, outcome
--- RETURNS ok now_ms writes, then two an item: n (written), r (stored before) or c (another effect's), the entry as stored
+-- RETURNS ok now_ms writes, then two an item: n (written), r (stored before) or c (another effect's), the entry as it left it
 --       | lost why | behind | limit what
 -- INVARIANT a final entry never changes, and a call is one fenced write.
 -- INVARIANT a store that lost writes of this turn takes no further ones, so that its journal has no holes.
@@ -29,7 +29,7 @@ if fault then return { 'lost', fault } end
 local is_open = open_turn_id(keys) == ARGV[4]
 local writes = is_open and tonumber(redis.call('HGET', keys.head, 'tw') or '0') or 0
 if writes < tonumber(ARGV[9]) then return { 'behind' } end
-local stored, flags, planned, fresh, added = {}, {}, {}, 0, 0
+local stored, flags, planned, answers, fresh, added = {}, {}, {}, {}, 0, 0
 local bytes = tonumber(redis.call('HGET', KEYS[15], '\n') or '0')
 for i = 1, count do
   local field, state = arg(i, 1), arg(i, 2)
@@ -48,6 +48,7 @@ for i = 1, count do
     if old then bytes = bytes - #old else added, bytes = added + 1, bytes + #field end
     planned[field], bytes = text, bytes + #text
   end
+  answers[i] = planned[field] or stored[field]
 end
 if added > 0 and redis.call('HLEN', KEYS[15]) + added > tonumber(ARGV[6]) + 1 then return { 'limit', 'journal_entries' } end
 if fresh > 0 and bytes > tonumber(ARGV[7]) then return { 'limit', 'journal_bytes' } end
@@ -63,6 +64,6 @@ if ARGV[8] ~= '' and is_open then take_in(keys, ARGV[8]) end
 local reply = { 'ok', F(now_ms), writes }
 for i = 1, count do
   reply[#reply + 1] = flags[i]
-  reply[#reply + 1] = planned[arg(i, 1)] or stored[arg(i, 1)]
+  reply[#reply + 1] = answers[i]
 end
 return reply

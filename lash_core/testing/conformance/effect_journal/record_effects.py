@@ -153,7 +153,7 @@ async def answers_are_in_the_order_of_the_writes(stores: EffectStores) -> None:
 
 
 async def one_call_may_name_a_key_twice(stores: EffectStores) -> None:
-    """The second write sees the first: a wait and its end, a repeat, another request."""
+    """The second write sees the first: a wait and its end, a repeat, another request. Each is told what it left."""
     row, lease = await running(stores)
 
     steps = completed("k", 1), completed("k", 2), completed("k", 3, asked="b")
@@ -161,6 +161,7 @@ async def one_call_may_name_a_key_twice(stores: EffectStores) -> None:
 
     assert [False, False, False, True, False] == [answer.replayed for answer in answers]
     assert [False, False, False, False, True] == [answer.conflict for answer in answers]
+    assert ["waiting", "failed"] == [answer.record.state for answer in answers[:2]]
     assert [1, 1, 1] == [answer.record.outcome for answer in answers[2:]]
     stored = await journal_of(stores, row.id)
     assert {"w": "failed", "k": "completed"} == {key: entry.state for key, entry in stored.items()}

@@ -47,6 +47,20 @@ async def a_repeat_answers_what_is_stored(stores: SessionStores) -> None:
     assert {"k": 1, "l": 3} == {key: entry.outcome for key, entry in (await _journal(store, "t")).items()}
 
 
+async def one_call_may_name_a_key_twice(stores: SessionStores) -> None:
+    """The second write sees the first, and each is told what it left."""
+    store = await opened(stores)
+    lease = await leased(store)
+
+    answers = await store.record_turn_effects(
+        lease.fence, "t", [waiting("w", 5_000), ended("w"), completed("k", 1), completed("k", 2)]
+    )
+
+    assert ["waiting", "failed", "completed", "completed"] == [answer.record.state for answer in answers]
+    assert [False, False, False, True] == [answer.replayed for answer in answers]
+    assert [1, 1] == [answer.record.outcome for answer in answers[2:]]
+
+
 async def a_wait_is_due_by_the_stores_clock(stores: SessionStores) -> None:
     """Its due time stays, over a repeat and over its end."""
     store = await opened(stores)
