@@ -83,7 +83,7 @@ SessionObservationEventPayload = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SessionObservationEvent:
     """One event; ``cursor`` is the position behind it, to resume from."""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -146,30 +148,46 @@ def _line(session_id: str, revision: int, cursor: str, kind: str, value: dict[st
 
 
 class SharedLines:
-    """The newest lines by event and first message. From any thread; what is not here is made again."""
+    """The newest lines, by event and first message, while their events are kept elsewhere. From any thread.
+
+    What is not here is made again.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[tuple[int, int], tuple[SessionObservationEvent, WatchLine]] = {}
+        self._lines: dict[tuple[int, int], tuple[weakref.ref[SessionObservationEvent], WatchLine]] = {}
+        self._gone: deque[tuple[int, int]] = deque()
+        """Lines of events that nobody has any more. They are taken out with the next line: who notes them may be the
+        garbage collector, in the middle of anything."""
         self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._lines) - len(self._gone)
 
     def line(self, event: SessionObservationEvent, first: int) -> WatchLine:
         """The line of an event."""
         key = (id(event), first)
         kept = self._lines.get(key)
-        # An entry keeps its event, so that its identity is nobody else's.
-        if kept is not None and kept[0] is event:
+        if kept is not None and kept[0]() is event:
             return kept[1]
         line = _streamed(event) or _line(
             event.session_id, int(event.revision), str(event.cursor), event.payload.type, event_value(event, first)
         )
+        # Not the event itself: that of a commit has the session's whole history.
+        held = weakref.ref(event, lambda _: self._gone.append(key))
         with self._lock:
-            if self._lines.setdefault(key, (event, line))[1] is line:
+            while self._gone:
+                self._drop(self._gone.popleft())
+            if self._lines.setdefault(key, (held, line))[1] is line:
                 self._bytes += len(line.data)
             while len(self._lines) > LINES_MAX or (self._bytes > LINES_BYTES_MAX and len(self._lines) > 1):
-                oldest = next(iter(self._lines))
-                self._bytes -= len(self._lines.pop(oldest)[1].data)
+                self._drop(next(iter(self._lines)))
         return line
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        kept = self._lines.pop(key, None)
+        if kept is not None:
+            self._bytes -= len(kept[1].data)
 
 
 _LINES = SharedLines()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -197,6 +199,27 @@ def test_kept_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     line = encoder.line(large)
     assert line is encoder.line(large)
     assert lines[4] is not encoder.line(events[4])
+
+
+def test_a_kept_text_keeps_no_event() -> None:
+    """A commit has the whole history of its session: it goes when the last ring lets it go, and its texts follow."""
+    event = committed("one", "two")
+    gone = weakref.ref(event)
+    WatchJson().line(event)
+    other = WatchJson()
+    other.line(observed("one"))
+    other.line(event)
+    kept = watch_json._LINES
+    assert 2 == len(kept)
+
+    del event
+    gc.collect()
+
+    assert gone() is None
+    assert 0 == len(kept)
+    line = other.line(following := saying("hi"))
+    assert line is other.line(following)
+    assert 1 == len(kept)
 
 
 @pytest.mark.parametrize("text", ["hi", "", 'a "quoted" \\ line\nand \x00 \u2028 \u00e9\U0001f600', "\ud800"])
