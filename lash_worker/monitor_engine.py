@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from typing_extensions import override
 
+from lash_core.clock import Clock
 from lash_core.errors import LashError
 from lash_core.errors.async_handle import MonitorFailedError, UnknownMonitorError
 from lash_core.model.await_output import AnyAwaitOutput, ProcessAwaitOutput, ToolFailureClass
@@ -31,6 +32,7 @@ from lash_core.runtime.plugins import PluginFactory
 from lash_core.runtime.process.engine import EngineRun, ProcessEngine
 from lash_core.runtime.token_race import end_tasks
 from lash_core.store.process_registry import ProcessRegistry
+from lash_core.store.runtime_persistence import SessionStoreFactory
 
 MONITOR_KIND = "lash.monitor"
 
@@ -87,12 +89,14 @@ class MonitorsFactory(PluginFactory):
 
     Args:
         specs: what the host configures.
+        sessions: whose queues the lines go to.
+        clock: of the runs.
     """
 
     plugin_id = "lash.monitors"
 
-    def __init__(self, specs: MonitorSpecs) -> None:
-        self._engine = MonitorEngine(specs)
+    def __init__(self, specs: MonitorSpecs, sessions: SessionStoreFactory, clock: Clock) -> None:
+        self._engine = MonitorEngine(specs, sessions, clock)
 
     @override
     def process_engines(self) -> Sequence[ProcessEngine]:
@@ -113,12 +117,19 @@ class MonitorsFactory(PluginFactory):
 class MonitorEngine:
     """``ProcessEngine`` of monitors. A running one holds a slot of its worker.
 
+    It builds no runtime: that would read the session's history for nothing, make a session of its own for a process
+    with a captured environment, and make a session anew that was deleted.
+
     Args:
         specs: what the host configures.
+        sessions: whose queues the lines go to.
+        clock: of the runs.
     """
 
-    def __init__(self, specs: MonitorSpecs) -> None:
+    def __init__(self, specs: MonitorSpecs, sessions: SessionStoreFactory, clock: Clock) -> None:
         self._specs = specs
+        self._sessions = sessions
+        self._clock = clock
 
     @property
     def kind(self) -> str:
@@ -138,15 +149,14 @@ class MonitorEngine:
         if spec is None:
             error = UnknownMonitorError(monitor_id)
             return ProcessAwaitOutput.failure(ToolFailureClass.UNAVAILABLE, error.code, error.message)
-        runtime = await run.runtime_builder.build()
-        factory = runtime.session_store_factory
-        store = None if factory is None else await factory.open_existing_store(session_id)
+        store = await self._sessions.open_existing_store(session_id)
         if store is None:
             text = f"unknown session `{session_id}`"
             return ProcessAwaitOutput.failure(ToolFailureClass.UNAVAILABLE, "unknown_session", text)
         wakes = spec.wake_policy is MonitorWakePolicy.QUEUE_TURN
-        sink: MonitorSink = MonitorQueue(store, runtime.host.queued_work_driver) if wakes else _Silent()
-        monitor = MonitorRun(spec, sink, runtime.services.clock)
+        # Workers hear of queued work from the store: nobody here is to be told.
+        sink: MonitorSink = MonitorQueue(store, None) if wakes else _Silent()
+        monitor = MonitorRun(spec, sink, self._clock)
         return await _outcome(run, monitor)
 
 

@@ -145,7 +145,7 @@ def config_from_apps(
         [
             *(app.plugin_factory(threads_max=threads_max, horses=horses) for app in apps),
             *(() if sessions is None else sessions.plugins),
-            *(() if sessions is None or not sessions.monitors else [MonitorsFactory(sessions.monitors)]),
+            *_monitors(sessions, stores, host),
         ],
         host,
         stores.session_store_factory,
@@ -160,6 +160,15 @@ def config_from_apps(
         isolated_max=0 if horses is None else horses.held_max,
         **_session_options(sessions, stores),
     )
+
+
+def _monitors(
+    sessions: SessionsDeclaration | None, stores: WorkerStores, host: RuntimeHostConfig
+) -> tuple[MonitorsFactory, ...]:
+    """What runs the monitors of the apps' sessions, where they have some."""
+    if sessions is None or not sessions.monitors:
+        return ()
+    return (MonitorsFactory(sessions.monitors, stores.session_store_factory, host.clock),)
 
 
 def _session_options(sessions: SessionsDeclaration | None, stores: WorkerStores) -> dict[str, Any]:

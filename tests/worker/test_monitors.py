@@ -158,3 +158,25 @@ async def test_a_worker_that_stops_takes_its_commands_along_and_a_peer_may_go_on
 
 async def _holds(found: Awaitable[list[int]], count: int) -> bool:
     return len(await found) >= count
+
+
+async def test_a_monitor_makes_no_session_of_its_own_nor_one_anew() -> None:
+    app = watched_app(
+        MonitorSpec("m", "sleep 600", arm_on=START, restart_on_restore=True), MonitorSpec("once", "echo one")
+    )
+    stores = InMemoryStores()
+
+    async def sessions(lash: LashClient) -> list[str]:
+        return sorted(summary.session_id for summary in (await lash.list_sessions())[0])
+
+    async with running_apps((app,), stores) as lash:
+        await (await lash.session("chat").send("hello")).answer(5)
+        await (await lash.enqueue(MONITOR_KIND, {"session_id": "chat", "monitor_id": "once"})).result(5)
+        assert ["chat"] == await sessions(lash)
+    await LashClient(stores).session("chat").delete()
+    # Its monitor was given back by the worker that stopped; who takes it finds nobody to tell.
+    async with running_apps((app,), stores) as lash:
+        with pytest.raises(ProcessFailed) as failed:
+            await lash.handle(monitor_process_id("chat", "m")).result(5)
+        assert "unknown_session" == failed.value.code
+        assert [] == await sessions(lash)
