@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
+from lash_core.model.base import Model
 from lash_core.model.event import ProcessEvent
 from lash_core.model.record import ProcessRecord
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+def detached(model: ModelT, **changes: Any) -> ModelT:
+    """The model with every part of its own, and these fields replaced."""
+    return model.model_copy(deep=True, update=changes)
 
 
 def detached_event(event: ProcessEvent) -> ProcessEvent:

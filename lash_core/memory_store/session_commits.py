@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 
-from lash_core.errors import InvalidArgumentError
-from lash_core.errors.session import (
-    HeadRevisionConflictError,
-    QueuedWorkClaimSupersededError,
-    RuntimeTurnCommitConflictError,
-    TurnInputClaimSupersededError,
-)
+from lash_core.errors.session import HeadRevisionConflictError
+from lash_core.memory_store.detach import detached
 from lash_core.memory_store.session_journal import close_turn, drop_turn_journal, keep_stamp
 from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_queue import append_batch, known_batch, settle_batch
@@ -28,6 +24,12 @@ from lash_core.store.runtime_persistence import SESSION_BLOB_INLINE_MAX
 from lash_core.store.session_bounds import check_draft, check_queue_room
 from lash_core.store.session_commit_records import PreparedCommit, check_commit_size, prepare_commit
 from lash_core.store.session_records import refs_of
+from lash_core.store.session_refusals import (
+    batch_not_held,
+    blob_not_stored,
+    input_not_held,
+    turn_committed_otherwise,
+)
 
 
 class CommitOperations(SessionPart):
@@ -50,13 +52,13 @@ class CommitOperations(SessionPart):
         with self._state.lock:
             repeated = self._stamped(commit)
             if repeated is not None:
-                return repeated
+                return detached(repeated)
             session = self._state.require_lease(self._session_id, commit.session_execution_lease)
             self._check_claims(session, commit)
-            _check_refs(session, prepared)
+            _check_refs(self._session_id, session, prepared)
             result = self._write(session, prepared)
         self._state.notices.tell(self._session_id)
-        return result
+        return detached(result)
 
     # -- checks ----------------------------------------------------------------------------------------
 
@@ -70,11 +72,7 @@ class CommitOperations(SessionPart):
         if known is None:
             return None
         if known.turn_commit_hash != stamp.turn_commit_hash:
-            raise RuntimeTurnCommitConflictError(
-                f"turn `{stamp.turn_id}` of session `{self._session_id}` was committed before with other content",
-                field="turn_commit",
-                value=stamp.turn_id,
-            )
+            raise turn_committed_otherwise(self._session_id, stamp.turn_id)
         if commit.release_session_execution_lease is not None:
             self._state.release_lease(self._session_id, commit.release_session_execution_lease)
         return known.result
@@ -86,19 +84,11 @@ class CommitOperations(SessionPart):
         for completion in commit.completed_queue_claims:
             for batch_id in completion.batch_ids:
                 if not session.owns_batch(batch_id, completion.claim_id, completion.lease_token):
-                    raise QueuedWorkClaimSupersededError(
-                        f"claim `{completion.claim_id}` does not have batch `{batch_id}` any more",
-                        field="completed_queue_claims",
-                        value=batch_id,
-                    )
+                    raise batch_not_held(self._session_id, batch_id)
         for completion in commit.completed_turn_input_claims:
             for input_id in completion.input_ids:
                 if not session.owns_input(input_id, completion.claim_id, completion.lease_token):
-                    raise TurnInputClaimSupersededError(
-                        f"claim `{completion.claim_id}` does not have input `{input_id}` any more",
-                        field="completed_turn_input_claims",
-                        value=input_id,
-                    )
+                    raise input_not_held(self._session_id, input_id)
         settled = {batch_id for completion in commit.completed_queue_claims for batch_id in completion.batch_ids}
         added = [draft for draft in commit.enqueued_queue_batches if known_batch(session, draft) is None]
         if added:
@@ -132,7 +122,7 @@ class CommitOperations(SessionPart):
             enqueued_queue_batches=self._enqueue_outbox(session, commit),
         )
         session.note_progress()
-        self._end_turn(session, commit, result)
+        self._end_turn(session, prepared, result)
         if commit.release_session_execution_lease is not None:
             self._state.release_lease(self._session_id, commit.release_session_execution_lease)
         return result
@@ -146,9 +136,10 @@ class CommitOperations(SessionPart):
             batches.append(known_batch(session, draft) or append_batch(session, draft, batch_id, now_ms))
         return tuple(batches)
 
-    def _end_turn(self, session: StoredSession, commit: RuntimeCommit, result: RuntimeCommitResult) -> None:
+    def _end_turn(self, session: StoredSession, prepared: PreparedCommit, result: RuntimeCommitResult) -> None:
         """Stamp the turn, stamp its attachments, and forget what it recorded."""
-        stamp, manifest = commit.turn_commit, self._state.manifest
+        commit, manifest = prepared.commit, self._state.manifest
+        stamp = commit.turn_commit
         if manifest is not None and (stamp is not None or commit.committed_attachment_ids):
             owner = None if stamp is None else AttachmentOwner(AttachmentOwnerKind.TURN, stamp.turn_id)
             manifest.stamp(self._session_id, owner, commit.committed_attachment_ids)
@@ -160,7 +151,7 @@ class CommitOperations(SessionPart):
                 turn_id=stamp.turn_id,
                 turn_commit_hash=stamp.turn_commit_hash,
                 result=result,
-                turn_result=commit.turn_result,
+                turn_result=json.loads(prepared.turn_result or "null"),
             ),
         )
         if session.open_turn is not None and session.open_turn.turn_id == stamp.turn_id:
@@ -185,12 +176,10 @@ def _settle(session: StoredSession, commit: RuntimeCommit) -> None:
             stored.row = deferred_input(stored.row)
 
 
-def _check_refs(session: StoredSession, prepared: PreparedCommit) -> None:
+def _check_refs(session_id: str, session: StoredSession, prepared: PreparedCommit) -> None:
     for name, ref in prepared.kept_refs.items():
         if ref not in session.blobs and ref not in prepared.blobs:
-            raise InvalidArgumentError(
-                f"the commit names {name} `{ref}`, which is not stored", field=f"{name}_ref", value=ref
-            )
+            raise blob_not_stored(session_id, name, ref)
 
 
 def _blob_refs(prepared: PreparedCommit) -> frozenset[str]:

@@ -9,7 +9,7 @@ import copy
 import secrets
 from collections.abc import Mapping, Sequence
 
-from lash_core.errors import LimitExceededError
+from lash_core.errors import InvalidCursorError, LimitExceededError
 from lash_core.memory_store.session_notices import MemorySessionNotices
 from lash_core.memory_store.session_persistence import MemoryRuntimePersistence
 from lash_core.memory_store.session_queue import enqueue_batch
@@ -27,8 +27,11 @@ from lash_core.store.attachment_liveness import has_live_attachment_ref, live_at
 from lash_core.store.content_sweep import ContentRefs, refs_in
 from lash_core.store.ready_sessions import SESSION_LEASES_PAGE, ReadySession
 from lash_core.store.runtime_persistence import SessionSummary
-from lash_core.store.session_bounds import check_delay, check_ready_limit
+from lash_core.store.session_bounds import check_delay, check_page_limit, check_ready_limit
 from lash_core.store.session_records import decode_record
+
+_PAGE_PREFIX = "sessions:"
+"""Before the id of a page's last session: no other listing's cursor, no arbitrary text."""
 
 
 class MemorySessionFactory:
@@ -98,11 +101,15 @@ class MemorySessionFactory:
     async def list_sessions(
         self, cursor: str | None = None, limit: int = 100
     ) -> tuple[tuple[SessionSummary, ...], str | None]:
-        """A page of sessions by id, and the cursor of the next one."""
+        """A page of sessions by id, and the next one's cursor. Raises: InvalidArgumentError, InvalidCursorError."""
+        check_page_limit(limit, self._state.limits)
+        if cursor is not None and not cursor.startswith(_PAGE_PREFIX):
+            raise InvalidCursorError(f"{cursor[:80]!r} is no cursor of this listing", field="cursor", value=cursor)
+        after = "" if cursor is None else cursor.removeprefix(_PAGE_PREFIX)
         with self._state.lock:
-            following = sorted(session_id for session_id in self._state.sessions if session_id > (cursor or ""))
-            page = tuple(self._summary(session_id) for session_id in following[: max(limit, 0)])
-            return page, following[limit - 1] if 0 < limit < len(following) else None
+            following = sorted(session_id for session_id in self._state.sessions if session_id > after)
+            page = tuple(self._summary(session_id) for session_id in following[:limit])
+            return page, _PAGE_PREFIX + following[limit - 1] if limit < len(following) else None
 
     def _summary(self, session_id: str) -> SessionSummary:
         session, lease = self._state.sessions[session_id], self._state.live_lease(session_id)

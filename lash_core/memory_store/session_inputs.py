@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from lash_core.errors.session import PendingTurnInputSourceKeyConflictError
+from lash_core.memory_store.detach import detached
 from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredInput, StoredSession
 from lash_core.model.session_lease import SessionExecutionLeaseFence
@@ -57,7 +58,7 @@ class TurnInputOperations(SessionPart):
                 if not is_same_input(known.row, draft, known.first_ingress):
                     key = draft.source_key or draft.input_id or ""
                     raise PendingTurnInputSourceKeyConflictError(self._session_id, key, known.row.input_id)
-                return known.row
+                return detached(known.row)
             check_queue_room(self._session_id, len(session.inputs))
             # Nobody would ever claim an input for a turn that is committed.
             late = isinstance(draft.ingress, ActiveTurnIngress) and draft.ingress.turn_id in session.stamps
@@ -76,13 +77,13 @@ class TurnInputOperations(SessionPart):
             row = PendingTurnInput.model_validate_json(row.model_dump_json(by_alias=True))
             session.inputs[row.input_id] = StoredInput(row, draft.ingress)
         self._state.notices.tell(self._session_id)
-        return row
+        return detached(row)
 
     async def list_pending_turn_inputs(self, session_id: str) -> tuple[PendingTurnInput, ...]:
         """All rows, terminal ones too, in the order of the lane."""
         self._check_bound(session_id)
         with self._state.lock:
-            return tuple(stored.row for stored in self._lane())
+            return tuple(detached(stored.row) for stored in self._lane())
 
     async def claim_active_turn_inputs(
         self,
@@ -172,13 +173,13 @@ class TurnInputOperations(SessionPart):
             return TurnInputCancelOutcome(outcome="not_found")
         row = stored.row
         if row.state == "completed":
-            return TurnInputCancelOutcome(outcome="already_completed", input=row)
+            return TurnInputCancelOutcome(outcome="already_completed", input=detached(row))
         if row.state == "cancelled":
-            return TurnInputCancelOutcome(outcome="already_cancelled", input=row)
+            return TurnInputCancelOutcome(outcome="already_cancelled", input=detached(row))
         if is_input_held(row, self._state.live_generation(self._session_id)):
-            return TurnInputCancelOutcome(outcome="already_claimed", input=row, claim=row.claim)
+            return TurnInputCancelOutcome(outcome="already_claimed", input=detached(row), claim=row.claim)
         stored.row = row.model_copy(update={"state": "cancelled", "claim": None})
-        return TurnInputCancelOutcome(outcome="cancelled", input=stored.row)
+        return TurnInputCancelOutcome(outcome="cancelled", input=detached(stored.row))
 
 
 def claim_inputs(
@@ -193,7 +194,7 @@ def claim_inputs(
         state = "accepted" if isinstance(row.ingress, ActiveTurnIngress) else row.state
         stored = session.inputs[row.input_id]
         stored.row = row.model_copy(update={"state": state, "claim": mark})
-        claimed.append(stored.row)
+        claimed.append(detached(stored.row))
     return TurnInputClaim(
         session_id=lease.session_id,
         claim_id=mark.claim_id,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lash_core.errors import InvalidArgumentError
+from lash_core.memory_store.detach import detached
 from lash_core.memory_store.row import journal_size
 from lash_core.memory_store.scope_state import ScopeEntry
 from lash_core.memory_store.session_part import SessionPart
@@ -97,14 +98,16 @@ class TurnJournalOperations(SessionPart):
         with self._state.lock:
             session = self._found()
             turns = [] if session is None else list(reversed(session.stamps))
-            return tuple(turns[offset : offset + limit])
+            begin = max(offset, 0)
+            return tuple(turns[begin : begin + max(limit, 0)])
 
     async def find_turn_stamp(self, session_id: str, turn_id: str) -> TurnStampRecord | None:
         """What a turn committed, or None."""
         self._check_bound(session_id)
         with self._state.lock:
             session = self._found()
-            return None if session is None else session.stamps.get(turn_id)
+            stamp = None if session is None else session.stamps.get(turn_id)
+            return None if stamp is None else detached(stamp)
 
     def _check_write(self, write: EffectWrite) -> None:
         check_replay_key(write.key)
@@ -149,7 +152,7 @@ def keep_stamp(session: StoredSession, stamp: TurnStampRecord) -> None:
 
 def _as_open(session: StoredSession) -> OpenTurn | None:
     turn = session.open_turn
-    return None if turn is None else turn.model_copy(update={"deaths": session.deaths})
+    return None if turn is None else detached(turn, deaths=session.deaths)
 
 
 def _planned(

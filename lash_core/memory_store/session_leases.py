@@ -38,6 +38,7 @@ class SessionLeaseOperations(SessionPart):
     ) -> SessionLeaseOutcome:
         """Take over from the observed holder when it is provably dead; what is free is simply claimed."""
         self._check_bound(session_id)
+        self._check_bound(observed.session_id)
         check_lease_ttl(lease_ttl_ms)
         with self._state.lock:
             held = self._state.live_lease(session_id)

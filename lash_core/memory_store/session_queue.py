@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from lash_core.memory_store.detach import detached
 from lash_core.memory_store.session_inputs import TurnInputOperations, claim_inputs
 from lash_core.memory_store.session_rows import StoredSession
 from lash_core.model.queue_selection import (
@@ -48,14 +49,14 @@ class QueuedWorkOperations(TurnInputOperations):
             batch, added = enqueue_batch(self._required(), draft, self._state.clock.now_ms())
         if added:
             self._state.notices.tell(self._session_id)
-        return batch
+        return detached(batch)
 
     async def list_queued_work(self, session_id: str) -> tuple[QueuedWorkBatch, ...]:
         """All that is not settled, in the order of the queue; empty for a session that is not there."""
         self._check_bound(session_id)
         with self._state.lock:
             session = self._found()
-            return () if session is None else tuple(row.batch for row in session.rows.values())
+            return () if session is None else tuple(detached(row.batch) for row in session.rows.values())
 
     async def list_pending_queued_work(self, session_id: str) -> tuple[QueuedWorkBatch, ...]:
         """What no live claim has."""
@@ -63,7 +64,7 @@ class QueuedWorkOperations(TurnInputOperations):
         with self._state.lock:
             session, generation = self._found(), self._state.live_generation(session_id)
             rows = [] if session is None else list(session.rows.values())
-            return tuple(row.batch for row in rows if not row.is_held(generation))
+            return tuple(detached(row.batch) for row in rows if not row.is_held(generation))
 
     async def cancel_queued_work_batch(self, session_id: str, batch_id: str) -> QueuedWorkBatch | None:
         """Take a batch out; None: it is not there, claimed, or an open turn has taken it in."""
@@ -77,7 +78,7 @@ class QueuedWorkOperations(TurnInputOperations):
                 return None
             settle_batch(session, batch_id)
         self._state.notices.tell(session_id)
-        return row.batch
+        return detached(row.batch)
 
     # -- claims ----------------------------------------------------------------------------------------
 
@@ -223,5 +224,5 @@ def _claim(
         lease_token=mark.lease_token,
         fencing_token=fencing,
         session_lease_generation=lease.fencing_token,
-        batches=tuple(row.batch for row in rows),
+        batches=tuple(detached(row.batch) for row in rows),
     )

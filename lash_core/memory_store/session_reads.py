@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lash_core.errors import InvalidArgumentError
 from lash_core.memory_store.session_part import SessionPart
 from lash_core.memory_store.session_rows import StoredHead, StoredSession
 from lash_core.model.session import SessionMeta
@@ -27,6 +26,7 @@ from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.turn_input_lane import TERMINAL_INPUT_STATES
 from lash_core.store.session_commit_records import FrameRecords, decode_node
 from lash_core.store.session_records import decode_record, hydrated
+from lash_core.store.session_refusals import unknown_leaf
 
 
 class SessionReadOperations(SessionPart):
@@ -141,9 +141,7 @@ class SessionReadOperations(SessionPart):
 
     def _known_leaf(self, session: StoredSession, leaf_node_id: str) -> str | None:
         if leaf_node_id not in session.nodes:
-            raise InvalidArgumentError(
-                f"session `{self._session_id}` has no node `{leaf_node_id}`", field="leaf_node_id", value=leaf_node_id
-            )
+            raise unknown_leaf(self._session_id, leaf_node_id)
         return None if leaf_node_id in session.tombstones else leaf_node_id
 
     def _node(self, session: StoredSession, node_id: str) -> SessionNodeRecord | None:

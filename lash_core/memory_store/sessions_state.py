@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from lash_core.clock import Clock, SystemClock
 from lash_core.errors import UnknownSessionError
-from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.memory_store.attachment_manifest import MemoryAttachmentManifest
 from lash_core.memory_store.scope_state import ScopeState
 from lash_core.memory_store.session_notices import MemorySessionNotices
@@ -20,6 +19,7 @@ from lash_core.memory_store.state import RegistryState
 from lash_core.model.limits import Limits
 from lash_core.model.owner import LeaseOwnerIdentity, ProcessTable
 from lash_core.model.session_lease import SessionExecutionLease, SessionExecutionLeaseFence
+from lash_core.store.session_refusals import session_lease_lost
 
 
 class SessionsState:
@@ -89,14 +89,15 @@ class SessionsState:
         Raises:
             SessionExecutionLeaseExpiredError: there is none, it is over, or somebody else's.
         """
-        lease = self.live_lease(session_id)
-        if fence is None or lease is None or not lease.same_acquisition(fence):
-            found = "nothing names a lease" if fence is None else "it is over" if lease is None else "another is held"
-            raise SessionExecutionLeaseExpiredError(
-                f"the execution lease of session `{session_id}` is not live: {found}",
-                field="session_execution_lease",
-                value=None if fence is None else fence.fencing_token,
-            )
+        if fence is None or fence.session_id != session_id:
+            raise session_lease_lost(session_id, "missing")
+        held = self.lease_of(session_id)
+        if held is None:
+            raise session_lease_lost(session_id, "released")
+        if not held.same_acquisition(fence):
+            raise session_lease_lost(session_id, "taken")
+        if self.live_lease(session_id) is None:
+            raise session_lease_lost(session_id, "expired")
         return self.require(session_id)
 
     def give_lease(self, session_id: str, owner: LeaseOwnerIdentity, ttl_ms: int) -> SessionExecutionLease:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from lash_core.errors import LashError, UnknownSessionError
-from lash_core.errors.session import SessionExecutionLeaseExpiredError
 from lash_core.model.owner import LeaseOwnerIdentity
 from lash_core.model.session_lease import SessionExecutionLeaseFence
 from lash_core.redis_store.context import RedisContext
@@ -13,6 +12,7 @@ from lash_core.redis_store.keys import PartitionKeys
 from lash_core.redis_store.lease_codec import owner_digest
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.session_part import SessionPart
+from lash_core.store.session_refusals import session_lease_lost
 
 
 class LeasedSession(SessionPart):
@@ -86,10 +86,3 @@ def session_holder_digest(owner: LeaseOwnerIdentity, token: str) -> str:
     if owner.incarnation_id.endswith(suffix):
         return owner_digest(owner.with_incarnation(owner.incarnation_id.removesuffix(suffix)))
     return owner_digest(owner)
-
-
-def session_lease_lost(session_id: str, why: str) -> SessionExecutionLeaseExpiredError:
-    """A fenced call was refused. ``why``: expired, taken or released."""
-    return SessionExecutionLeaseExpiredError(
-        f"the execution lease of session `{session_id}` is not live: {why}", field="session_execution_lease", value=why
-    )

@@ -6,18 +6,13 @@ import hashlib
 import secrets
 from typing import Any
 
-from lash_core.errors import CorruptRecordError, InvalidArgumentError, LimitExceededError, UnknownSessionError
-from lash_core.errors.session import (
-    HeadRevisionConflictError,
-    QueuedWorkClaimSupersededError,
-    RuntimeTurnCommitConflictError,
-    TurnInputClaimSupersededError,
-)
+from lash_core.errors import CorruptRecordError, LimitExceededError, UnknownSessionError
+from lash_core.errors.session import HeadRevisionConflictError
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.session_commit import RuntimeCommit, RuntimeCommitResult
 from lash_core.redis_store.attachment_manifest import turn_token
 from lash_core.redis_store.keys import scope_hash
-from lash_core.redis_store.leased_session import LeasedSession, session_fence_argument, session_lease_lost
+from lash_core.redis_store.leased_session import LeasedSession, session_fence_argument
 from lash_core.redis_store.queued_work_codec import DraftRow, encode_draft
 from lash_core.redis_store.scripts import Call
 from lash_core.redis_store.session_blobs import ELSEWHERE, RedisSessionBlobs, blob_digest, is_large
@@ -35,6 +30,13 @@ from lash_core.store.queued_work_store import QUEUED_BATCHES_MAX, SOURCE_KEY_REC
 from lash_core.store.session_bounds import check_draft
 from lash_core.store.session_commit_records import PreparedCommit, check_commit_size, prepare_commit
 from lash_core.store.session_records import BLOB_NAMES, refs_of
+from lash_core.store.session_refusals import (
+    batch_not_held,
+    blob_not_stored,
+    input_not_held,
+    session_lease_lost,
+    turn_committed_otherwise,
+)
 from lash_core.store.turn_journal import TURN_RESULTS_MAX, TURN_STAMPS_MAX
 
 SESSION_BLOBS_MAX = 64
@@ -97,18 +99,6 @@ class SessionCommits(LeasedSession):
         """The script call. Raises: LimitExceededError, InvalidArgumentError."""
         commit, stamp = prepared.commit, prepared.commit.turn_commit
         scope = "" if stamp is None else scope_hash(ExecutionScope.turn(self._session_id, stamp.turn_id))
-        outbox = self._outbox(commit)
-        blobs = [(blob_digest(ref), ELSEWHERE if ref in large else text) for ref, text in prepared.blobs.items()]
-        check_commit_size(
-            {
-                "nodes": sum(len(value.encode()) for _, value in nodes),
-                "agent_frames": len(prepared.frames.encode()),
-                "config": len(prepared.config.encode()),
-                "checkpoint": len(prepared.checkpoint_text.encode()) + sum(len(text.encode()) for _, text in blobs),
-                "enqueued_queue_batches": sum(len(row.body.encode()) for row in outbox),
-            }
-        )
-        refs = refs_of(prepared.checkpoint)
         args: list[str | bytes | int] = [
             self._session_id,
             "" if commit.expected_head_revision is None else commit.expected_head_revision,
@@ -132,7 +122,29 @@ class SessionCommits(LeasedSession):
             SOURCE_KEY_RECEIPTS_MAX,
             SOURCE_KEY_RECEIPT_BYTES_MAX,
         ]
-        lists: list[list[tuple[str | int, ...]]] = [
+        for items in self._lists(prepared, nodes, large):
+            args.append(len(items))
+            for item in items:
+                args += item
+        return Call("commit_runtime_state", self._commit_keys(scope), tuple(args))
+
+    def _lists(
+        self, prepared: PreparedCommit, nodes: list[NodeValue], large: frozenset[str]
+    ) -> list[list[tuple[str | int, ...]]]:
+        """What the script is given any number of, in its order. Raises: LimitExceededError, InvalidArgumentError."""
+        commit, refs = prepared.commit, refs_of(prepared.checkpoint)
+        outbox = self._outbox(commit)
+        blobs = [(blob_digest(ref), ELSEWHERE if ref in large else text) for ref, text in prepared.blobs.items()]
+        check_commit_size(
+            {
+                "nodes": sum(len(value.encode()) for _, value in nodes),
+                "agent_frames": len(prepared.frames.encode()),
+                "config": len(prepared.config.encode()),
+                "checkpoint": len(prepared.checkpoint_text.encode()) + sum(len(text.encode()) for _, text in blobs),
+                "enqueued_queue_batches": sum(len(row.body.encode()) for row in outbox),
+            }
+        )
+        return [
             [(blob_digest(refs[name]) if name in refs else "",) for name in BLOB_NAMES],
             [(blob_digest(ref),) for ref in prepared.kept_refs.values()],
             [*blobs],
@@ -154,11 +166,6 @@ class SessionCommits(LeasedSession):
                 for ref in commit.committed_attachment_ids
             ],
         ]
-        for items in lists:
-            args.append(len(items))
-            for item in items:
-                args += item
-        return Call("commit_runtime_state", self._commit_keys(scope), tuple(args))
 
     def _outbox(self, commit: RuntimeCommit) -> list[DraftRow]:
         for draft in commit.enqueued_queue_batches:
@@ -201,11 +208,7 @@ class SessionCommits(LeasedSession):
             case "turn_conflict":
                 stamp = commit.turn_commit
                 turn_id = "" if stamp is None else stamp.turn_id
-                return RuntimeTurnCommitConflictError(
-                    f"turn `{turn_id}` of session `{self._session_id}` was committed before with other content",
-                    field="turn_commit",
-                    value=turn_id,
-                )
+                return turn_committed_otherwise(self._session_id, turn_id)
             case "lease":
                 return session_lease_lost(self._session_id, what)
             case "absent":
@@ -213,24 +216,12 @@ class SessionCommits(LeasedSession):
             case "head":
                 return HeadRevisionConflictError(self._session_id, commit.expected_head_revision or 0, int(what))
             case "queue":
-                return QueuedWorkClaimSupersededError(
-                    f"batch `{what}` of session `{self._session_id}` is not held by the claim that settles it",
-                    field="completed_queue_claims",
-                    value=what,
-                )
+                return batch_not_held(self._session_id, what)
             case "input":
-                return TurnInputClaimSupersededError(
-                    f"input `{what}` of session `{self._session_id}` is not held by the claim that settles it",
-                    field="completed_turn_input_claims",
-                    value=what,
-                )
+                return input_not_held(self._session_id, what)
             case "ref":
                 names = [name for name, ref in prepared.kept_refs.items() if blob_digest(ref) == what]
-                return InvalidArgumentError(
-                    f"the checkpoint's {names[0]} refers to a blob that session `{self._session_id}` has not stored",
-                    field=f"checkpoint.{names[0]}_ref",
-                    value=prepared.kept_refs[names[0]],
-                )
+                return blob_not_stored(self._session_id, names[0], prepared.kept_refs[names[0]])
             case "full":
                 return LimitExceededError(
                     f"the queue of session `{self._session_id}` is full: at most {QUEUED_BATCHES_MAX} batches",

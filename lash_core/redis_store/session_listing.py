@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lash_core.errors import InvalidArgumentError, InvalidCursorError
+from lash_core.errors import InvalidCursorError
 from lash_core.model.session_commit import PersistedSessionConfig
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.context import RedisContext
@@ -15,6 +15,7 @@ from lash_core.redis_store.server_time import server_time_ms
 from lash_core.redis_store.session_lease_codec import decode_session_lease, owner_digest_of
 from lash_core.redis_store.session_upkeep import decode_meta
 from lash_core.store.runtime_persistence import SessionSummary
+from lash_core.store.session_bounds import check_page_limit
 from lash_core.store.session_records import decode_record
 
 SETS_A_PAGE = 64
@@ -57,11 +58,7 @@ async def sessions_page(
         InvalidCursorError: no cursor of this listing. CorruptRecordError, NewerRecordError: a meta or config.
         InvalidArgumentError: ``limit`` is not between 1 and ``page_max``.
     """
-    page_max = context.settings.limits.page_max
-    if not 1 <= limit <= page_max:
-        raise InvalidArgumentError(
-            f"limit {limit} must be between 1 and {page_max}", field="limit", value=limit, limit=page_max
-        )
+    check_page_limit(limit, context.settings.limits)
     partitions = context.keyspace.partitions
     place, found = _Place.of(cursor, len(partitions)), list[str]()
     for _ in range(SETS_A_PAGE):

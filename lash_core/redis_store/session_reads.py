@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lash_core.errors import CorruptRecordError, InvalidArgumentError, StoreAuthError
+from lash_core.errors import CorruptRecordError, StoreAuthError
 from lash_core.errors.session import UnsupportedReadScopeError
 from lash_core.model.session_commit import (
     NODES_PAGE_MAX,
@@ -29,6 +29,7 @@ from lash_core.redis_store.session_commit_codec import decode_usage, parse_node
 from lash_core.redis_store.session_plain_reads import read_session_plainly
 from lash_core.store.session_commit_records import FrameRecords, decode_node
 from lash_core.store.session_records import decode_record, hydrated
+from lash_core.store.session_refusals import unknown_leaf
 
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """Of the nodes of one page: what a server may be busy with for about 2 ms. One larger node is a page of its own."""
@@ -78,11 +79,7 @@ class SessionReads(LeasedSession):
             case "absent":
                 return None
             case "unknown_leaf":
-                raise InvalidArgumentError(
-                    f"session node `{word[1:]}` does not exist in session `{self._session_id}`",
-                    field="leaf_node_id",
-                    value=word[1:],
-                )
+                raise unknown_leaf(self._session_id, word[1:])
             case _:
                 head = self._head(reply)
         nodes = self._decoded(head.nodes)

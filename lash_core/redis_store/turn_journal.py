@@ -135,6 +135,9 @@ class SessionTurns(LeasedSession):
     async def list_stamped_turns(self, session_id: str, offset: int, limit: int) -> tuple[str, ...]:
         """Ids of the turns that have a stamp, newest first."""
         self._check_bound(session_id)
+        if limit < 1:
+            return ()  # such a span would be the whole list
+        offset = max(offset, 0)
         key = self._keys.session_stamp_order(session_id)
         span = ("LRANGE", key, -(offset + limit), -(offset + 1))
         (turns,) = await self._context.connection.read([Command(key, span)])

@@ -158,6 +158,10 @@ class SessionStoreFactory(Protocol):
         """About ``limit`` sessions and the cursor of the next page (None: there is none); the order is not specified.
 
         A session that was there all the time is on some page; one may be on two.
+
+        Raises:
+            InvalidArgumentError: ``limit`` is not 1 to the limit of a page.
+            InvalidCursorError: no cursor of this listing.
         """
         ...
 

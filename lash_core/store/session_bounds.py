@@ -122,6 +122,15 @@ def check_checkpoint(value: CheckpointKind) -> CheckpointKind:
     return value
 
 
+def check_page_limit(value: int, limits: Limits) -> int:
+    """Return ``value`` when a page may have so many lines. Raises: InvalidArgumentError."""
+    if not 1 <= value <= limits.page_max:
+        raise InvalidArgumentError(
+            f"limit {value} must be between 1 and {limits.page_max}", field="limit", value=value, limit=limits.page_max
+        )
+    return value
+
+
 def check_ready_limit(value: int) -> int:
     """Return ``value`` when it is 0 to ``CLAIM_SESSIONS_MAX``. Raises: InvalidArgumentError."""
     return _in_range(value, CLAIM_SESSIONS_MAX, field="limit")

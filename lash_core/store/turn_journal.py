@@ -76,7 +76,7 @@ class TurnJournal(Protocol):
         ...
 
     async def list_stamped_turns(self, session_id: str, offset: int, limit: int) -> tuple[str, ...]:
-        """Ids of the turns that have a stamp, newest first, from ``offset`` on: at most ``limit`` of them."""
+        """Ids of the turns that have a stamp, newest first, from ``offset`` on: at most ``limit``; none below 1."""
         ...
 
     async def find_turn_stamp(self, session_id: str, turn_id: str) -> TurnStampRecord | None:

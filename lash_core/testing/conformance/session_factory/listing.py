@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lash_core.errors import InvalidArgumentError, InvalidCursorError
 from lash_core.model.session import ModelSpec
 from lash_core.model.session_commit import PersistedSessionConfig
 from lash_core.store.runtime_persistence import SessionSummary
+from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.session_scene import (
     POLICY,
     SessionStores,
@@ -60,6 +62,16 @@ async def pages_leave_no_session_out(stores: SessionStores) -> None:
     wanted = {(await opened(stores)).session_id for _ in range(7)}
 
     assert wanted <= set(await _all(stores, limit=2))
+
+
+async def a_page_has_a_size_and_a_cursor_of_its_own(stores: SessionStores) -> None:
+    """What is neither is refused; nothing is guessed."""
+    factory = factory_of(stores)
+    for limit in (0, -1, 1_000_000):
+        with refused(InvalidArgumentError, "limit"):
+            await factory.list_sessions(limit=limit)
+    with refused(InvalidCursorError, "no cursor"):
+        await factory.list_sessions("no cursor")
 
 
 async def _all(stores: SessionStores, *, limit: int = 100) -> dict[str, SessionSummary]:

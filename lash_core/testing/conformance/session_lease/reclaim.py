@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from lash_core.errors.session import SessionBindingMismatchError
 from lash_core.model.owner import LeaseOwnerIdentity, LocalProcessLiveness
 from lash_core.model.session_lease import SessionLeaseAcquired, SessionLeaseBusy
+from lash_core.testing.conformance.expectations import refused
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.session_scene import TTL_MS, SessionStores, leased, opened, owner, taken_over
 from lash_core.testing.conformance.stores import elapse, short_ttl_ms
@@ -38,6 +40,16 @@ async def what_is_not_live_is_claimed(stores: SessionStores) -> None:
         outcome = await store.reclaim_session_execution_lease(store.session_id, owner(), observed.fence, TTL_MS)
         assert isinstance(outcome, SessionLeaseAcquired)
         assert outcome.lease.fencing_token > observed.fencing_token
+
+
+async def an_observed_lease_of_another_session_is_refused(stores: SessionStores) -> None:
+    """It proves nothing about this one."""
+    store, other = await opened(stores), await opened(stores)
+    await leased(store)
+    theirs = await leased(other)
+
+    with refused(SessionBindingMismatchError, store.session_id, other.session_id):
+        await store.reclaim_session_execution_lease(store.session_id, owner(), theirs.fence, TTL_MS)
 
 
 async def a_holder_that_may_live_is_busy(stores: SessionStores) -> None:

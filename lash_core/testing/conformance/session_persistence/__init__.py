@@ -12,6 +12,7 @@ from lash_core.testing.conformance.session_persistence import (
     commit_effects,
     commit_order,
     graph,
+    own_copies,
 )
 from lash_core.testing.conformance.session_scene import SessionStores
 from lash_core.testing.conformance.suite import cases_of
@@ -23,6 +24,7 @@ _MODULES = (
     commit_effects,
     graph,
     blobs,
+    own_copies,
 )
 
 

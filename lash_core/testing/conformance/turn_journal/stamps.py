@@ -25,7 +25,7 @@ from lash_core.testing.conformance.stores import elapse, short_ttl_ms
 
 
 async def stamped_turns_are_listed_from_the_newest(stores: SessionStores) -> None:
-    """A window of them, as far as there are any."""
+    """A window of them, as far as there are any; an empty window is empty."""
     store = await opened(stores)
     for number in range(5):
         await committed(store, turn_commit=commit_of(store, None).stamped(f"t{number}").turn_commit)
@@ -34,6 +34,10 @@ async def stamped_turns_are_listed_from_the_newest(stores: SessionStores) -> Non
         (0, 2, ("t4", "t3")),
         (3, 10, ("t1", "t0")),
         (5, 10, ()),
+        (0, 0, ()),
+        (2, 0, ()),
+        (0, -1, ()),
+        (-1, 2, ("t4", "t3")),
     ):
         assert expected == await store.list_stamped_turns(store.session_id, offset, limit)
 
