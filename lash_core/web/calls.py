@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from pydantic import ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -64,7 +65,14 @@ class Call:
 def session_id_of(request: Request) -> str | None:
     """The session id in the address. Raises: InvalidArgumentError: it is not legal."""
     given = request.path_params.get("session_id")
-    return None if given is None else check_id(given, field="session_id", subject="session id")
+    if given is None:
+        return None
+    try:
+        # Servers put a sign of their own where an address is no text: that would be the id of another session.
+        unquote_to_bytes(request.scope.get("raw_path") or b"").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgumentError("the session id is not UTF-8", field="session_id") from error
+    return check_id(given, field="session_id", subject="session id")
 
 
 def query_of(request: Request, model: type[M]) -> M:
@@ -92,7 +100,7 @@ async def body_of(request: Request, model: type[M], limits: WebLimits) -> M:
         raise NotJsonError("the body must be application/json", field="Content-Type", value=kind)
     text = await _read(request, limits)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text.decode(), parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"the body is not JSON: {error}", field="body") from error
     if not isinstance(value, dict):
@@ -124,6 +132,14 @@ async def _read(request: Request, limits: WebLimits) -> bytes:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are told apart: which of two values was meant is nobody's guess."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
 
 
 def _depth(value: Any) -> int:

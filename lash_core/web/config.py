@@ -48,6 +48,8 @@ class WebLimits:
         alive_ms: silence on a stream after which it says that it is alive.
         stall_ms: a reader that takes nothing for this long is given up.
         cookie_ms: how long a login lasts.
+        ask_again_ms: how often it is asked again whether who opened a stream may still watch.
+        ticket_stream_ms: how long a stream lasts that a ticket opened.
     """
 
     body_bytes_max: int = 1024 * 1024
@@ -56,6 +58,8 @@ class WebLimits:
     alive_ms: int = 15_000
     stall_ms: int = 60_000
     cookie_ms: int = 12 * 3_600_000
+    ask_again_ms: int = 60_000
+    ticket_stream_ms: int = 15 * 60_000
 
     def __post_init__(self) -> None:
         """Raises: SettingsError: a bound below 1."""

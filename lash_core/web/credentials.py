@@ -1,7 +1,7 @@
 """Cookies of a login and tickets: short texts that this app signs and later knows again (``docs/contracts/web.md`` 4).
 
-Pure: the clock and the secrets are given. Nothing is stored for a cookie; that a ticket is good once is the business of
-``lash_core.store.login_tickets``.
+Pure: the clock and the secrets are given. That a ticket is good once, and that a login was ended before its time, is
+the business of ``lash_core.store.login_tickets``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ class Ticket:
     ticket_id: str
     expires_at_ms: int
     session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a cookie says: what its login is called, and until when it is good."""
+
+    login_id: str
+    expires_at_ms: int
 
 
 class Credentials:
@@ -62,13 +70,13 @@ class Credentials:
         """The value of a cookie."""
         return _signed(self._cookie_keys[0], f"lwc1.{expires_at_ms}.{secrets.token_urlsafe(12)}")
 
-    def is_cookie(self, text: str, now_ms: int) -> bool:
-        """Whether it is a cookie of ours that is still good."""
+    def read_cookie(self, text: str, now_ms: int) -> Login | None:
+        """The login of a cookie of ours that has not expired; whether it was ended is for the store to say."""
         body = _verified(self._cookie_keys, text)
-        if body is None:
-            return False
-        parts = body.split(".")
-        return len(parts) == 3 and parts[0] == "lwc1" and int(parts[1]) > now_ms
+        parts = [] if body is None else body.split(".")
+        if len(parts) != 3 or parts[0] != "lwc1" or int(parts[1]) <= now_ms:
+            return None
+        return Login(parts[2], int(parts[1]))
 
     # -- tickets ---------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lash_core.errors import LashError
 from lash_core.store.login_tickets import TicketRedeemed
 from lash_core.web.config import WRITES, WebAction, WebConfig
+from lash_core.web.credentials import Login
 from lash_core.web.origins import host_allowed, is_loopback, origin_allowed
 from lash_core.web.refusals import (
     AuthorizeFailedError,
@@ -92,16 +93,27 @@ def check_site(request: Request, config: WebConfig, action: WebAction | None = N
         raise OriginRefusedError("a page of another site asks", field="Sec-Fetch-Site", value="cross-site")
 
 
-def is_known(request: Request, state: WebState) -> bool:
-    """Whether the caller has said who they are by header or cookie, where that is needed."""
+async def is_known(request: Request, state: WebState) -> bool:
+    """Whether the caller has said who they are by header or cookie, where that is needed.
+
+    Raises:
+        Store errors: there is a login, and nobody can say whether it was ended.
+    """
     if state.config.token is None:
         return not state.config.is_open or _is_of_this_machine(request)
-    credentials = state.credentials
     bearer = _bearer(request)
     if bearer is not None:
-        return credentials.is_token(bearer)
-    cookie = request.cookies.get(credentials.cookie_name)
-    return cookie is not None and credentials.is_cookie(cookie, state.clock.now_ms())
+        return state.credentials.is_token(bearer)
+    login = login_of(request, state)
+    return login is not None and not await state.tickets.is_login_ended(login.login_id)
+
+
+def login_of(request: Request, state: WebState) -> Login | None:
+    """The login that a request goes by: of its cookie, unless that has expired or a bearer header speaks for it."""
+    if state.config.token is None or _bearer(request) is not None:
+        return None
+    cookie = request.cookies.get(state.credentials.cookie_name)
+    return None if cookie is None else state.credentials.read_cookie(cookie, state.clock.now_ms())
 
 
 async def admit(request: Request, state: WebState, action: WebAction, session_id: str | None) -> None:
@@ -110,10 +122,10 @@ async def admit(request: Request, state: WebState, action: WebAction, session_id
     Raises:
         LoginRequiredError, NotPermittedError, ReadOnlyError. What ``authorize`` raises.
     """
-    if action == "watch" and request.method == "GET" and "ticket" in request.query_params:
+    if is_by_ticket(request, action):
         await _redeem_for(request, state, session_id)
         return
-    if not is_known(request, state):
+    if not await is_known(request, state):
         if state.config.is_open:
             raise NotPermittedError("without a token only clients on this machine are answered")
         raise LoginRequiredError("log in, or send the token as a bearer header")
@@ -121,6 +133,11 @@ async def admit(request: Request, state: WebState, action: WebAction, session_id
         raise ReadOnlyError("this app is read-only", field="action", value=action)
     if not await is_authorized(request, state, action, session_id):
         raise NotPermittedError(f"you may not {action.replace('_', ' ')} here", field="action", value=action)
+
+
+def is_by_ticket(request: Request, action: WebAction) -> bool:
+    """Whether a ticket speaks for the request, and nothing else does."""
+    return action == "watch" and request.method == "GET" and "ticket" in request.query_params
 
 
 async def is_authorized(request: Request, state: WebState, action: WebAction, session_id: str | None) -> bool:

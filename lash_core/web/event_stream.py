@@ -21,6 +21,7 @@ from lash_core.runtime.observation.session_observer import SessionObserver
 from lash_core.runtime.observation.watch_json import WatchJson
 from lash_core.web.ready_items import ReadyItems
 from lash_core.web.refusals import error_facts
+from lash_core.web.standing import Standing
 from lash_core.web.watchers import Watcher, Watchers
 
 RETRY_MS = (500, 1_500)
@@ -43,12 +44,18 @@ class EventStream(Response):
         cursor: of the last event that the reader has, if any. Checked before.
         messages_max: the newest so many messages are sent of a history that the reader does not have; None = all.
         watchers: who watches through this process; there is room.
+        standing: who opened it, asked again while it lasts; None: nobody is asked.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, observer: SessionObserver, cursor: SessionCursor | None, messages_max: int | None, watchers: Watchers
+        self,
+        observer: SessionObserver,
+        cursor: SessionCursor | None,
+        messages_max: int | None,
+        watchers: Watchers,
+        standing: Standing | None = None,
     ) -> None:
         # A proxy that collects answers before it passes them on is told not to.
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -57,6 +64,7 @@ class EventStream(Response):
         self._cursor = cursor
         self._json = WatchJson(messages_max)
         self._watchers = watchers
+        self._standing = standing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the stream until it ends, its reader goes, or the process stops."""
@@ -65,7 +73,7 @@ class EventStream(Response):
             await send(head)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        with self._watchers.watching(send) as watcher:
+        with self._watchers.watching(send, self._standing) as watcher:
             await send(head)
             pump = asyncio.create_task(self._pump(watcher), name="lash-web-watch")
             watcher.follow(pump)
@@ -78,7 +86,7 @@ class EventStream(Response):
                 for task in (pump, gone):
                     task.cancel()
                 await asyncio.gather(pump, gone, return_exceptions=True)
-            if watcher.why_ended in (None, "shutdown"):
+            if watcher.why_ended in (None, "shutdown", "refused", "failed"):
                 await self._say_ended(watcher, pump)
 
     async def _pump(self, watcher: Watcher) -> dict[str, Any]:
@@ -112,12 +120,18 @@ class EventStream(Response):
         return self._json.line(item, await queued_of(self._observer)).sse
 
     async def _say_ended(self, watcher: Watcher, pump: asyncio.Task[dict[str, Any]]) -> None:
-        facts = {"reason": "shutdown"} if pump.cancelled() else pump.result()
+        facts = _why(watcher) if pump.cancelled() else pump.result()
         text = json.dumps({"type": "ended", "session_id": self._observer.session_id, **facts})
         # A reader that takes nothing, or is gone: nobody is left to be told.
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(END_MS_MAX / 1_000):
                 await watcher.write(f"event: ended\ndata: {text}\n\n".encode(), more=False)
+
+
+def _why(watcher: Watcher) -> dict[str, Any]:
+    """Why a stream was ended that would have gone on."""
+    told = {} if watcher.error is None else {"error": error_facts(watcher.error)}
+    return {"reason": watcher.why_ended, **told}
 
 
 async def queued_of(observer: SessionObserver) -> tuple[QueuedWorkBatch, ...]:

@@ -9,11 +9,15 @@ from starlette.responses import Response
 
 from lash_core.errors import InvalidArgumentError, LashError, StoreUnreachableError
 from lash_core.model.ids import check_id
+from lash_core.store.login_tickets import LoginEnded
 from lash_core.web import forms
 from lash_core.web.calls import Call
-from lash_core.web.doors import admit, is_known, redeem
-from lash_core.web.refusals import LoginRequiredError
+from lash_core.web.doors import admit, is_known, login_of, redeem
+from lash_core.web.refusals import LoginRequiredError, TooManyLogoutsError
 from lash_core.web.replies import json_reply
+
+CLOCKS_APART_MS_MAX = 3_600_000
+"""A cookie expires by the clock of who is shown it, its end is forgotten by the store's: so far apart may they be."""
 
 HEALTH_MS_MAX = 2_000
 """A load balancer gives up after two to five seconds."""
@@ -22,9 +26,13 @@ HEALTH_MS_MAX = 2_000
 async def access(call: Call) -> forms.AccessAnswer:
     """Who the caller is to this app. Never refused."""
     config = call.state.config
-    return forms.AccessAnswer(
-        authenticated=is_known(call.request, call.state), login=config.token is not None, writes=config.writes
-    )
+    try:
+        async with asyncio.timeout(HEALTH_MS_MAX / 1_000):
+            known = await is_known(call.request, call.state)
+    except (LashError, OSError, TimeoutError):
+        # Nothing is shown here; whatever shows something asks the store again.
+        known = login_of(call.request, call.state) is not None
+    return forms.AccessAnswer(authenticated=known, login=config.token is not None, writes=config.writes)
 
 
 async def login(call: Call) -> Response:
@@ -53,7 +61,16 @@ async def login(call: Call) -> Response:
 
 
 async def logout(call: Call) -> Response:
-    """Drop the cookie."""
+    """End the login, at all serving processes, and drop the cookie.
+
+    Raises:
+        TooManyLogoutsError; store errors. Nothing was done: the cookie stays, so that it can be tried again.
+    """
+    state, login = call.state, login_of(call.request, call.state)
+    if login is not None:
+        if await state.tickets.end_login(login.login_id, login.expires_at_ms + CLOCKS_APART_MS_MAX) != LoginEnded():
+            raise TooManyLogoutsError("too many logins were ended today; another token ends all of them")
+        state.watchers.ask_again_of(login.login_id)
     reply = json_reply({})
     reply.delete_cookie(
         call.state.credentials.cookie_name,

@@ -127,6 +127,13 @@ class TooManyWatchersError(WebRefusal):
         return {"Retry-After": "5"}
 
 
+class TooManyLogoutsError(WebRefusal):
+    """All places for logins that ended before their time are taken."""
+
+    status = 503
+    code = "too_many_logouts"
+
+
 class StoppingError(WebRefusal):
     """This process takes nothing more."""
 

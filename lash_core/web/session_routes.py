@@ -19,6 +19,7 @@ from lash_core.web.calls import Call
 from lash_core.web.doors import is_authorized
 from lash_core.web.event_stream import EventStream, queued_of
 from lash_core.web.replies import json_reply
+from lash_core.web.standing import Standing
 
 
 async def list_sessions(call: Call) -> forms.SessionPage:
@@ -50,7 +51,8 @@ async def events(call: Call) -> Response:
     text = _last_event_id(call) or asked.cursor
     cursor = None if not text else observer.checked(text)
     await observer.store()
-    return EventStream(observer, cursor, asked.messages, call.state.watchers)
+    standing = Standing(call.request, call.state, call.session_id)
+    return EventStream(observer, cursor, asked.messages, call.state.watchers, standing)
 
 
 async def send_input(call: Call) -> forms.InputAnswer:

@@ -69,7 +69,7 @@ WATCH_EVENT: dict[str, Any] = {
             "properties": {
                 "type": {"const": "ended"},
                 "session_id": _TEXT,
-                "reason": {"enum": ["shutdown", "deleted", "failed"]},
+                "reason": {"enum": ["shutdown", "deleted", "failed", "refused"]},
                 "error": {"type": "object"},
             },
         },

@@ -1,32 +1,73 @@
-"""Who watches through this process: how many, who is silent, who takes nothing, the end of all (``web.md`` 2, 5)."""
+"""Who watches through this process: how many, who is silent, who may no longer, the end of all (``web.md`` 2, 4, 5)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Send
 
 from lash_core.clock import own_time_ms
 from lash_core.web.config import WebLimits
-from lash_core.web.refusals import StoppingError, TooManyWatchersError
+from lash_core.web.refusals import StoppingError, TooManyWatchersError, WebRefusal
 
 LOOK_MS_MAX = 1_000
 """How often all watchers are looked at, at most: so late may ``alive`` and the end of a stalled one be."""
+
+ASKED_AT_ONCE_MAX = 20
+"""Streams that are asked for at once: after a restart all came within a second, and a callback may ask a database."""
+
+ASK_MS_MAX = 10_000
+"""For one answer."""
+
+ASK_AFTER_FAILURE_MS = 5_000
+"""Until it is asked again where nobody could say."""
 
 ALIVE = b': alive\nevent: alive\ndata: {"type":"alive"}\n\n'
 
 _log = logging.getLogger(__name__)
 
 
-class Watcher:
-    """One event stream on its way to its reader. Its writes go one at a time."""
+class Opener(Protocol):
+    """Who opened a stream (``standing.py``)."""
 
-    def __init__(self, send: Send) -> None:
+    @property
+    def login_id(self) -> str | None:
+        """The login that it goes by, if any."""
+        ...
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there is anything to ask."""
+        ...
+
+    async def check(self) -> None:
+        """Whether they may go on. Raises: a ``WebRefusal`` below 500: no; anything else: nobody can say."""
+        ...
+
+
+class Watcher:
+    """One event stream on its way to its reader. Its writes go one at a time.
+
+    Args:
+        send: to its reader.
+        opener: who opened it; None: whoever did may watch for good.
+        ask_again_ms: how often the opener is asked.
+    """
+
+    def __init__(self, send: Send, opener: Opener | None, ask_again_ms: int) -> None:
         self.why_ended: str | None = None
+        self.error: Exception | None = None
+        self.opener = opener
+        self.asking: asyncio.Task[None] | None = None
+        self._ask_again_ms = ask_again_ms
+        self._permitted_ms = own_time_ms()
+        self._ask_at_ms = 0.0
+        self.permitted()
         self._pump: asyncio.Task[Any] | None = None
         self._send = send
         self._turn = asyncio.Lock()
@@ -54,12 +95,33 @@ class Watcher:
         if self.why_ended is not None:
             pump.cancel()
 
-    def end(self, why: str) -> None:
+    def end(self, why: str, error: Exception | None = None) -> None:
         """Stop the stream, once."""
         if self.why_ended is None:
-            self.why_ended = why
+            self.why_ended, self.error = why, error
             if self._pump is not None:
                 self._pump.cancel()
+
+    # -- whether it may go on --------------------------------------------------------------------------
+
+    @property
+    def is_to_be_asked(self) -> bool:
+        """It is time to ask again, and nobody does."""
+        return self.opener is not None and self.asking is None and own_time_ms() >= self._ask_at_ms
+
+    @property
+    def is_unknown(self) -> bool:
+        """For two turns nobody could say that it may go on."""
+        return self.opener is not None and own_time_ms() - self._permitted_ms > 2 * self._ask_again_ms
+
+    def permitted(self) -> None:
+        """It may go on; not all that began at once are asked for at once."""
+        self._permitted_ms = own_time_ms()
+        self._ask_at_ms = self._permitted_ms + self._ask_again_ms * random.uniform(0.75, 1)  # noqa: S311 - not a secret
+
+    def ask_in(self, pause_ms: float) -> None:
+        """Ask so much later."""
+        self._ask_at_ms = own_time_ms() + pause_ms
 
 
 class Watchers:
@@ -74,6 +136,7 @@ class Watchers:
         self._watchers: set[Watcher] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._ending = False
+        self._asked_at_once = asyncio.Semaphore(ASKED_AT_ONCE_MAX)
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -91,9 +154,10 @@ class Watchers:
             )
 
     @contextmanager
-    def watching(self, send: Send) -> Generator[Watcher]:
+    def watching(self, send: Send, opener: Opener | None = None) -> Generator[Watcher]:
         """A place for a stream."""
-        watcher = Watcher(send)
+        asked = opener if opener is not None and opener.may_change else None
+        watcher = Watcher(send, asked, self._limits.ask_again_ms)
         self._watchers.add(watcher)
         if len(self._watchers) == 1:
             self._keeper = asyncio.create_task(self._keep(), name="lash-web-watchers")
@@ -103,6 +167,8 @@ class Watchers:
             yield watcher
         finally:
             self._watchers.discard(watcher)
+            if watcher.asking is not None:
+                watcher.asking.cancel()
             if not self._watchers:
                 self._stop_keeping()
 
@@ -112,20 +178,30 @@ class Watchers:
         for watcher in self:
             watcher.end("shutdown")
 
+    def ask_again_of(self, login_id: str) -> None:
+        """A login is over: ask for its streams at the next look."""
+        for watcher in self:
+            if watcher.opener is not None and watcher.opener.login_id == login_id:
+                watcher.ask_in(0)
+
     def _stop_keeping(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
 
     async def _keep(self) -> None:
-        """While somebody watches: say ``alive`` to who hears nothing, and give up who takes nothing."""
+        """While somebody watches: ``alive`` to who hears nothing, an end to who takes nothing or may no longer."""
         limits = self._limits
-        pause_ms = min(LOOK_MS_MAX, limits.alive_ms / 4, limits.stall_ms / 4)
+        pause_ms = min(LOOK_MS_MAX, limits.alive_ms / 4, limits.stall_ms / 4, limits.ask_again_ms / 4)
         said: set[asyncio.Task[None]] = set()
         while True:
             await asyncio.sleep(pause_ms / 1_000)
             for watcher in self:
-                if watcher.is_writing:
+                if watcher.opener is not None and watcher.is_to_be_asked:
+                    watcher.asking = asyncio.create_task(self._ask(watcher, watcher.opener), name="lash-web-ask-again")
+                if watcher.is_unknown:
+                    watcher.end("failed", TimeoutError("nobody can say whether you may still watch"))
+                elif watcher.is_writing:
                     # Where the server cuts such a connection itself, it is first.
                     if watcher.silent_ms > limits.stall_ms + pause_ms:
                         _log.info("a watcher took nothing for %d ms and is given up", limits.stall_ms)
@@ -134,6 +210,20 @@ class Watchers:
                     task = asyncio.create_task(_say_alive(watcher))
                     said.add(task)
                     task.add_done_callback(said.discard)
+
+    async def _ask(self, watcher: Watcher, opener: Opener) -> None:
+        try:
+            async with self._asked_at_once, asyncio.timeout(ASK_MS_MAX / 1_000):
+                await opener.check()
+            watcher.permitted()
+        except Exception as error:  # noqa: BLE001 - whatever a host's callback raises
+            if isinstance(error, WebRefusal) and error.status < 500:
+                watcher.end("refused", error)
+                return
+            _log.warning("whether a watcher may go on cannot be said now: %s", error)
+            watcher.ask_in(min(ASK_AFTER_FAILURE_MS, self._limits.ask_again_ms / 4))
+        finally:
+            watcher.asking = None
 
 
 async def _say_alive(watcher: Watcher) -> None:

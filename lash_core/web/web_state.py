@@ -66,7 +66,7 @@ class WebState:
 
     @property
     def tickets(self) -> LoginTickets:
-        """Where a ticket is redeemed: in the store, or in this process where it signs by itself."""
+        """Where tickets are redeemed and logins end: in the store, or in this process where it signs by itself."""
         return self._local_tickets if self._signs_alone else self.client.stores.login_tickets
 
     async def ticket_time_ms(self) -> int:

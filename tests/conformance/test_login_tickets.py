@@ -11,7 +11,7 @@ from lash_core.memory_store import login_tickets as in_memory
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.redis_store import login_tickets as in_redis
 from lash_core.redis_store.stores import RedisStores
-from lash_core.store.login_tickets import TicketExpired, TicketRedeemed, TicketsFull
+from lash_core.store.login_tickets import LoginEnded, LoginsFull, TicketExpired, TicketRedeemed, TicketsFull
 from lash_core.testing.conformance.login_tickets import cases
 from tests.conformance.suites import failures_on_plain_stores, over_all_backends, run_case, without_a_promise
 
@@ -39,6 +39,7 @@ def test_every_case_states_its_promise() -> None:
 async def test_what_is_remembered_is_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the bound tickets are refused, until some have expired."""
     monkeypatch.setattr(in_memory, "REDEEMED_TICKETS_MAX", 2)
+    monkeypatch.setattr(in_memory, "ENDED_LOGINS_MAX", 1)
     async with InMemoryStores(VirtualClock()) as stores:
         await _over_the_bound(stores)
 
@@ -48,10 +49,11 @@ async def test_what_is_remembered_is_bounded_in_redis(
 ) -> None:
     """As in memory; and the key shrinks."""
     monkeypatch.setattr(in_redis, "REDEEMED_TICKETS_MAX", 2)
+    monkeypatch.setattr(in_redis, "ENDED_LOGINS_MAX", 1)
     stores = RedisStores.connect(server_url("valkey"), namespace="tickets-full", test_clock=True)
     async with stores as opened:
         await _over_the_bound(opened)
-        assert 1 == await opened.context.connection.execute("", "ZCARD", opened.context.keyspace.login_tickets)
+        assert 2 == await opened.context.connection.execute("", "ZCARD", opened.context.keyspace.login_tickets)
 
 
 async def _over_the_bound(stores: InMemoryStores | RedisStores) -> None:
@@ -63,3 +65,13 @@ async def _over_the_bound(stores: InMemoryStores | RedisStores) -> None:
     await stores.advance_clock(60_001)
     assert TicketExpired() == await redeem("one", now_ms + 60_000)
     assert TicketRedeemed() == await redeem("three", now_ms + 120_000)
+    end, is_ended = stores.login_tickets.end_login, stores.login_tickets.is_login_ended
+    assert LoginsFull() == await end("four", now_ms + 180_000)
+    assert not await is_ended("four")
+    await stores.advance_clock(60_000)
+    assert [LoginEnded(), LoginsFull(), LoginEnded()] == [
+        await end(name, now_ms + 180_000) for name in ("four", "five", "four")
+    ]
+    assert [True, False] == [await is_ended(name) for name in ("four", "five")]
+    # A ticket has the places that no login takes.
+    assert TicketRedeemed() == await redeem("six", now_ms + 180_000)

@@ -20,7 +20,7 @@ from lash_core.model.scope import SessionScope
 from lash_core.model.session import SessionStoreCreateRequest
 from lash_core.redis_store.acl import ROLES, WARNING, Role, acl_line, acl_rules, acl_text
 from lash_core.redis_store.stores import RedisStores
-from lash_core.store.login_tickets import TicketRedeemed
+from lash_core.store.login_tickets import LoginEnded, TicketRedeemed
 from lash_core.store.process_batches import LeasedCompletion
 from lash_core.testing.servers import ValkeyServer
 from tests.redis_contract.acl_roles import FILES, connect, denials, refused
@@ -174,6 +174,9 @@ async def test_an_enqueuer_starts_cancels_signals_and_reads_by_name(guarded: Val
         await stores.directory.list_kinds()
         expires_at_ms = await registry.server_time_ms() + 60_000
         assert TicketRedeemed() == await stores.login_tickets.redeem_ticket(unique("ticket"), expires_at_ms)
+        login = unique("login")
+        assert LoginEnded() == await stores.login_tickets.end_login(login, expires_at_ms)
+        assert await stores.login_tickets.is_login_ended(login)
 
     assert [] == await denials(admin)
     assert 0 == (await admin.process_registry.fleet_facts()).outbox_depth

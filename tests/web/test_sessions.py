@@ -43,6 +43,11 @@ async def test_an_id_may_hold_what_addresses_are_made_of() -> None:
         for bad in ("a#b", " a", "a\x00", "x" * 201, " "):
             refused = await http.get(address(bad, "observation"))
             assert (400, "session_id") == (refused.status_code, refused.json()["error"]["field"]), bad
+        # What is no text names no session: neither one of its own nor that of the sign that servers put in its place.
+        for bad in ("%ff", "a%C3", "%ED%A0%80", "%ff/b"):
+            refused = await http.post(f"/sessions/{bad}/input", json={"text": "hello"})
+            assert (400, "session_id") == (refused.status_code, refused.json()["error"]["field"]), bad
+        assert len(IDS) == len((await http.get("/sessions")).json()["items"])
 
 
 async def test_the_listing_comes_in_pages() -> None:
@@ -191,6 +196,9 @@ async def test_bad_input_names_its_field(body: object, field: str) -> None:
         (b"{", "application/json", 400),
         (b'{"text": "\xff"}', "application/json", 400),
         (b'{"text": NaN}', "application/json", 400),
+        (b'{"text": "x", "text": "y"}', "application/json", 400),
+        ('{"text": "x"}'.encode("utf-8-sig"), "application/json", 400),
+        ('{"text": "x"}'.encode("utf-16"), "application/json", 400),
         (b'{"text": "\\ud800"}', "application/json", 400),
         (b'{"text": "x", "text2": ' + b"[" * 50 + b"]" * 50 + b"}", "application/json", 400),
         (b'{"text": ' + b"[" * 100_000, "application/json", 400),

@@ -1,6 +1,6 @@
 -- redeem_ticket: note that a ticket was used, so that nobody uses it again; forget those that have expired.
 --
--- KEYS[1] tickets      zset   ticket id -> expiry ms of the redeemed ones
+-- KEYS[1] tickets      zset   ticket id or login:<login id> -> expiry ms of the redeemed and the ended ones
 -- ARGV[1] ticket_id       str
 -- ARGV[2] expires_at_ms   int
 -- ARGV[3] tickets_max     int

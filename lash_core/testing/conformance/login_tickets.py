@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol
 
-from lash_core.store.login_tickets import LoginTickets, TicketExpired, TicketRedeemed, TicketSpent
+from lash_core.store.login_tickets import LoginEnded, LoginTickets, TicketExpired, TicketRedeemed, TicketSpent
 from lash_core.store.process_maintenance import ProcessMaintenance
 from lash_core.testing.conformance.suite import AnyCase, cases_in
 
@@ -58,3 +58,30 @@ async def an_old_ticket_is_never_good(stores: TicketStores) -> None:
     now_ms = await stores.process_registry.server_time_ms()
     assert TicketExpired() == await stores.login_tickets.redeem_ticket(secrets.token_urlsafe(18), now_ms)
     assert TicketExpired() == await stores.login_tickets.redeem_ticket(secrets.token_urlsafe(18), now_ms - 60_000)
+
+
+async def a_login_that_is_ended_stays_so(stores: TicketStores) -> None:
+    """Whoever asks; saying it again changes nothing, and another login goes on."""
+    login, other, expires_at_ms = secrets.token_urlsafe(12), secrets.token_urlsafe(12), await _in_a_minute(stores)
+    assert not await stores.login_tickets.is_login_ended(login)
+    for _ in range(2):
+        assert LoginEnded() == await stores.login_tickets.end_login(login, expires_at_ms)
+        assert await stores.login_tickets.is_login_ended(login)
+    assert not await stores.login_tickets.is_login_ended(other)
+
+
+async def a_login_that_has_expired_is_over(stores: TicketStores) -> None:
+    """There is nothing to end, and nothing is noted."""
+    login, now_ms = secrets.token_urlsafe(12), await stores.process_registry.server_time_ms()
+    assert LoginEnded() == await stores.login_tickets.end_login(login, now_ms)
+    assert not await stores.login_tickets.is_login_ended(login)
+
+
+async def logins_and_tickets_have_names_of_their_own(stores: TicketStores) -> None:
+    """What one is called says nothing of the other."""
+    name, expires_at_ms = secrets.token_urlsafe(18), await _in_a_minute(stores)
+    await stores.login_tickets.end_login(name, expires_at_ms)
+    assert TicketRedeemed() == await stores.login_tickets.redeem_ticket(name, expires_at_ms)
+    other = secrets.token_urlsafe(18)
+    await stores.login_tickets.redeem_ticket(other, expires_at_ms)
+    assert not await stores.login_tickets.is_login_ended(other)
