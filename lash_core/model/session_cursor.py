@@ -36,17 +36,14 @@ class SessionRevision(int):
     """Which state of a session: its head revision, and before the first commit its turn index. A bare number in JSON.
 
     Raises:
-        ValueError: negative or over 2^64 - 1.
+        ValueError: no whole number, negative or over 2^64 - 1. Nothing is converted: 1.5 would be another revision.
     """
 
     __slots__ = ()
 
     def __new__(cls, value: int = 0) -> Self:
         """The number, checked."""
-        revision = super().__new__(cls, value)
-        if not 0 <= revision <= U64_MAX:
-            raise ValueError(f"session revision {value} is not an unsigned 64-bit number")
-        return revision
+        return super().__new__(cls, _u64(value, "session revision"))
 
     @classmethod
     def of_state(cls, state: RuntimeSessionState) -> Self:
@@ -82,11 +79,10 @@ class SessionCursor(str):
         """The cursor behind an event at ``live_position``; 0 = before the first one.
 
         Raises:
-            ValueError: a number that is negative or over 2^64 - 1.
+            ValueError: no whole number, or one that is negative or over 2^64 - 1.
         """
-        if not 0 <= live_position <= U64_MAX:
-            raise ValueError(f"live position {live_position} is not an unsigned 64-bit number")
-        return cls(f"{CURSOR_PREFIX}{SessionRevision(revision)}:{int(live_position)}:{session_id}")
+        position = _u64(live_position, "live position")
+        return cls(f"{CURSOR_PREFIX}{SessionRevision(revision)}:{position}:{session_id}")
 
     @classmethod
     def run(cls, session_id: str, revision: SessionRevision, first: int, count: int) -> list[Self]:
@@ -140,6 +136,12 @@ class SessionCursor(str):
         return core_schema.no_info_after_validator_function(
             cls, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
+
+
+def _u64(value: object, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= U64_MAX:
+        raise ValueError(f"{what} {value} is not an unsigned 64-bit number")
+    return int(value)
 
 
 def _number(parts: list[str], index: int, what: str, raw: str) -> int:

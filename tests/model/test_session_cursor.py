@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -95,9 +96,14 @@ def test_a_cursor_of_another_session_names_both() -> None:
 
 def test_nobody_mints_what_cannot_be_read() -> None:
     """Numbers that are no unsigned 64-bit ones."""
-    for revision, position in ((-1, 0), (U64_MAX + 1, 0), (0, -1), (0, U64_MAX + 1)):
+    wrong = (-1, U64_MAX + 1, *cast("tuple[int, ...]", (1.5, 1.0, "1", True, None)))
+    for number in wrong:
         with pytest.raises(ValueError, match="unsigned 64-bit"):
-            SessionCursor.new("s", revision, position)
+            SessionRevision(number)
+        with pytest.raises(ValueError, match="unsigned 64-bit"):
+            SessionCursor.new("s", number, 0)
+        with pytest.raises(ValueError, match="unsigned 64-bit"):
+            SessionCursor.new("s", 0, number)
 
 
 def test_a_revision_is_the_heads_else_the_turn_index() -> None:

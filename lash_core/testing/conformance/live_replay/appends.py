@@ -154,7 +154,7 @@ async def a_cursor_may_come_as_text(stores: LiveStores) -> None:
 async def a_revision_that_is_none_is_refused(stores: LiveStores) -> None:
     """By name, and nothing is appended."""
     session_id = session()
-    for revision in (-1, 2**64):
+    for revision in (-1, 2**64, *cast("tuple[int, ...]", (1.5, "1", True, None))):
         with refused(LiveReplayStoreError):
             await rings_of(stores).append(session_id, revision, said("a"))
         with refused(LiveReplayStoreError):
