@@ -26,7 +26,6 @@ from lash_core.redis_store.redis_errors import refusal, unreachable
 from lash_core.redis_store.routes import NodeFactory, OneNodeRoutes, Routes
 from lash_core.redis_store.sentinel_routes import master_resolver
 from lash_core.redis_store.server_checks import ServerReport
-from lash_core.redis_store.stream_reader import StreamReader
 from lash_core.redis_store.wire import NotSentError
 from lash_core.settings import StoreSettings
 
@@ -109,7 +108,7 @@ class RedisConnection:
         a command whose reply was lost is not sent again.
 
         Args:
-            commands: none of them may block; see ``stream_reader``.
+            commands: none of them may block.
             durable: confirm the writes as ``settings.durability`` says before returning.
 
         Raises:
@@ -168,10 +167,6 @@ class RedisConnection:
             raw=raw,
         )
         return await Dispatch(self.routes, commands, manner).run()
-
-    def stream_reader(self) -> StreamReader:
-        """A reader for blocking XREAD on connections of its own. The caller closes it."""
-        return StreamReader(self.routes, self.settings, self.where, blocking=self.topology != "cluster")
 
     async def close(self) -> None:
         """End every connection. May be called twice."""

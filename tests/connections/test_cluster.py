@@ -164,23 +164,6 @@ async def test_a_watched_session_moves_to_another_node(cluster: ValkeyCluster):
         assert ["b", "c"] == texts_of(await replayed(stores, "s", 1 + LIVE_EPOCH))
 
 
-async def test_streams_of_all_nodes_are_read_without_waiting(cluster: ValkeyCluster, connect: Open):
-    """On a cluster the reader does not block: a channel rings, and then it reads."""
-    connection = await connect(cluster.url)
-    reader = connection.stream_reader()
-    streams = [f"{key}:stream" for key in KEYS]
-    for stream in streams:
-        await connection.execute(stream, "XADD", stream, "1-1", "p", stream)
-
-    entries = await reader.read_streams(dict.fromkeys(streams, "0"), block_ms=5_000)
-    nothing = await reader.read_streams(dict.fromkeys(streams, "1-1"), block_ms=5_000)
-    reader.close()
-
-    assert {stream: [("1-1", {"p": stream})] for stream in streams} == entries
-    assert {} == nothing
-    assert not reader.blocking
-
-
 async def test_a_promoted_replica_is_found(connect: Open):
     """A master dies for good: its replica takes the slots, and calls that waited are done there."""
     with ValkeyCluster(replicas=1) as cluster:

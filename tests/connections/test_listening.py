@@ -1,17 +1,16 @@
-"""Subscriptions and blocking stream reads over one server."""
+"""Subscriptions over one server."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
-from lash_core.errors import StoreAuthError, StoreUnreachableError
+from lash_core.errors import StoreAuthError
 from lash_core.redis_store.subscriptions import Subscriptions
 from lash_core.testing.servers import FaultProxy, ValkeyServer
 from lash_core.testing.waiting import eventually
-from tests.connections.conftest import SHORT, Open
+from tests.connections.conftest import Open
 
 
 def ignore(channel: str, message: str) -> None:
@@ -121,68 +120,3 @@ async def test_a_missing_permission_to_listen_is_said(server: ValkeyServer, conn
     with pytest.raises(StoreAuthError, match="permission missing"):
         await subscriptions.subscribe("{a}:c", ignore)
     await subscriptions.close()
-
-
-async def test_a_blocking_read_wakes_with_the_entry(server: ValkeyServer, connect: Open):
-    """Several streams in one read; other calls are not held up by it."""
-    connection = await connect(server.url)
-    reader = connection.stream_reader()
-    reading = asyncio.create_task(reader.read_streams({"{a}:n": "$", "{b}:n": "$"}, block_ms=10_000))
-
-    async def blocks() -> bool:
-        return "blocked_clients:1" in await connection.execute("k", "INFO", "clients")
-
-    await eventually(blocks)
-    await connection.execute("{b}:n", "XADD", "{b}:n", "7-1", "k", "ready")
-
-    assert {"{b}:n": [("7-1", {"k": "ready"})]} == await reading
-    reader.close()
-
-
-async def test_a_read_without_entries_ends_with_its_wait(server: ValkeyServer, connect: Open):
-    """The wait is the server's; the call's own time limit does not cut it short."""
-    connection = await connect(server.url, SHORT.model_copy(update={"call_timeout_ms": 200}))
-    reader = connection.stream_reader()
-    started = time.monotonic()
-
-    assert {} == await reader.read_streams({"{a}:n": "0"}, block_ms=600)
-    assert time.monotonic() - started >= 0.55
-    assert {} == await reader.read_streams({"{a}:n": "0"}, block_ms=0)
-    reader.close()
-
-
-async def test_a_cancelled_read_leaves_nothing_behind(server: ValkeyServer, connect: Open):
-    """Its late reply is not taken for that of the next read."""
-    connection = await connect(server.url)
-    reader = connection.stream_reader()
-    reading = asyncio.create_task(reader.read_streams({"{a}:n": "$"}, block_ms=10_000))
-
-    async def blocks() -> bool:
-        return "blocked_clients:1" in await connection.execute("k", "INFO", "clients")
-
-    await eventually(blocks)
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-    await connection.execute("{b}:n", "XADD", "{b}:n", "1-1", "k", "v")
-
-    assert {"{b}:n": [("1-1", {"k": "v"})]} == await reader.read_streams({"{b}:n": "0"}, block_ms=10_000)
-    reader.close()
-
-
-async def test_a_lost_read_is_an_error_and_the_next_one_works(proxy: FaultProxy, connect: Open):
-    """Positions are the caller's, so nothing is missed."""
-    connection = await connect(proxy.url)
-    reader = connection.stream_reader()
-    reading = asyncio.create_task(reader.read_streams({"{a}:n": "$"}, block_ms=10_000))
-
-    async def blocks() -> bool:
-        return "blocked_clients:1" in await connection.execute("k", "INFO", "clients")
-
-    await eventually(blocks)
-    await asyncio.to_thread(proxy.cut)
-
-    with pytest.raises(StoreUnreachableError):
-        await reading
-    await connection.execute("{a}:n", "XADD", "{a}:n", "1-1", "k", "v")
-    assert 1 == len(await reader.read_streams({"{a}:n": "0"}, block_ms=0))
-    reader.close()
