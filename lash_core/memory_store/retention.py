@@ -32,7 +32,7 @@ class RetentionOperations(RegistryPart):
                 and (filter is None or filter.matches(row.record))
                 and (newest is None or row.change_sequence <= newest)
             ]
-            doomed = doomed[:limit]
+            doomed = doomed if limit is None else doomed[: max(limit, 0)]
             for row in doomed:
                 self._remove(row)
         await self._delete_owned_sessions(doomed)

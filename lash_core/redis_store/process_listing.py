@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
-from lash_core.errors import CorruptRecordError
+from lash_core.errors import CorruptRecordError, InvalidArgumentError
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.record import ProcessRecord
@@ -64,8 +64,10 @@ class ProcessListing(ProcessRegistryBase):
         none that is there throughout is left out.
 
         Raises:
-            InvalidCursorError, CorruptRecordError, NewerRecordError.
+            InvalidArgumentError: ``limit`` is below 1. InvalidCursorError, CorruptRecordError, NewerRecordError.
         """
+        if limit < 1:
+            raise InvalidArgumentError(f"limit is {limit}; it must be at least 1", field="limit", value=limit)
         wanted = filter or _DEFAULT
         partitions = self._context.keyspace.partitions
         index, after = decode_page_cursor(cursor, len(partitions))

@@ -219,7 +219,11 @@ class ProcessRegistry(Protocol):
         cursor: str | None = None,
         limit: int = 100,
     ) -> ProcessPage:
-        """A bounded page of matching rows in no stated order. Raises: InvalidCursorError."""
+        """A bounded page of matching rows in no stated order.
+
+        Raises:
+            InvalidArgumentError: ``limit`` is below 1. InvalidCursorError.
+        """
         ...
 
     async def count_processes(self, filter: ProcessFilter | None = None) -> int:

@@ -29,7 +29,8 @@ while at <= #ARGV do
 end
 local owned, expiries = redis.call('HMGET', KEYS[1], unpack(ids)), redis.call('ZMSCORE', KEYS[2], unpack(ids))
 
-local done, places, facts_of, body_of = {}, {}, {}, {}
+-- What an earlier item of this call writes answers a later one of the same row, as if it had been called after it.
+local done, places, facts_of, field_of, body_of = {}, {}, {}, {}, {}
 for i, a in ipairs(starts) do
   local process_id, field, body = ARGV[a], ARGV[a + 4], ARGV[a + 5]
   local facts = redis.call('HMGET', KEYS[5 + 3 * i], 'st', 'q', 'wn', 'lb', 'at', 'wt', 'fo', 'dt', 'pw', field)
@@ -40,8 +41,10 @@ for i, a in ipairs(starts) do
     local entry = redis.call('LINDEX', KEYS[6 + 3 * i], tonumber(facts[10]) - 1)
     local same = string.sub(entry, string.find(entry, ';', 1, true) + 1) == body
     reply[i] = same and 'stored' or 'conflict'
-  elseif body_of[process_id] then
-    reply[i] = body_of[process_id] == body and 'stored' or 'terminal'
+  elseif field_of[process_id] == field then
+    reply[i] = body_of[process_id] == body and 'stored' or 'conflict'
+  elseif field_of[process_id] then
+    reply[i] = 'lost released'
   elseif fault then
     reply[i] = 'lost ' .. fault
   elseif tonumber(facts[3] or '0') < tonumber(ARGV[a + 3]) then
@@ -50,7 +53,7 @@ for i, a in ipairs(starts) do
     reply[i] = 'terminal'
   else
     done[#done + 1], places[#places + 1] = process_id, i
-    facts_of[i], body_of[process_id] = facts, body
+    facts_of[i], field_of[process_id], body_of[process_id] = facts, field, body
     reply[i] = 'ok'
   end
 end

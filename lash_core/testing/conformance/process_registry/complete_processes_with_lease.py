@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lash_core.errors import AlreadyTerminalError, LeaseLostError, UnknownProcessError
+from lash_core.errors import AlreadyTerminalError, LeaseLostError, ReplayKeyConflictError, UnknownProcessError
+from lash_core.model.await_output import ProcessAwaitOutput
 from lash_core.model.facts import ProcessStarted
 from lash_core.store.process_batches import LeasedCompletion
 from lash_core.testing.conformance.process_registry.arrange import (
@@ -57,6 +58,25 @@ async def repeating_a_batch_changes_nothing(stores: ConformanceStores) -> None:
 
     assert [None] * 5 == [item.error for item in again]
     assert before == [await current(stores, record.id) for record, _ in items]
+
+
+async def a_row_that_is_named_twice_ends_once(stores: ConformanceStores) -> None:
+    """The later item is answered as a later call: same outcome, other outcome of the kind, another kind."""
+    for second, expected in (
+        (SUCCESS, type(None)),
+        (ProcessAwaitOutput.success({"other": True}), ReplayKeyConflictError),
+        (OUTPUTS["failed"], LeaseLostError),
+    ):
+        record, lease = await running(stores)
+        batch = [LeasedCompletion(lease, SUCCESS), LeasedCompletion(lease, second)]
+
+        outcomes = await stores.process_registry.complete_processes_with_lease(batch)
+
+        assert [type(None), expected] == [type(item.error) for item in outcomes]
+        single = await stores.process_registry.complete_processes_with_lease(batch[1:])
+        assert [expected] == [type(item.error) for item in single]
+        assert 1 == len(await stores.process_registry.events_after(record.id, 0))
+        assert "completed" == (await current(stores, record.id)).status.state
 
 
 async def an_empty_batch_answers_nothing(stores: ConformanceStores) -> None:

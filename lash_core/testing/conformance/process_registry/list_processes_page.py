@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lash_core.errors import InvalidCursorError
+from lash_core.errors import InvalidArgumentError, InvalidCursorError
 from lash_core.model.process_filter import ProcessFilter
 from lash_core.model.process_input import ProcessIdentity
 from lash_core.testing.conformance.expectations import refused
@@ -30,6 +30,13 @@ async def pages_cover_every_row_once(stores: ConformanceStores) -> None:
             break
 
     assert sorted(item.id for item in wanted) == sorted(found)
+
+
+async def a_page_of_nothing_is_refused(stores: ConformanceStores) -> None:
+    """Whoever follows its cursor would never come to the end."""
+    for limit in (0, -1):
+        with refused(InvalidArgumentError, "limit"):
+            await stores.process_registry.list_processes_page(limit=limit)
 
 
 async def a_foreign_cursor_is_refused(stores: ConformanceStores) -> None:

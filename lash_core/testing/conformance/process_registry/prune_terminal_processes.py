@@ -200,6 +200,8 @@ async def the_limit_bounds_one_call(stores: ConformanceStores) -> None:
         await _ended(stores, kind)
     counts: list[int] = []
 
+    for nothing in (0, -1):
+        assert NOTHING == await stores.process_registry.prune_terminal_processes(2**53, _any_of(kind), limit=nothing)
     for _ in range(50):
         report = await stores.process_registry.prune_terminal_processes(2**53, _any_of(kind), limit=2)
         assert report.pruned_processes <= 2
