@@ -33,12 +33,14 @@ class BackgroundTaskRow(Model):
         managed: it runs in the program that has its scope; else its work runs elsewhere.
         generation: of the session's execution lease that its runtime had last; 0 = none yet.
         moving_to: scope key in another session that the task is being moved to.
+        moved_from: scope key in another session that it came from, until the row there is known to be gone.
     """
 
     record: BackgroundTaskRecord
     managed: bool
     generation: int = 0
     moving_to: str | None = None
+    moved_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

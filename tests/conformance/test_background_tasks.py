@@ -17,7 +17,7 @@ from tests.conformance.suites import (
 
 CASES = dict(cases())
 
-_OF_STORES = frozenset({"adoption", "adoption_races", "task_rows", "transfers"})
+_OF_STORES = frozenset({"adoption", "adoption_races", "move_crashes", "task_rows", "transfers"})
 ABOVE_STORES = tuple(name for name in CASES if name.partition(".")[0] not in _OF_STORES)
 """What hosts decide by themselves: in memory and on one server they say all that there is to say."""
 

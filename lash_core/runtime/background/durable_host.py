@@ -21,17 +21,17 @@ from lash_core.model.background_task import (
     TaskRegistered,
 )
 from lash_core.runtime.background.local_host import LocalBackgroundTaskHost
+from lash_core.runtime.background.moved_rows import SWAPS_MAX, always_changing, settle_moves
 from lash_core.runtime.background.scope_keys import session_of
 from lash_core.runtime.background.task_adoption import LOST_SUMMARY, plan_adoption
 from lash_core.runtime.background.task_keeping import cancel_run
-from lash_core.runtime.background.task_rows import SWAPS_MAX, TaskRows, TasksLostError, always_changing
+from lash_core.runtime.background.task_rows import TaskRows, TasksLostError
 from lash_core.runtime.background.task_table import TaskChange, TaskEntry
 from lash_core.store.background_task_store import (
     BackgroundTaskStore,
     StoredTask,
     TasksChanged,
     TasksSwapped,
-    TaskSwap,
 )
 
 
@@ -58,7 +58,7 @@ class DurableBackgroundTaskHost(LocalBackgroundTaskHost):
             tasks = await self._store.read_background_tasks(session_id)
             if not any(task.row.generation < generation for task in tasks):
                 return ()
-            if await self._drop_moved(session_id, tasks):
+            if await settle_moves(self._store, session_id, tasks):
                 continue
             async with self._locked(scope_key, *(task.scope_key for task in tasks)):
                 adopted = await self._adopt(scope_key, generation, tasks)
@@ -116,23 +116,6 @@ class DurableBackgroundTaskHost(LocalBackgroundTaskHost):
             self._generations.pop(scope_key, None)
 
     # -- adoption --------------------------------------------------------------------------------------
-
-    async def _drop_moved(self, session_id: str, tasks: Sequence[StoredTask]) -> bool:
-        """Rows that were being moved when their runtime went away: those that arrived go here. True: some went."""
-        gone: list[TaskSwap] = []
-        for to_session in {session_of(task.row.moving_to) for task in tasks if task.row.moving_to}:
-            there = await self._store.read_background_tasks(to_session)
-            arrived = {(task.row.record.id, task.row.record.created_at) for task in there}
-            gone += [
-                TaskSwap(task.scope_key, task.row.record.id, task.revision, None)
-                for task in tasks
-                if task.row.moving_to is not None
-                and session_of(task.row.moving_to) == to_session
-                and (task.row.record.id, task.row.record.created_at) in arrived
-            ]
-        if gone:
-            await self._store.swap_background_tasks(session_id, gone)
-        return bool(gone)
 
     async def _adopt(
         self, scope_key: str, generation: int, tasks: Sequence[StoredTask]

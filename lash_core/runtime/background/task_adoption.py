@@ -12,6 +12,9 @@ from lash_core.store.background_task_store import BackgroundTaskRow, StoredTask,
 
 LOST_SUMMARY = "the runtime that ran it is gone"
 
+_SETTLED: dict[str, None] = {"moving_to": None, "moved_from": None}
+"""Of a row that is adopted: moves that were cut off were finished before (``moved_rows``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
@@ -69,7 +72,7 @@ def plan_adoption(
             scope_key,
             task.row.record.id,
             task.revision,
-            task.row.model_copy(update={"generation": generation}),
+            task.row.model_copy(update={"generation": generation, "moved_from": None}),
             completed_us=_ended_us(task),
         )
         for task in owned
@@ -92,7 +95,7 @@ def _adopted(task: StoredTask, scope_key: str, generation: int, *, runs_on: bool
         }
         outcome = BackgroundTaskOutcome(summary=LOST_SUMMARY, code=rules.TASK_OWNER_LOST, evidence=evidence)
         record = rules.ended(record, BackgroundTaskState.FAILED, outcome, now_ms)
-    return row.model_copy(update={"record": record, "generation": generation, "moving_to": None})
+    return row.model_copy(update={"record": record, "generation": generation, **_SETTLED})
 
 
 def _ended_us(task: StoredTask) -> int | None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from lash_core.errors import LashError, OutcomeUnknownError
-from lash_core.errors.background_task import BackgroundTaskError
+from lash_core.runtime.background.moved_rows import SWAPS_MAX, always_changing, has_left, is_same
 from lash_core.runtime.background.scope_keys import session_of
 from lash_core.runtime.background.task_table import TaskChange, TaskEntry, TaskTable
 from lash_core.store.background_task_store import (
@@ -18,9 +18,6 @@ from lash_core.store.background_task_store import (
     TasksOfNoSession,
     TaskSwap,
 )
-
-SWAPS_MAX = 8
-"""Tries to write rows that others change meanwhile: only an adoption does, and it takes them away."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,15 +33,6 @@ class TasksLostError(LashError):
     def __init__(self, entries: Sequence[TaskEntry]) -> None:
         super().__init__("another runtime has taken these background tasks over")
         self.entries = tuple(entries)
-
-
-def always_changing(session_id: str) -> BackgroundTaskError:
-    """The refusal after ``SWAPS_MAX`` tries."""
-    return BackgroundTaskError(
-        f"the background tasks of session `{session_id}` change all the time; try again",
-        field="session_id",
-        value=session_id,
-    )
 
 
 class TaskRows:
@@ -73,7 +61,14 @@ class TaskRows:
         from_session = session_of(stored[0].entry.scope_key)
         to_session = session_of(stored[0].scope_key)
         if from_session == to_session:
+            try:
+                await self._leave_behind(stored)
+            except TasksLostError:
+                raise
+            except (LashError, OSError):
+                _log.warning("background tasks may still be listed where they came from", exc_info=True)
             return await self._written(to_session, stored, self._swaps)
+        await self._leave_behind(stored)
         return await self._moved(from_session, to_session, stored)
 
     # -- inside ----------------------------------------------------------------------------------------
@@ -85,9 +80,9 @@ class TaskRows:
     async def _moved(self, from_session: str, to_session: str, changes: Sequence[TaskChange]) -> Written:
         """Three writes, for the rows are in two partitions: say so, put them there, take them here.
 
-        Whoever finds rows that say so looks whether they are there (``DurableBackgroundTaskHost.adopt``): a crash in
-        between loses no task and leaves none twice. An adopter that looked before they were there has taken them over
-        here: what was put there is taken away again.
+        Whoever finds rows that say so looks whether they are there, and who finds them there whether they left here
+        (``moved_rows``): a crash in between loses no task and leaves none twice. An adopter that looked before they
+        were there has taken them over here: what was put there is taken away again.
         """
         await self._written(from_session, changes, self._marks)
         try:
@@ -104,7 +99,28 @@ class TaskRows:
             raise
         except (LashError, OSError):
             _log.warning("moved background tasks are still listed in session %s", from_session, exc_info=True)
+            for change in changes:
+                change.entry.moved_from = change.entry.scope_key
         return written
+
+    async def _leave_behind(self, changes: Sequence[TaskChange]) -> None:
+        """Tasks that came here by a move whose last write nobody answered: see to it that they left.
+
+        Raises:
+            TasksLostError: somebody had taken them over where they were. Store errors.
+        """
+        lost: list[TaskEntry] = []
+        for entry in dict.fromkeys(change.entry for change in changes):
+            if entry.moved_from is None or not self._table.has(entry):
+                continue
+            if await has_left(self._store, entry.record, entry.moved_from, entry.scope_key):
+                entry.moved_from = None
+            else:
+                drop = TaskSwap(entry.scope_key, entry.record.id, entry.revision, None)
+                await self._store.swap_background_tasks(session_of(entry.scope_key), [drop])
+                lost.append(entry)
+        if lost:
+            raise TasksLostError(lost)
 
     async def _depart(self, session_id: str, changes: Sequence[TaskChange]) -> None:
         """Take rows away that have arrived.
@@ -188,14 +204,29 @@ class TaskRows:
                 in_place.revision = there.get((change.scope_key, entry.record.id), 0)
         if lost:
             raise TasksLostError(lost)
+        # An earlier try to move them here of which nobody said that it was done.
+        earlier = [
+            TaskSwap(task.scope_key, task.row.record.id, task.revision, None)
+            for task in tasks
+            for change in changes
+            if change.scope_key == task.scope_key
+            and change.entry.scope_key == task.row.moved_from
+            and is_same(change.entry.record, task.row.record)
+        ]
+        if earlier:
+            await self._store.swap_background_tasks(session_id, earlier)
 
     # -- swaps of one change ---------------------------------------------------------------------------
 
     def _row(self, change: TaskChange, moving_to: str | None = None) -> BackgroundTaskRow:
-        record = change.record or change.entry.record
-        generation = self._generation_of(change.scope_key)
+        entry = change.entry
+        comes = session_of(change.scope_key) != session_of(entry.scope_key)
         return BackgroundTaskRow(
-            record=record, managed=change.entry.managed, generation=generation, moving_to=moving_to
+            record=change.record or entry.record,
+            managed=entry.managed,
+            generation=self._generation_of(change.scope_key),
+            moving_to=moving_to,
+            moved_from=entry.scope_key if comes else entry.moved_from,
         )
 
     def _swaps(self, change: TaskChange) -> list[TaskSwap]:

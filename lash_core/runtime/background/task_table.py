@@ -25,6 +25,7 @@ class TaskEntry:
         run: the work, of a managed one; taken by the first cancel.
         cancel: the callback; taken by the first cancel.
         revision: of the stored row; 0 = not stored.
+        moved_from: scope in another session whose row may still be there: nobody answered when it was taken away.
     """
 
     scope_key: str
@@ -33,6 +34,7 @@ class TaskEntry:
     run: asyncio.Task[None] | None = None
     cancel: TaskCancelCallback | None = None
     revision: int = 0
+    moved_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from lash_core.testing.conformance.background_tasks import (
     hidden,
     managed,
     monitors,
+    move_crashes,
     subscriptions,
     task_rows,
     transfers,
@@ -43,6 +44,7 @@ _MODULES = (
     task_rows,
     adoption,
     adoption_races,
+    move_crashes,
     monitors,
 )
 
