@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from lash_core.errors import InvalidArgumentError
 from lash_core.model.base import JsonValue, Model
@@ -110,7 +110,26 @@ class WorkClass(StrEnum):
     TURN_WORK = "turn_work"
 
 
-class QueuedWorkDraft(Model):
+# The contract spells two fields of drafts and batches shorter than the operation that takes them.
+_DELIVERY = AliasChoices("delivery_policy", "delivery")
+_SLOT = AliasChoices("slot_policy", "slot")
+
+
+class _Policies(Model):
+    """What a draft and its batch have in common, under both names."""
+
+    @property
+    def delivery(self) -> DeliveryPolicy:
+        """``delivery_policy``."""
+        return self.__dict__["delivery_policy"]
+
+    @property
+    def slot(self) -> SlotPolicy:
+        """``slot_policy``."""
+        return self.__dict__["slot_policy"]
+
+
+class QueuedWorkDraft(_Policies):
     """Work to enqueue. With a ``source_key`` it is safe to repeat: the first batch of a key is answered, for good.
 
     Raises:
@@ -118,8 +137,8 @@ class QueuedWorkDraft(Model):
     """
 
     session_id: str
-    delivery_policy: DeliveryPolicy = DeliveryPolicy.EARLIEST_SAFE_BOUNDARY
-    slot_policy: SlotPolicy = SlotPolicy.JOIN
+    delivery_policy: DeliveryPolicy = Field(DeliveryPolicy.EARLIEST_SAFE_BOUNDARY, validation_alias=_DELIVERY)
+    slot_policy: SlotPolicy = Field(SlotPolicy.JOIN, validation_alias=_SLOT)
     payloads: tuple[QueuedPayload, ...]
     merge_key: MergeKey = Field(default_factory=MergeKey)
     available_at_ms: int = Field(default=0, ge=0)
@@ -143,15 +162,15 @@ class QueuedWorkItem(Model):
     payload: QueuedPayload
 
 
-class QueuedWorkBatch(Model):
+class QueuedWorkBatch(_Policies):
     """Work in the queue. ``enqueue_seq`` only rises in a session."""
 
     batch_id: str
     session_id: str
     enqueue_seq: int
     source_key: str | None = None
-    delivery_policy: DeliveryPolicy
-    slot_policy: SlotPolicy
+    delivery_policy: DeliveryPolicy = Field(validation_alias=_DELIVERY)
+    slot_policy: SlotPolicy = Field(validation_alias=_SLOT)
     merge_key: MergeKey
     available_at_ms: int
     enqueued_at_ms: int

@@ -7,6 +7,7 @@ import sys
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
 import lash_core
 import lash_worker
@@ -22,6 +23,7 @@ from lash_core.model import (
     ProcessInput,
     ProcessPage,
     ProcessRegistration,
+    QueuedWorkDraft,
     Resolution,
     SessionScope,
     Success,
@@ -125,6 +127,20 @@ def test_a_page_reads_like_a_list() -> None:
     page = ProcessPage(items=())
 
     assert ([], 0, None) == (list(page), len(page), page.next_cursor)
+
+
+def test_queued_work_under_the_names_of_the_contract() -> None:
+    """Section 1.10 spells two fields shorter than the operation that takes them; stored is one form."""
+    payloads = [{"type": "turn_input", "input": {"items": [{"type": "text", "text": "hi"}]}}]
+    short = {"session_id": "s", "delivery": "after_current_turn_commit", "slot": "exclusive", "payloads": payloads}
+    draft = QueuedWorkDraft.model_validate(short)
+
+    assert ("after_current_turn_commit", "exclusive") == (draft.delivery, draft.slot)
+    assert (draft.delivery, draft.slot) == (draft.delivery_policy, draft.slot_policy)
+    assert draft == QueuedWorkDraft.model_validate(draft.to_json_value())
+    assert {"delivery", "slot"}.isdisjoint(draft.to_json_value())
+    with pytest.raises(ValidationError):
+        QueuedWorkDraft.model_validate({**short, "delivery_policy": "earliest_safe_boundary"})
 
 
 async def test_grants_under_the_names_of_the_contract() -> None:
