@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
+from lash_core.client_patience import patiently
 from lash_core.errors import InvalidArgumentError
+from lash_core.model.ids import check_projector_name
 from lash_core.model.process_filter import FilterStatus
 from lash_core.model.reports import ChangeCursor, ProcessChanges
 from lash_core.runtime.observation.process_views import (
@@ -24,6 +28,9 @@ FEED_PAUSE_MS = 500
 
 PROJECTOR_SEEN_EVERY_MS = 60_000
 """How often an idle follower says that it is alive; ``doctor`` reports one that was silent for 7 days."""
+
+
+T = TypeVar("T")
 
 
 class SessionProcessReads:
@@ -68,19 +75,27 @@ class FleetReads:
         Args:
             cursor: start here; else at the name's position, else at the beginning.
             name: the projector's.
-            follow: wait for more, until the caller stops; else the last page, maybe empty, is where nothing is left.
+            follow: wait for more, until the caller stops, also for a store that goes away meanwhile (the log says
+                so); else the last page, maybe empty, is where nothing is left.
             limit: rows at most, at least 1; None = no bound.
 
         Raises:
-            InvalidArgumentError: the limit, the name. InvalidCursorError. LimitExceededError: too many projectors.
+            InvalidArgumentError: the limit, the name, at once. InvalidCursorError. LimitExceededError: too many
+                projectors. Store errors: of the first reading, and of all without ``follow``.
         """
+        if name is not None:
+            check_projector_name(name)
         if limit is not None and limit < 1:
             raise InvalidArgumentError(f"limit is {limit}; it must be at least 1", field="limit", value=limit, limit=1)
         at = ChangeCursor(token=cursor) if isinstance(cursor, str) else cursor
         return _ChangeFeed(self.stores, name).pages(at, limit, follow=follow)
 
     async def forget_projector(self, name: str) -> bool:
-        """Forget a position; retention no longer waits for it. False: there is none of that name."""
+        """Forget a position; retention no longer waits for it. False: there is none of that name.
+
+        Raises:
+            InvalidArgumentError: the name.
+        """
         return await self.stores.directory.forget_projector(name)
 
 
@@ -96,13 +111,15 @@ class _ChangeFeed:
         at = cursor or await self._remembered()
         # Retention waits for a name from its first read on, not from its first page.
         await self._remember(at)
-        left, idle_ms = limit, 0
+        left, idle_ms, ask = limit, 0, self._once
         while left is None or left > 0:
-            page = await self._registry.processes_changed_since(at, FEED_PAGE if left is None else min(FEED_PAGE, left))
+            wanted = FEED_PAGE if left is None else min(FEED_PAGE, left)
+            page = await ask(partial(self._registry.processes_changed_since, at, wanted))
+            ask = self._patiently if follow else self._once
             if page.records or not follow:
                 yield page
             if page.cursor != at or idle_ms >= PROJECTOR_SEEN_EVERY_MS:
-                await self._remember(page.cursor)
+                await ask(partial(self._remember, page.cursor))
                 idle_ms = 0
             at = page.cursor
             left = None if left is None else left - len(page.records)
@@ -111,6 +128,12 @@ class _ChangeFeed:
                     return
                 await asyncio.sleep(FEED_PAUSE_MS / 1_000)
                 idle_ms += FEED_PAUSE_MS
+
+    async def _once(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await ask()
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await patiently("the feed of changes", ask)
 
     async def _remembered(self) -> ChangeCursor:
         known = await self._directory.projectors() if self._name is not None else {}

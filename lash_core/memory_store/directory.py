@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lash_core.clock import Clock
-from lash_core.model.ids import check_id
+from lash_core.model.ids import check_projector_name
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.reports import ChangeCursor
 from lash_core.store.directory_records import (
@@ -98,7 +98,7 @@ class MemoryFleetDirectory:
         Raises:
             InvalidArgumentError: the name is not a legal id. LimitExceededError: too many projectors.
         """
-        check_id(name, field="name", subject="projector name")
+        check_projector_name(name)
         if name not in self._projectors and len(self._projectors) >= PROJECTORS_MAX:
             raise full("projectors", PROJECTORS_MAX)
         self._projectors[name] = (cursor, self._clock.now_ms())
@@ -108,5 +108,6 @@ class MemoryFleetDirectory:
         return dict(sorted(self._projectors.items()))
 
     async def forget_projector(self, name: str) -> bool:
-        """Stop honouring a projector; False when unknown."""
+        """Stop honouring a projector; False when unknown. Raises: InvalidArgumentError: the name is not a legal id."""
+        check_projector_name(name)
         return self._projectors.pop(name, None) is not None

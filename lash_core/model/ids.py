@@ -38,6 +38,11 @@ def check_id(value: object, *, field: str = "process_id", subject: str = "proces
     return value
 
 
+def check_projector_name(name: object) -> str:
+    """Return ``name`` when it is a legal name of a reader of the change feed: any id. Raises: InvalidArgumentError."""
+    return check_id(name, field="name", subject="projector name")
+
+
 def _id_fault(value: str) -> str | None:
     if "#" in value:
         return "must not contain the reserved segment separator `#`"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from lash_core.model.ids import check_id
+from lash_core.model.ids import check_projector_name
 from lash_core.model.manifest import KindManifest, WorkerEntry
 from lash_core.model.reports import ChangeCursor
 from lash_core.redis_store.commands import Command
@@ -113,7 +113,7 @@ class RedisFleetDirectory:
         Raises:
             InvalidArgumentError: the name is not a legal id. LimitExceededError: too many projectors.
         """
-        check_id(name, field="name", subject="projector name")
+        check_projector_name(name)
         if await self._run("put_projector", (self._projectors,), (name, cursor.token, PROJECTORS_MAX)) == "full":
             raise full("projectors", PROJECTORS_MAX)
 
@@ -127,7 +127,8 @@ class RedisFleetDirectory:
         return found
 
     async def forget_projector(self, name: str) -> bool:
-        """Stop honouring a projector; False when unknown."""
+        """Stop honouring a projector; False when unknown. Raises: InvalidArgumentError: the name is not a legal id."""
+        check_projector_name(name)
         return await self._context.connection.execute(self._projectors, "HDEL", self._projectors, name) == 1
 
     async def _run(self, script: str, keys: tuple[str, ...], args: tuple[str | int, ...]) -> Any:

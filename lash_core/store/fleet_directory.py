@@ -46,7 +46,11 @@ class FleetDirectory(Protocol):
         ...
 
     async def put_projector(self, name: str, cursor: ChangeCursor) -> None:
-        """Record a projector's position and that it was seen now."""
+        """Record a projector's position and that it was seen now.
+
+        Raises:
+            InvalidArgumentError: the name is not a legal id. LimitExceededError: too many projectors.
+        """
         ...
 
     async def projectors(self) -> dict[str, tuple[ChangeCursor, int]]:
@@ -54,5 +58,5 @@ class FleetDirectory(Protocol):
         ...
 
     async def forget_projector(self, name: str) -> bool:
-        """Stop honouring a projector; False when unknown."""
+        """Stop honouring a projector; False when unknown. Raises: InvalidArgumentError: the name is not a legal id."""
         ...

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import click
 
 from lash_core.client import LashClient
 from lash_core.client_listing import ListOptions, list_filter
-from lash_core.model.reports import ChangeCursor
+from lash_core.client_patience import patiently
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import cell, console, print_json
 from lash_worker.cli.parameters import MOMENT
 from lash_worker.cli.process_rows import STATUSES, row_json, row_line, rows_table
 from lash_worker.cli.reader_gone import while_read
 from lash_worker.cli.store_access import with_client
-
-_FOLLOW_PAUSE_S = 0.5
-"""Pause of ``--follow`` when nothing changed: one read per partition each time."""
 
 
 @click.command("ls")
@@ -30,7 +26,7 @@ _FOLLOW_PAUSE_S = 0.5
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Rows of one page.")
 @click.option("--cursor", metavar="C", help="Go on after a page: its next_cursor.")
 @click.option("--count", is_flag=True, help="Print the number of rows only.")
-@click.option("--follow", is_flag=True, help="Print each row, then again whenever it changes.")
+@click.option("--follow", is_flag=True, help="Print each row, then again whenever it changes, until Ctrl-C.")
 @json_option
 @shared_options
 @pass_invocation
@@ -62,11 +58,10 @@ async def _list(lash: LashClient, facets: ListOptions, limit: int, cursor: str |
 
 
 async def _follow(lash: LashClient, facets: ListOptions, *, as_json: bool) -> None:
-    registry, wanted, cursor = lash.stores.process_registry, list_filter(facets), ChangeCursor.initial()
+    registry, wanted = lash.stores.process_registry, list_filter(facets)
     out = console()
-    while True:
-        changes = await registry.processes_changed_since(cursor, 200)
-        now_ms = await registry.server_time_ms()
+    async for changes in lash.changes(follow=True):
+        now_ms = 0 if as_json else await patiently("the list", registry.server_time_ms)
         for record in changes.records:
             if not wanted.matches(record):
                 continue
@@ -74,6 +69,3 @@ async def _follow(lash: LashClient, facets: ListOptions, *, as_json: bool) -> No
                 print_json(row_json(record))
             else:
                 out.print(row_line(record, now_ms), soft_wrap=True)
-        cursor = changes.cursor
-        if not changes.records:
-            await asyncio.sleep(_FOLLOW_PAUSE_S)

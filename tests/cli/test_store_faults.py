@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,3 +155,26 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
     ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
 
     assert (0, "") == (ended.returncode, ended.stderr)
+
+
+def test_a_follower_waits_for_a_server_that_restarts() -> None:
+    """It says so on stderr, loses nothing and says nothing twice; one that finds no server at all ends."""
+    command = [sys.executable, "-m", "lash_worker.cli.main", "process", "changes", "--follow", "--json", "--name", "n"]
+    with ValkeyServer() as server:
+        url = server.url
+        assert 0 == lash(*ENQUEUE, LASH_REDIS_URL=url).returncode
+        env = {**os.environ, "LASH_REDIS_URL": url, "PYTHONUNBUFFERED": "1"}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([*command, "--limit", "2"], text=True, env=env, **pipes) as following:
+            out, err = following.stdout, following.stderr
+            assert out is not None
+            assert err is not None
+            assert "p" == json.loads(out.readline())["id"]
+            server.kill()
+            assert "waits for the store" in err.readline()
+            assert 5 == lash(*command[3:], LASH_REDIS_URL=url).returncode
+            server.restart()
+            assert 0 == lash("enqueue", "k", "--disposition", "rerunnable", "--id", "q", LASH_REDIS_URL=url).returncode
+            assert "goes on" in err.readline()
+            assert "q" == json.loads(out.readline())["id"]
+            assert 0 == following.wait(30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 
 from lash_core.client import LashClient
 from lash_core.clock import VirtualClock
-from lash_core.errors import InvalidArgumentError, InvalidCursorError
+from lash_core.errors import InvalidArgumentError, InvalidCursorError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.facts import ProcessHandleDescriptor
-from lash_core.model.reports import ProcessChanges
+from lash_core.model.reports import ChangeCursor, ProcessChanges
 from lash_core.runtime.observation.process_views import PAYLOAD_BYTES_MAX, fleet_snapshot
 from lash_core.testing.conformance.process_registry.arrange import OUTPUTS, completed, note, registered, scope
 from lash_core.testing.waiting import eventually
+
+START = ChangeCursor.initial()
 
 
 @pytest.fixture
@@ -190,6 +193,55 @@ async def test_wrong_positions_are_refused(lash: LashClient) -> None:
         await ids(lash.changes("nonsense"))
     with pytest.raises(InvalidArgumentError, match="limit"):
         lash.changes(limit=0)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a#b", "a\nb", " a", "n" * 201])
+async def test_a_name_is_an_id(lash: LashClient, name: str) -> None:
+    """Refused at once, whatever it is for: by the client before anything is read, by the store again."""
+    directory = lash.stores.directory
+    with pytest.raises(InvalidArgumentError, match="projector name") as refused:
+        lash.changes(name=name)
+    assert "name" == refused.value.field
+    for asked in (lash.forget_projector(name), directory.forget_projector(name), directory.put_projector(name, START)):
+        with pytest.raises(InvalidArgumentError, match="projector name"):
+            await asked
+    assert {} == await directory.projectors()
+
+
+async def test_a_follower_waits_for_a_store_that_is_away(
+    lash: LashClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And says so once; who does not follow, or has not begun, hears of it."""
+    registry, directory = lash.stores.process_registry, lash.stores.directory
+    first, faults = await registered(lash.stores), itertools.cycle([StoreUnreachableError("gone"), None])
+    read, put = registry.processes_changed_since, directory.put_projector
+
+    async def failing_read(*args: Any) -> Any:
+        if (fault := next(faults)) is not None:
+            raise fault
+        return await read(*args)
+
+    async def failing_put(*args: Any) -> Any:
+        if (fault := next(faults)) is not None:
+            raise fault
+        return await put(*args)
+
+    feed = lash.changes(name="n", follow=True)
+    assert [first.id] == [row.id for row in (await anext(feed)).records]
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "processes_changed_since", failing_read)
+        patched.setattr(directory, "put_projector", failing_put)
+        second = await registered(lash.stores)
+        assert [second.id] == [row.id for row in (await anext(feed)).records]
+        with pytest.raises(StoreUnreachableError):
+            await ids(lash.changes())
+        next(faults)
+        with pytest.raises(StoreUnreachableError):
+            await anext(lash.changes(follow=True))
+    await feed.aclose()
+
+    said = [record.message for record in caplog.records if "feed" in record.message]
+    assert ["the feed of changes waits for the store: gone", "the feed of changes goes on"] * 2 == said
 
 
 async def test_a_forgotten_name_begins_anew(lash: LashClient) -> None:
