@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from lash_core.client_loop_thread import LoopThread
 from lash_core.client_session import CancelInputReceipt, ParkReceipt, SentInput, SessionFacts, SessionHandle
 from lash_core.client_session_cancel import CancelTurnReceipt
 from lash_core.model.message import Message
@@ -20,16 +20,13 @@ from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.observation.process_views import SessionProcesses
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 
-RunHere = Callable[[Coroutine[Any, Any, Any]], Any]
-"""Runs a call on the client's loop and waits for it."""
-
 
 @dataclass(frozen=True, slots=True)
 class SyncSentInput:
     """See ``SentInput``."""
 
     sent: SentInput
-    run: RunHere
+    thread: LoopThread
 
     @property
     def batch_id(self) -> str:
@@ -43,15 +40,15 @@ class SyncSentInput:
 
     def answer(self, timeout: float | None = None) -> AssembledTurn:
         """See ``SentInput.answer``."""
-        return self.run(self.sent.answer(timeout))
+        return self.thread.call(self.sent.answer(timeout))
 
 
 class SyncSessionHandle:
     """See ``SessionHandle``."""
 
-    def __init__(self, handle: SessionHandle, run: RunHere) -> None:
+    def __init__(self, handle: SessionHandle, thread: LoopThread) -> None:
         self._handle = handle
-        self._run = run
+        self._thread = thread
 
     def __repr__(self) -> str:
         return f"SyncSessionHandle({self.session_id!r})"
@@ -63,29 +60,29 @@ class SyncSessionHandle:
 
     def create(self, policy: SessionPolicy | None = None) -> SessionMeta:
         """See ``SessionHandle.create``."""
-        return self._run(self._handle.create(policy))
+        return self._thread.call(self._handle.create(policy))
 
     def exists(self) -> bool:
         """See ``SessionHandle.exists``."""
-        return self._run(self._handle.exists())
+        return self._thread.call(self._handle.exists())
 
     def get(self) -> SessionFacts:
         """See ``SessionHandle.get``."""
-        return self._run(self._handle.get())
+        return self._thread.call(self._handle.get())
 
     def park(self, timeout: float | None = None) -> ParkReceipt:
         """See ``SessionHandle.park``."""
-        return self._run(self._handle.park(timeout))
+        return self._thread.call(self._handle.park(timeout))
 
     def delete(self) -> SessionDeleteReport:
         """See ``SessionHandle.delete``."""
-        return self._run(self._handle.delete())
+        return self._thread.call(self._handle.delete())
 
     def attach(
         self, data: AttachmentData, *, media_type: str = "application/octet-stream", name: str | None = None
     ) -> AttachmentRef:
         """See ``SessionHandle.attach``."""
-        return self._run(self._handle.attach(data, media_type=media_type, name=name))
+        return self._thread.call(self._handle.attach(data, media_type=media_type, name=name))
 
     def send(
         self,
@@ -108,53 +105,42 @@ class SyncSessionHandle:
             merge_key=merge_key,
             available_at_ms=available_at_ms,
         )
-        return SyncSentInput(self._run(sent), self._run)
+        return SyncSentInput(self._thread.call(sent), self._thread)
 
     def answer(self, batch_id: str, timeout: float | None = None) -> AssembledTurn:
         """See ``SessionHandle.answer``."""
-        return self._run(self._handle.answer(batch_id, timeout))
+        return self._thread.call(self._handle.answer(batch_id, timeout))
 
     def queue(self) -> tuple[QueuedWorkBatch, ...]:
         """See ``SessionHandle.queue``."""
-        return self._run(self._handle.queue())
+        return self._thread.call(self._handle.queue())
 
     def cancel_input(self, input_id: str) -> CancelInputReceipt:
         """See ``SessionHandle.cancel_input``."""
-        return self._run(self._handle.cancel_input(input_id))
+        return self._thread.call(self._handle.cancel_input(input_id))
 
     def cancel_turn(
         self, turn_id: str | None = None, *, reason: str | None = None, request_id: str | None = None
     ) -> CancelTurnReceipt:
         """See ``SessionHandle.cancel_turn``."""
-        return self._run(self._handle.cancel_turn(turn_id, reason=reason, request_id=request_id))
+        return self._thread.call(self._handle.cancel_turn(turn_id, reason=reason, request_id=request_id))
 
     def observation(self) -> SessionObservation:
         """See ``SessionHandle.observation``."""
-        return self._run(self._handle.observation())
+        return self._thread.call(self._handle.observation())
 
     def watch(self, cursor: SessionCursor | str | None = None) -> Generator[WatchItem]:
         """See ``SessionHandle.watch``. Each step blocks until there is an item; ``close`` it."""
-        return _blocking(self._handle.watch(cursor), self._run)
+        return self._thread.iterate(self._handle.watch(cursor))
 
     def history(self, limit: int | None = None) -> tuple[Message, ...]:
         """See ``SessionHandle.history``."""
-        return self._run(self._handle.history(limit))
+        return self._thread.call(self._handle.history(limit))
 
     def load(self, *, full_graph: bool = False) -> PersistedSessionRead | None:
         """See ``SessionHandle.load``."""
-        return self._run(self._handle.load(full_graph=full_graph))
+        return self._thread.call(self._handle.load(full_graph=full_graph))
 
     def processes(self, *, live_only: bool = False, limit: int = 50, events: int = 5) -> SessionProcesses:
         """See ``SessionHandle.processes``."""
-        return self._run(self._handle.processes(live_only=live_only, limit=limit, events=events))
-
-
-def _blocking(items: AsyncGenerator[WatchItem], run: RunHere) -> Generator[WatchItem]:
-    async def take() -> WatchItem | None:
-        return await anext(items, None)
-
-    try:
-        while (item := run(take())) is not None:
-            yield item
-    finally:
-        run(items.aclose())
+        return self._thread.call(self._handle.processes(live_only=live_only, limit=limit, events=events))

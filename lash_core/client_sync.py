@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lash_core.client_enqueue import EnqueueOptions
 from lash_core.client_handle import OnGap, ProcessHandle
+from lash_core.client_loop_thread import LoopThread
 from lash_core.client_session_sync import SyncSessionHandle
 from lash_core.client_triggers_sync import SyncTriggerClient
+from lash_core.errors import StoreUnreachableError
 from lash_core.model.await_event import AwaitEventKey, ResolveOutcome
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.event import ProcessEvent
@@ -26,43 +27,6 @@ from lash_core.why import Why
 if TYPE_CHECKING:
     from lash_core.client import EnqueuedItem, LashClient
     from lash_core.client_listing import ListOptions
-
-T = TypeVar("T")
-
-_STOP_SECONDS = 5
-"""How long a close waits for the thread; by then only a call that never returns is left in it."""
-
-
-class LoopThread:
-    """An event loop in a daemon thread; calls from any thread but its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="lash-client", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        """False once stopped."""
-        return not self._loop.is_closed()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` to its end; a KeyboardInterrupt here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def stop(self) -> None:
-        """Stop the loop and its thread. May be called twice."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_STOP_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
 
 
 class SyncProcessHandle:
@@ -120,7 +84,7 @@ class SyncProcessHandle:
 
     def events(self, after: int = 0, *, follow: bool = False, on_gap: OnGap | None = None) -> Generator[ProcessEvent]:
         """See ``ProcessHandle.events``."""
-        return _drain(self._handle.events(after, follow=follow, on_gap=on_gap), self._thread)
+        return self._thread.iterate(self._handle.events(after, follow=follow, on_gap=on_gap))
 
 
 class SyncLashClient:
@@ -147,8 +111,11 @@ class SyncLashClient:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back and stop the thread. May be called twice."""
-        if self._thread.is_running:
+        """Give the connections back and stop the thread. May be called twice, and while other threads call.
+
+        Their calls end with an error; one that is made from then on is a ``StoreUnreachableError``.
+        """
+        with suppress(StoreUnreachableError):  # closed already
             self._thread.call(self._client.close())
         self._thread.stop()
 
@@ -197,7 +164,7 @@ class SyncLashClient:
         self, process_id: str, after: int = 0, *, follow: bool = False, on_gap: OnGap | None = None
     ) -> Generator[ProcessEvent]:
         """See ``LashClient.events``."""
-        return _drain(self._client.events(process_id, after, follow=follow, on_gap=on_gap), self._thread)
+        return self._thread.iterate(self._client.events(process_id, after, follow=follow, on_gap=on_gap))
 
     def list(self, *, limit: int = 50, cursor: str | None = None, **facets: Unpack[ListOptions]) -> ProcessPage:
         """See ``LashClient.list``."""
@@ -205,7 +172,7 @@ class SyncLashClient:
 
     def session(self, session_id: str) -> SyncSessionHandle:
         """See ``LashClient.session``."""
-        return SyncSessionHandle(self._client.session(session_id), self._thread.call)
+        return SyncSessionHandle(self._client.session(session_id), self._thread)
 
     def list_sessions(
         self, *, limit: int = 50, cursor: str | None = None
@@ -226,20 +193,8 @@ class SyncLashClient:
         limit: int | None = None,
     ) -> Generator[ProcessChanges]:
         """See ``LashClient.changes``."""
-        return _drain(self._client.changes(cursor, name=name, follow=follow, limit=limit), self._thread)
+        return self._thread.iterate(self._client.changes(cursor, name=name, follow=follow, limit=limit))
 
     def forget_projector(self, name: str) -> bool:
         """See ``LashClient.forget_projector``."""
         return self._thread.call(self._client.forget_projector(name))
-
-
-def _drain(items: AsyncGenerator[T, None], thread: LoopThread) -> Generator[T]:
-    async def take() -> T | None:
-        return await anext(items, None)
-
-    try:
-        while (item := thread.call(take())) is not None:
-            yield item
-    finally:
-        if thread.is_running:
-            thread.call(items.aclose())

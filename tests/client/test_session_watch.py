@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from lash_core.client import LashClient
+from lash_core.client_loop_thread import LoopThread
 from lash_core.client_session_sync import SyncSessionHandle
-from lash_core.client_sync import LoopThread
 from lash_core.errors import UnknownSessionError, WrongSessionCursorError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.session_observation import (
@@ -86,7 +86,7 @@ def test_a_blocking_client_watches_too() -> None:
     """Step by step; closing it ends its watch."""
     thread = LoopThread()
     try:
-        session = SyncSessionHandle(LashClient(InMemoryStores()).session("chat"), thread.call)
+        session = SyncSessionHandle(LashClient(InMemoryStores()).session("chat"), thread)
         session.create()
         items = session.watch()
         assert isinstance(next(items), SessionObservation)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import pytest
 
 from lash_core.client import LashClient
 from lash_core.client_sync import SyncLashClient
-from lash_core.errors import ProcessCancelled, UnknownKindError
+from lash_core.errors import LashError, ProcessCancelled, StoreUnreachableError, UnknownKindError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_event import Accepted, WaitIdentity
 from lash_core.model.execution_scope import ExecutionScope
@@ -98,3 +98,76 @@ def test_closing_twice_is_harmless() -> None:
     client = SyncLashClient(connect)
     client.close()
     client.close()
+
+
+def test_a_close_ends_the_calls_of_other_threads(lash: SyncLashClient) -> None:
+    """Those that wait too: nobody waits for a loop that stands still."""
+    handle = lash.enqueue("report.build", {"month": "2026-10"}, process_id="p")
+    session = lash.session("chat")
+    session.create()
+    watching = session.watch()
+    next(watching)
+    calls: list[Callable[[], object]] = [
+        handle.result,
+        session.send("hello").answer,
+        lambda: list(handle.events(follow=True)),
+        lambda: list(watching),
+    ]
+    begun, ends = threading.Barrier(len(calls) + 1), list[Exception]()
+
+    def call(work: Callable[[], object]) -> None:
+        begun.wait()
+        try:
+            work()
+        except LashError as error:
+            ends.append(error)
+
+    threads = [threading.Thread(target=call, args=[work], daemon=True) for work in calls]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+
+    lash.close()
+
+    for thread in threads:
+        thread.join(10)
+    assert [] == [thread for thread in threads if thread.is_alive()]
+    assert len(calls) == len(ends)
+
+
+def test_a_closed_client_says_so(lash: SyncLashClient) -> None:
+    """At once, also where it was being iterated over; that ends with it."""
+    lash.session("chat").create()
+    watching = lash.session("chat").watch()
+    next(watching)
+    loop = lash._thread
+
+    lash.close()
+
+    with pytest.raises(StoreUnreachableError, match="closed by this process"):
+        lash.get("p")
+    with pytest.raises(StoreUnreachableError):
+        next(watching)
+    watching.close()
+    assert {} == loop._open
+
+
+def test_an_iteration_that_is_garbage_in_the_loop_is_closed_there(lash: SyncLashClient) -> None:
+    """The loop cannot wait for itself."""
+    loop, ended = lash._thread, threading.Event()
+
+    async def numbers() -> AsyncGenerator[int]:
+        try:
+            yield 1
+        finally:
+            ended.set()
+
+    kept = [loop.iterate(numbers())]
+    assert 1 == next(kept[0])
+
+    async def drop() -> None:
+        kept.clear()
+
+    loop.call(drop())
+
+    assert ended.wait(10)
