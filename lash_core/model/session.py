@@ -89,6 +89,7 @@ class ChildRelation(Model):
     caused_by: CausalRef | None = None
 
 
+SessionRelation = RootRelation | ChildRelation
 AnySessionRelation = Annotated[RootRelation | ChildRelation, Field(discriminator="type")]
 
 

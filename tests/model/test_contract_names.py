@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from pydantic import ValidationError
 
 import lash_core
 import lash_worker
+from lash_core import model
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model import (
     CausalRef,
@@ -49,6 +50,12 @@ def test_canonical_json_is_the_function_whatever_was_imported_before() -> None:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert '{"a":2,"b":1}\n' == answer.stdout
+
+
+def test_records_of_sessions_have_the_contracts_names() -> None:
+    """Also those that are one of several, or the same record as another."""
+    assert (model.RootRelation, model.ChildRelation) == get_args(model.SessionRelation)
+    assert model.SessionExecutionLeaseFence is model.SessionExecutionLeaseCompletion
 
 
 def test_stores_and_contexts_stand_at_the_top() -> None:
