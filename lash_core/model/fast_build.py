@@ -18,17 +18,13 @@ def fast_build(model: type[M], values: dict[str, Any]) -> M:
     Only for values that other models or a record codec have checked; every field must be given. Validation
     costs 5 to 20 µs a model, and a worker builds several for each row it claims.
     """
+    fields = _FIELD_SETS.get(model)
+    if fields is None:
+        # Shared by all instances: nothing changes the set of a frozen model, and copies take a copy of it.
+        fields = _FIELD_SETS[model] = set(model.model_fields)
     built = model.__new__(model)
     _set(built, "__dict__", values)
-    _set(built, "__pydantic_fields_set__", _field_set(model))
+    _set(built, "__pydantic_fields_set__", fields)
     _set(built, "__pydantic_extra__", None)
     _set(built, "__pydantic_private__", None)
     return built
-
-
-def _field_set(model: type[Model]) -> set[str]:
-    # Shared by all instances: nothing changes the set of a frozen model, and copies take a copy of it.
-    found = _FIELD_SETS.get(model)
-    if found is None:
-        found = _FIELD_SETS[model] = set(model.model_fields)
-    return found

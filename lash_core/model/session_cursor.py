@@ -89,6 +89,8 @@ class SessionCursor(str):
         """The cursors of so many positions from ``first`` on. Raises: ValueError: as ``new``."""
         if first < 0 or first + count - 1 > U64_MAX:
             raise ValueError(f"live positions {first} and the {count - 1} behind it are no unsigned 64-bit numbers")
+        if count == 1:
+            return [cls(f"{CURSOR_PREFIX}{int(revision)}:{first}:{session_id}")]
         head, end = f"{CURSOR_PREFIX}{int(revision)}:", f":{session_id}"
         return [cls(f"{head}{place}{end}") for place in range(first, first + count)]
 

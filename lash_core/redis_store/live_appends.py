@@ -149,7 +149,7 @@ def live_events(
     session_id: str, revision: int, first: int, payloads: Sequence[SessionObservationEventPayload]
 ) -> tuple[SessionObservationEvent, ...]:
     """Events at consecutive positions."""
-    at_revision = SessionRevision(revision)
+    at_revision = revision if type(revision) is SessionRevision else SessionRevision(revision)
     cursors = SessionCursor.run(session_id, at_revision, first, len(payloads))
     if len(payloads) == 1:
         return (SessionObservationEvent(session_id, at_revision, cursors[0], payloads[0]),)
@@ -166,8 +166,11 @@ def failed(error: LashError) -> LiveReplayStoreError:
     return translated
 
 
-def _texts(payloads: Sequence[SessionObservationEventPayload], made: Sequence[str] = ()) -> list[str]:
-    if len(made) == len(payloads):
+def _texts(payloads: Sequence[SessionObservationEventPayload], made: Sequence[str] = ()) -> Sequence[str]:
+    texts: Sequence[str]
+    if len(made) == len(payloads) and all(made):
+        texts = made
+    elif len(made) == len(payloads):
         texts = [text or encode_payload(payload) for text, payload in zip(made, payloads, strict=True)]
     else:
         texts = [encode_payload(payload) for payload in payloads]
@@ -178,12 +181,13 @@ def _texts(payloads: Sequence[SessionObservationEventPayload], made: Sequence[st
 
 
 def _outcome(append: LiveAppend, reply: Any) -> LiveAppendOutcome:
+    if isinstance(reply, int):
+        return LiveAppended(live_events(append.session_id, append.revision, reply, append.payloads))
     if isinstance(reply, LashError):
         return failed(reply)
-    took_over = not isinstance(reply, int)
-    if took_over and reply[0] == "stale":
+    if reply[0] == "stale":
         return LiveAppendStale(int(reply[1]))
-    if took_over and reply[0] == "over":
+    if reply[0] == "over":
         return LiveAppendStale(append.generation, int(reply[1]))
-    first = int(reply[1]) if took_over else reply
-    return LiveAppended(live_events(append.session_id, append.revision, first, append.payloads), took_over=took_over)
+    events = live_events(append.session_id, append.revision, int(reply[1]), append.payloads)
+    return LiveAppended(events, took_over=True)

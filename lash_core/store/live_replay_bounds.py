@@ -39,6 +39,8 @@ def check_event_bytes(size: int) -> None:
 
 def checked_revision(revision: int) -> SessionRevision:
     """The revision of an event. Raises: LiveReplayFailedError: negative, or over 2^64 - 1."""
+    if type(revision) is SessionRevision:
+        return revision
     try:
         return SessionRevision(revision)
     except ValueError as error:

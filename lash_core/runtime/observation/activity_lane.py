@@ -117,6 +117,13 @@ class ActivityLane:
         """The next append: queued events of one revision and generation. It is under way from now on."""
         queued = self._queued
         first = queued.popleft()
+        if not queued:  # as a rule: what streams is sent faster than it is said
+            self._bytes = 0
+            append = LiveAppend(
+                self.session_id, first.revision, (first.payload,), first.generation, self.dropped, (first.text,)
+            )
+            self.under_way = LaneAppend(append, (first,))
+            return self.under_way
         taken, size = [first], first.size
         while queued and len(taken) < APPEND_EVENTS_MAX:
             event = queued[0]

@@ -26,6 +26,8 @@ RETRY_FOR_MS = 10_000
 FAILURE_PAUSE_MS = 50
 FAILURE_PAUSE_MS_MAX = 1_000
 """Between tries of a session whose ring cannot be reached: doubling from the first to the second."""
+SWEEP_EVERY_S = 1.0
+"""Between two looks for sessions of which nothing waits: one that streams has the same queue for a second."""
 LANES_MAX = 10_000
 """Sessions of which a program remembers that their watchers are to find a gap."""
 
@@ -64,12 +66,12 @@ class LaneFlusher:
         self._loop = running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_is_soon = False
-        self._flushed_at = float("-inf")
+        self._flushed_at = self._swept_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def session_ids(self) -> tuple[str, ...]:
-        """Sessions of which something waits, or was dropped."""
+        """Sessions of which something waits, was dropped, or was sent just now."""
         return tuple(self._lanes)
 
     def put(self, session_id: str, events: Sequence[QueuedEvent]) -> Recording:
@@ -78,7 +80,10 @@ class LaneFlusher:
         Raises:
             RuntimeError: its event loop does not run, and there is none to take its place.
         """
-        self._in_loop(self._put, session_id, events)
+        if self._is_here:
+            self._put(session_id, events)
+        else:
+            self._in_loop(self._put, session_id, events)
         return events[-1].recording
 
     def hurry(self, session_id: str) -> Recording | None:
@@ -137,6 +142,12 @@ class LaneFlusher:
         # What is queued already comes behind the gap, too: one that is told early is no lie.
         (self._lanes.get(session_id) or self._new_lane(session_id)).dropped += count
 
+    @property
+    def _is_here(self) -> bool:
+        """True where the loop of the queues is known to run in this thread."""
+        # asyncio's own loops say in which thread they run; to ask for the running loop asks the system for the process.
+        return getattr(self._loop, "_thread_id", None) == get_ident()
+
     def _in_loop(self, step: Callable[..., None], *args: object) -> None:
         """Take a step in the loop of the queues: now, or as soon as the thread that runs it gets to it."""
         other = self._loop_elsewhere()
@@ -151,8 +162,7 @@ class LaneFlusher:
         Raises:
             RuntimeError: it does not run, and there is none to take its place.
         """
-        # asyncio's own loops say in which thread they run; to ask for the running loop asks the system for the process.
-        if getattr(self._loop, "_thread_id", None) == get_ident():
+        if self._is_here:
             return None
         running = running_loop()
         if running is not None and running is self._loop:
@@ -162,12 +172,15 @@ class LaneFlusher:
         if running is None or not (self._loop is None or self._loop.is_closed()):
             raise RuntimeError("the writer of live events belongs to an event loop that does not run")
         # What a loop left behind when it was closed, nobody waits for any more.
-        self._loop, self._timer, self._flushed_at = running, None, float("-inf")
+        self._loop, self._timer = running, None
+        self._flushed_at = self._swept_at = float("-inf")
         self._lanes.clear()
         self._tasks.clear()
         return None
 
     def _new_lane(self, session_id: str) -> ActivityLane:
+        if len(self._lanes) >= LANES_MAX:
+            self._sweep(self._swept_at)
         if len(self._lanes) >= LANES_MAX:
             # Idle ones only remember that something was dropped; what is queued is never forgotten for it.
             idle = next((lane.session_id for lane in self._lanes.values() if lane.is_idle), None)
@@ -175,6 +188,13 @@ class LaneFlusher:
                 del self._lanes[idle]
         lane = self._lanes[session_id] = ActivityLane(session_id)
         return lane
+
+    def _sweep(self, now: float) -> None:
+        """Forget sessions of which nothing waits and nothing was dropped."""
+        self._swept_at = now
+        unused = [lane.session_id for lane in self._lanes.values() if lane.is_idle and lane.dropped == 0]
+        for session_id in unused:
+            del self._lanes[session_id]
 
     def _schedule_now(self) -> None:
         self._schedule(now=True)
@@ -204,6 +224,8 @@ class LaneFlusher:
         if sent:
             self._counts.flushes += 1
             self.run(self._send(sent))
+        if self._flushed_at >= self._swept_at + SWEEP_EVERY_S:
+            self._sweep(self._flushed_at)
         paused = [lane.paused_until for lane in ready if lane.under_way is None]
         if paused:
             self._timer_is_soon = False
@@ -225,12 +247,12 @@ class LaneFlusher:
                 answers = [RingAnswer.of(append, gone) for append in appends]
                 for lane, _ in sent:
                     self.drop_queued(lane.session_id)
+            assert self._loop is not None  # noqa: S101 - its task
+            now = self._loop.time()
             for (lane, taken), answer in zip(sent, answers, strict=True):
-                self._landed(lane, taken, answer)
+                self._landed(lane, taken, answer, now)
 
-    def _landed(self, lane: ActivityLane, taken: LaneAppend, answer: RingAnswer) -> None:
-        assert self._loop is not None  # noqa: S101 - its task
-        now = self._loop.time()
+    def _landed(self, lane: ActivityLane, taken: LaneAppend, answer: RingAnswer, now: float) -> None:
         lane.under_way = None
         if answer.may_repeat and answer.failure and lane.is_worth_another_try(now, RETRY_FOR_MS):
             self._note_failure(lane.session_id, answer.failure)
@@ -245,8 +267,6 @@ class LaneFlusher:
             self._schedule(now=lane.is_urgent)
             return
         lane.is_urgent = False
-        if lane.dropped == 0 and self._lanes.get(lane.session_id) is lane:
-            del self._lanes[lane.session_id]
 
     def _dropped(self, session_id: str, dropped: int) -> None:
         self._counts.dropped += dropped

@@ -142,24 +142,21 @@ class ModelAttempt:
         try:
             async for event in stream:
                 self._heard, self._heard_anything = self._loop.time(), True
-                if isinstance(event, ModelResponse):
-                    return event
-                await self._take(event)
+                match event:
+                    case ModelTextDelta(text=text) if text:
+                        self._end.text_streamed = True
+                        await self._live("assistant_prose_delta", text)
+                    case ModelReasoningDelta(text=text) if text:
+                        await self._live("reasoning_delta", text)
+                    case ModelUsageUpdate(usage=usage):
+                        self._end.usage = usage
+                    case ModelResponse():
+                        return event
+                    case _:
+                        pass
         finally:
             await _close(stream)
         return None
-
-    async def _take(self, event: ModelStreamEvent) -> None:
-        match event:
-            case ModelTextDelta(text=text) if text:
-                self._end.text_streamed = True
-                await self._live("assistant_prose_delta", text)
-            case ModelReasoningDelta(text=text) if text:
-                await self._live("reasoning_delta", text)
-            case ModelUsageUpdate(usage=usage):
-                self._end.usage = usage
-            case _:
-                pass
 
     async def _live(self, kind: Literal["assistant_prose_delta", "reasoning_delta"], text: str) -> None:
         self._characters += len(text)

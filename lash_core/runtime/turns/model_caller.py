@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.base import JsonValue
@@ -17,6 +18,7 @@ from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.providers.retry import ModelRetryPolicy
 from lash_core.protocols.turn_machine import LlmCall, LlmResult
 from lash_core.runtime.journal.errors import OUTCOME_TOO_LARGE, NotRecordedError
+from lash_core.runtime.turn_activities import send_turn_activity
 from lash_core.runtime.turns.model_attachments import ReadsAttachments, with_attachments
 from lash_core.runtime.turns.model_attempts import CallEnd, Live, ModelAttempts, usage_facts
 from lash_core.runtime.turns.model_call_outcome import outcome_value, record_of, result_of
@@ -136,18 +138,18 @@ class ModelCaller:
         await live(number, TurnEvent("usage", usage_facts(made.usage)))
 
     def _live(self, effect_id: str) -> Live | None:
-        scope = self._scope
-        if scope.sender is None:
+        scope, sender = self._scope, self._scope.sender
+        if sender is None:
             return None
 
         # All events of one attempt have one correlation id, by which a reset takes its text back.
         correlations: dict[int, str] = {}
 
-        async def send(attempt: int, event: TurnEvent) -> None:
+        def send(attempt: int, event: TurnEvent) -> Awaitable[None]:
             correlation_id = correlations.get(attempt)
             if correlation_id is None:
                 correlation_id = correlations[attempt] = scope.correlation(f"{effect_id}:{attempt}")
-            await scope.send(correlation_id, event)
+            return send_turn_activity(sender, correlation_id, event)
 
         return send
 

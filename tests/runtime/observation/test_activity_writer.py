@@ -84,6 +84,22 @@ def test_what_was_sent_leaves_room_in_its_queue() -> None:
         lane.take()
 
 
+async def test_a_session_that_streams_keeps_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue a token would be dear; one of which nothing waits is forgotten at the next look."""
+    ring = FarRing()
+    flusher = LiveActivityWriter(ring)._lanes  # pyright: ignore[reportPrivateUsage]
+    await flusher.put("streams", [QueuedEvent(1, 1, said("a"), 1)])
+    assert ("streams",) == flusher.session_ids
+    await flusher.put("streams", [QueuedEvent(1, 1, said("b"), 1)])
+
+    monkeypatch.setattr(lane_flusher, "SWEEP_EVERY_S", 0.0)
+    flusher.miss("missed", 1)
+    await flusher.put("other", [QueuedEvent(1, 1, said("x"), 1)])
+
+    assert ("missed", "other") == flusher.session_ids
+    assert ["a", "b"] == await texts_in(ring, "streams")
+
+
 async def test_an_append_is_of_one_revision_and_one_generation() -> None:
     """They are the append's, not the event's."""
     ring = FarRing()
