@@ -13,6 +13,7 @@ from lash_core.client_session_answers import find_answer
 from lash_core.client_session_cancel import CancelTurnReceipt, cancel_turn
 from lash_core.client_session_inputs import input_of
 from lash_core.client_session_records import CancelInputOutcome, CancelInputReceipt, ParkReceipt, SessionFacts
+from lash_core.client_session_tasks import SessionTaskReads
 from lash_core.client_session_waits import turns_of_a_wait
 from lash_core.client_session_watch import tell_queue_changed
 from lash_core.errors import InvalidArgumentError, UnknownSessionError
@@ -58,7 +59,7 @@ class SentInput:
         return await self.session.answer(self.batch_id, timeout)
 
 
-class SessionHandle(SessionProcessReads):
+class SessionHandle(SessionProcessReads, SessionTaskReads):
     """One session. Cheap to make; any number may name the same one. It holds an id and a store, never state."""
 
     def __init__(self, stores: ClientStores, session_id: str) -> None:

@@ -17,6 +17,7 @@ from lash_core.model.session_cursor import SessionCursor
 from lash_core.model.session_observation import SessionObservation, WatchItem
 from lash_core.model.turn_input import TurnInput
 from lash_core.model.turn_outcome import AssembledTurn
+from lash_core.runtime.background.task_views import SessionTasksView
 from lash_core.runtime.observation.process_views import SessionProcesses
 from lash_core.store.attachment_store import AttachmentData, AttachmentRef
 
@@ -144,3 +145,7 @@ class SyncSessionHandle:
     def processes(self, *, live_only: bool = False, limit: int = 50, events: int = 5) -> SessionProcesses:
         """See ``SessionHandle.processes``."""
         return self._thread.call(self._handle.processes(live_only=live_only, limit=limit, events=events))
+
+    def tasks(self, *, live_only: bool = False, limit: int = 50) -> SessionTasksView:
+        """See ``SessionHandle.tasks``."""
+        return self._thread.call(self._handle.tasks(live_only=live_only, limit=limit))

@@ -8,6 +8,7 @@ from typing import Protocol
 from lash_core.model.manifest import KindManifest
 from lash_core.store.attachment_manifest import AttachmentManifest
 from lash_core.store.attachment_store import AttachmentStore
+from lash_core.store.background_task_store import BackgroundTaskStore
 from lash_core.store.fleet_directory import FleetDirectory
 from lash_core.store.live_replay_store import FleetLiveReplayStore
 from lash_core.store.login_tickets import LoginTickets
@@ -50,6 +51,11 @@ class ClientStores(Protocol):
     @property
     def session_store_factory(self) -> SessionStoreFactory:
         """Sessions."""
+        ...
+
+    @property
+    def background_tasks(self) -> BackgroundTaskStore:
+        """Rows of sessions' background tasks."""
         ...
 
     @property

@@ -15,6 +15,7 @@ VERBS = {
     "history": (f"{_HERE}.session_history:history", "Print the messages of a session."),
     "watch": (f"{_HERE}.session_watch:watch", "Follow a session: text as it comes, tools, ends of turns."),
     "processes": (f"{_HERE}.session_processes:processes", "Show the processes of a session, newest first."),
+    "tasks": (f"{_HERE}.session_tasks:tasks", "Show the background tasks of a session, newest first."),
     "park": (f"{_HERE}.session_change:park", "Wait until nobody has the session in memory."),
     "cancel-input": (f"{_HERE}.session_change:cancel_input", "Take an input back that no turn has taken in."),
     "cancel-turn": (f"{_HERE}.session_cancel_turn:cancel_turn", "Ask the turn under way to stop."),
