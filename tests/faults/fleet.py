@@ -31,6 +31,8 @@ from lash_core.testing.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 EXIT_SECONDS = 15
+START_MS_MAX = 60_000
+"""A worker imports a second of code first, which is twenty where many share a core; one that ends is seen at once."""
 
 
 class Worker:
@@ -85,7 +87,7 @@ class Fleet:
             name, url or self.url, self._folder, [*self._options, *options], self._environ | (environ or {})
         )
         self.workers[name] = worker
-        await eventually(lambda: self._is_listed(name, worker.process.pid), within_ms=20_000, every_ms=50)
+        await eventually(lambda: self._is_listed(name, worker.process.pid), within_ms=START_MS_MAX, every_ms=50)
         return worker
 
     async def _is_listed(self, name: str, pid: int) -> bool:

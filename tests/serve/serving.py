@@ -55,7 +55,7 @@ def serving(server: ValkeyServer, *options: str) -> Generator[Serving]:
         reader = threading.Thread(target=lambda: started.log.extend(pipe), daemon=True)
         reader.start()
         try:
-            eventually_sync(lambda: bool(started.url) or process.poll() is not None, within_ms=30_000)
+            eventually_sync(lambda: bool(started.url) or process.poll() is not None, within_ms=60_000)
             assert started.url, started.log
             yield started
         finally:
