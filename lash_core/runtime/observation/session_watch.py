@@ -56,6 +56,7 @@ class SessionWatch:
         self._place = WatchPlace()
         self._history_until = 0
         self._vain_ends = 0
+        self._was_closed = False
 
     async def items(self, cursor: SessionCursor | None) -> AsyncGenerator[WatchItem]:
         """See ``SessionObserver.watch``."""
@@ -97,9 +98,10 @@ class SessionWatch:
 
     async def _resume(self, cursor: SessionCursor) -> SessionGap | None:
         """Stand at a cursor."""
-        await self._observer.store()
         # What a cursor says of commits is believed as far as the ring has told them: it may be of another life.
+        # Asked before the session is: of stores that were closed here the rings alone say so, and for ever.
         committed, _ = await self._live.last_commit(self._observer.session_id)
+        await self._observer.store()
         subscribed = await self._live.subscribe_after_cursor(cursor)
         if isinstance(subscribed, LiveGap):
             return await self._fresh(cursor, subscribed.reason)
@@ -114,7 +116,7 @@ class SessionWatch:
     def _take(self, event: SessionObservationEvent) -> bool:
         """Note where it stands now; False for an activity that is history already."""
         place, payload = self._place, event.payload
-        place.cursor, self._vain_ends = event.cursor, 0
+        place.cursor, self._vain_ends, self._was_closed = event.cursor, 0, False
         if isinstance(payload, CommittedPayload):
             place.revision = max(place.revision, event.revision)
             place.frame_id = payload.read_view.current_agent_frame_id
@@ -147,8 +149,10 @@ class SessionWatch:
         await self._leave()
         tries = self._vain_ends
         self._vain_ends += 1
-        if isinstance(end, LiveReplayClosedError) and tries:
+        if isinstance(end, LiveReplayClosedError) and self._was_closed:
             raise end
+        # The first time it may be that the session was deleted, whatever ended the stream before: the session is asked.
+        self._was_closed = isinstance(end, LiveReplayClosedError)
         while True:
             if tries:
                 await asyncio.sleep(min(RETRY_DELAY_MS * 2 ** min(tries - 1, 8), RETRY_DELAY_MAX_MS) / 1_000)

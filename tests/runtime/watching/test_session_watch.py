@@ -161,6 +161,21 @@ async def test_closed_rings_end_a_watch_with_an_error() -> None:
             await step(items)
 
 
+async def test_stores_that_were_closed_here_end_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions cannot be read any more either, and they are not waited for."""
+    stores, rings = await stores_with()
+
+    async def closed(_session_id: str) -> Any:
+        raise StoreUnreachableError("the connection was closed by this process")
+
+    async with watching(stores) as items:
+        await step(items)
+        await rings.inner.close()
+        monkeypatch.setattr(stores.session_store_factory, "open_existing_store", closed)
+        with pytest.raises(LiveReplayClosedError):
+            await step(items)
+
+
 async def test_a_ring_that_lost_its_events_is_noticed() -> None:
     """A server that came back empty says nothing by itself; the keeper compares."""
     stores, rings = await stores_with()
