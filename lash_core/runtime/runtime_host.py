@@ -64,7 +64,7 @@ class ProcessRuntimeHost:
 
 @dataclass(slots=True)
 class RuntimeHost:
-    """What one runtime reaches. It belongs to that runtime: its attachment store is the session's own.
+    """What one runtime reaches, and belongs to it. The session's own attachments are in its ``RuntimeServices``.
 
     Attributes:
         core: effects, stores, clock, providers.
