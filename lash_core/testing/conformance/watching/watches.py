@@ -106,6 +106,20 @@ async def a_deleted_session_ends_its_watches(stores: WatchedStores) -> None:
         assert ((), "") == (reader.known.messages, reader.known.prose)
 
 
+async def a_deleted_session_ends_a_watch_that_stands_at_a_gap(stores: WatchedStores) -> None:
+    """As any other: that its ring ends right behind the gap does not say that the stores were closed."""
+    scene = scene_of(stores, [says("one")])
+    await take_turn(scene, "first")
+    async with reading(scene) as reader:
+        await _tell(scene, "I ", dropped=2)
+        while not isinstance(reader.items[-1], SessionGap):
+            await reader.take()
+        await factory_of(stores).delete_session(scene.session_id)
+        with refused(UnknownSessionError):
+            while True:
+                await reader.take()
+
+
 async def a_cursor_of_a_former_life_finds_a_gap(stores: WatchedStores) -> None:
     """Never the events of another session of its name."""
     scene = scene_of(stores, [says("one"), says("two")])
