@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lash_core.errors import LashError, LimitExceededError, SettingsError
+from lash_core.errors import LashError, LimitExceededError, PluginSessionError, SettingsError
 from lash_core.errors.async_handle import UnknownMonitorError
 from lash_core.errors.background_task import BackgroundTaskError
 from lash_core.model.async_handle import AsyncHandleNamespace
@@ -70,10 +70,11 @@ class SessionMonitors:
 
         Raises:
             UnknownMonitorError: the host configures none of that id.
-            PluginSessionError: it runs already; the runtime has no host of background tasks.
+            PluginSessionError: it runs already, or does not end; the runtime has no host of background tasks.
         """
         spec = self._spec(monitor_id)
         host, seat = self._host(), self._seat
+        await self._wait_for_the_run_before(host, spec)
         run = MonitorRun(spec, SeatSink(seat, host, spec), seat.clock)
         await host.spawn_managed(
             seat.scope_key,
@@ -84,6 +85,10 @@ class SessionMonitors:
         )
         self._runs[spec.id] = run
         self._mirror(run)
+        # Its first step is made when this answers: who cancels it then cancels a run that says that it is over.
+        await asyncio.sleep(0)
+        if not run.has_begun and not await self._is_live(host, spec):
+            run.kill()
         return run.status
 
     async def stop(self, monitor_id: str) -> MonitorStatus:
@@ -145,6 +150,24 @@ class SessionMonitors:
         if self._seat.host is None:
             raise BackgroundTaskError(NO_MANAGED_TASKS, field="background_task_host")
         return self._seat.host
+
+    async def _wait_for_the_run_before(self, host: BackgroundTaskHost, spec: MonitorSpec) -> None:
+        """A cancelled task has ended at once; its command, and the entry that is awaited, a moment later."""
+        entry = self._seat.handles.find(spec.task_id)
+        if entry is None or not entry.is_live:
+            return
+        if await self._is_live(host, spec):
+            return  # The host refuses a second one.
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await entry.changed()
+        except TimeoutError:
+            text = f"monitor `{spec.id}` was stopped and does not end"
+            raise PluginSessionError(text, field="monitor_id", value=spec.id) from None
+
+    async def _is_live(self, host: BackgroundTaskHost, spec: MonitorSpec) -> bool:
+        record = await host.get_managed(self._seat.scope_key, spec.task_id)
+        return record is not None and not record.state.is_terminal
 
     def _spec(self, monitor_id: str) -> MonitorSpec:
         spec = self._specs.get(monitor_id)

@@ -246,6 +246,21 @@ async def test_cancelling_its_task_stops_a_monitor_and_all_tasks_include_monitor
     await closed(runtime)
 
 
+async def test_a_monitor_that_was_stopped_is_started_again_at_once() -> None:
+    runtime = await Watched((spec(),)).runtime()
+    ways = (
+        lambda: runtime.monitors.stop("m"),
+        lambda: runtime.background_tasks.cancel_background_task("s", "monitor:m"),
+        lambda: runtime.background_tasks.cancel_managed_task("s", "monitor:m"),
+    )
+    for stop in ways:
+        assert MonitorRunState.RUNNING is (await runtime.monitors.start("m")).state
+        await stop()
+    assert MonitorRunState.RUNNING is (await runtime.monitors.start("m")).state
+    assert runtime.async_handles.get("monitor:m").is_live
+    await closed(runtime)
+
+
 async def test_monitors_survive_what_is_unreferenced() -> None:
     runtime = await Watched((spec(),)).runtime()
     await runtime.monitors.start("m")
