@@ -84,6 +84,19 @@ async def test_a_tool_is_seen_while_it_runs_and_with_its_result(seen: SeenPage, 
     assert ["assistant: Look: | price=900"] == await seen.history()
 
 
+async def test_what_is_waited_for_are_the_tools_that_still_run(seen: SeenPage, server: Server) -> None:
+    url, session = server
+    await seen.open_live(url, session.session_id)
+    for call, name in (("k1", "stock"), ("k2", "price")):
+        session.activity("tool_call_started", call, call_id=call, tool_name=name, args={})
+    await seen.until_text("using stock, price…", ".doing")
+    done = {"type": "success", "value": 1}
+    session.activity("tool_call_completed", "k2", call_id="k2", tool_name="price", output=done)
+    await seen.until_text("using stock…", ".doing")
+    session.activity("tool_call_completed", "k1", call_id="k1", tool_name="stock", output=done)
+    await seen.until_text("working…", ".doing")
+
+
 async def test_a_failed_tool_says_why(seen: SeenPage, server: Server) -> None:
     url, session = server
     await seen.open_live(url, session.session_id)
@@ -178,6 +191,17 @@ async def test_who_reads_above_is_not_pulled_down(seen: SeenPage, server: Server
     assert 5 > await seen.page.evaluate(end)
 
 
+async def test_one_writes_below_what_is_said(seen: SeenPage, server: Server) -> None:
+    """Not below the processes beside it."""
+    url, session = server
+    await seen.open_live(url, session.session_id)
+    middle = (
+        "(one) => { const box = document.querySelector(one).getBoundingClientRect(); return box.left + box.width / 2 }"
+    )
+    assert await seen.find(".side[open]").is_visible()
+    assert await seen.page.evaluate(middle, ".scroller") == await seen.page.evaluate(middle, ".composer")
+
+
 async def test_a_phone_shows_all_of_it_without_scrolling_sideways(seen: SeenPage, server: Server) -> None:
     url, session = server
     await seen.page.set_viewport_size({"width": 320, "height": 560})
@@ -192,6 +216,8 @@ async def test_a_phone_shows_all_of_it_without_scrolling_sideways(seen: SeenPage
     wide = "[...document.querySelectorAll('.message')].filter((one) => one.getBoundingClientRect().right > 320)"
     assert [] == await seen.page.evaluate(f"{wide}.map((one) => one.outerHTML)")
     assert await seen.find("button[type=submit]").is_visible()
+    lines = "document.querySelector('.title .facts').getBoundingClientRect().height < 30"
+    assert await seen.page.evaluate(lines), "the facts take one line, also while a turn may be stopped"
 
 
 async def test_an_answer_is_told_to_a_screen_reader_once_it_is_whole(seen: SeenPage, server: Server) -> None:

@@ -232,6 +232,23 @@ async def test_a_login_that_ends_is_asked_for_again_and_goes_on(seen: SeenPage, 
     assert ["user: meanwhile"] == await seen.history()
 
 
+async def test_a_logout_that_failed_says_so(seen: SeenPage, server: Server) -> None:
+    """Who leaves relies on it."""
+    url, session = server
+    session.token = "correct-horse-battery"
+    await seen.open(url)
+    await seen.find("input[type=password]").fill(session.token)
+    await seen.page.keyboard.press("Enter")
+    await seen.find(".sessions a").wait_for()
+    session.refuse = (503, "the store does not answer")
+    await seen.find("text=Log out").click()
+    await seen.until_text("You are still logged in", ".notice")
+    session.refuse = None
+    await seen.find(".sessions a").wait_for()
+
+    assert await seen.find("text=Log out").is_visible()
+
+
 async def test_who_may_not_see_a_session_is_told_so(seen: SeenPage, server: Server) -> None:
     """There is nothing to log in to: the host's own rules said no."""
     url, session = server

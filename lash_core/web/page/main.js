@@ -53,7 +53,7 @@ function login() {
 }
 
 async function logout() {
-  await post(address("logout")).catch(() => null);
+  await post(address("logout"));
   login();
 }
 

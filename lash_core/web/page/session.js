@@ -217,8 +217,11 @@ export class SessionScreen {
         h("div", { class: "title" }, h("h1", {}, this.sessionId), this._facts),
         this._stopButton, this._status,
       ),
-      h("div", { class: "body" }, this._scroller, aside),
-      this._canWrite ? this._composer() : h("p", { class: "readonly" }, "This server takes no input."),
+      h(
+        "div", { class: "body" },
+        h("div", { class: "talk" }, this._scroller, this._canWrite ? this._composer() : h("p", { class: "readonly" }, "This server takes no input.")),
+        aside,
+      ),
       this._spoken,
     );
   }
@@ -277,7 +280,7 @@ export class SessionScreen {
       ...rows.map((row) =>
         h(
           "li", { class: "message user waiting", "data-batch-id": row.batch_id },
-          h("div", { class: "who" }, "Waiting ", h("time", { "data-ms": row.enqueued_at_ms }, ago(row.enqueued_at_ms))),
+          h("div", { class: "who" }, "Waiting · ", h("time", { "data-ms": row.enqueued_at_ms }, ago(row.enqueued_at_ms))),
           h("div", { class: "text" }, row.text || "(no text)"),
           this._canWrite && h("button", { type: "button", class: "quiet", onclick: (event) => this._cancelInput(row, event.target) }, "Take back"),
         ),

@@ -20,7 +20,7 @@ export class SessionsScreen {
     };
     this.element = h(
       "section", { class: "list" },
-      h("header", {}, h("h1", {}, "Sessions"), onLogout && h("button", { type: "button", class: "quiet", onclick: onLogout }, "Log out")),
+      h("header", {}, h("h1", {}, "Sessions"), onLogout && h("button", { type: "button", class: "quiet", onclick: () => this._logout(onLogout) }, "Log out")),
       h("form", { class: "composer", onsubmit: open }, name, h("button", { type: "submit" }, "Open")),
       this._notice, this._rows, this._more,
     );
@@ -33,6 +33,21 @@ export class SessionsScreen {
 
   stop() {
     clearInterval(this._timer);
+  }
+
+  /** A login that is not over says so: whoever leaves relies on it. */
+  async _logout(logout) {
+    try {
+      await logout();
+    } catch (error) {
+      this._logoutFailed = `You are still logged in: ${error.message}.`;
+      this._tell(this._logoutFailed);
+    }
+  }
+
+  _tell(text) {
+    this._notice.textContent = text ?? "";
+    this._notice.hidden = !text;
   }
 
   async _load(cursor = null) {
@@ -48,11 +63,10 @@ export class SessionsScreen {
       else this._rows.replaceChildren(...(rows.length ? rows : [h("li", { class: "empty" }, "There is no session yet.")]));
       this._cursor = answer.next_cursor ?? null;
       this._more.hidden = !this._cursor;
-      this._notice.hidden = true;
+      this._tell(this._logoutFailed);
     } catch (error) {
       if (error.status === 401) return this._onRefused(error);
-      this._notice.textContent = error.message;
-      this._notice.hidden = false;
+      this._tell(error.message);
     } finally {
       this._loading = false;
     }

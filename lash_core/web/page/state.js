@@ -189,7 +189,7 @@ function takeActivity(state, activity, changed) {
       if (state.notice?.level === "retry") state.notice = null;
       break;
     case "retry_status":
-      state.notice = { level: "retry", text: `The model failed (${activity.message}); tried again in ${seconds(activity.delay_ms)}.` };
+      state.notice = { level: "retry", text: `The model failed (${activity.message}); it is tried again in ${seconds(activity.delay_ms)}.` };
       break;
     case "error":
       state.notice = { level: "error", text: activity.message ?? "The turn failed." };
@@ -232,12 +232,14 @@ function takeTool(state, activity) {
   tool.version += 1;
   if (activity.type === "tool_call_started") {
     tool.args = activity.args;
-    state.doing = `using ${tool.name}`;
   } else if (activity.type === "tool_call_completed") {
     tool.output = activity.output;
   } else if (activity.event === "tool_progress") {
     tool.progress = activity.progress;
   }
+  // Several run at once: one that has ended is not what it waits for.
+  const running = state.provisional.filter((item) => item.kind === "tool" && item.output === undefined);
+  state.doing = running.length ? `using ${[...new Set(running.map((item) => item.name))].join(", ")}` : "working";
 }
 
 /** A turn has inputs taken in. False: the text of one is not known here. */
