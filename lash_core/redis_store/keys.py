@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from redis.crc import key_slot
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.execution_scope import ExecutionScope
 
@@ -259,15 +260,15 @@ class Keyspace:
         self.login_tickets = f"{self.partitions[0].tag}:tkt"
 
     def of_process(self, process_id: str) -> PartitionKeys:
-        """The partition of a process: by the CRC-32 of its whole id."""
-        return self.partitions[zlib.crc32(process_id.encode()) % len(self.partitions)]
+        """The partition of a process: by the CRC-32 of its whole id. Raises: InvalidArgumentError: it is no text."""
+        return self.partitions[zlib.crc32(_utf8(process_id)) % len(self.partitions)]
 
     def of_session(self, session_id: str) -> PartitionKeys:
-        """The partition of a session; the sessions that a process owns live with it."""
+        """The partition of a session; the sessions that a process owns live with it. Raises: as ``of_process``."""
         for prefix in ("process-env:", "process-session-turn:"):
             if session_id.startswith(prefix):
                 return self.of_process(session_id[len(prefix) :])
-        return self.partitions[zlib.crc32(session_id.encode()) % len(self.partitions)]
+        return self.partitions[zlib.crc32(_utf8(session_id)) % len(self.partitions)]
 
     def of_scope(self, scope: ExecutionScope) -> PartitionKeys:
         """The partition of a scope: its session's or process's, else by the CRC-32 of its hash."""
@@ -377,3 +378,13 @@ def confirmation_channel(key: str) -> str:
 def clock_offset_key(key: str) -> str:
     """The test clock's key in the partition of ``key``."""
     return f"{key[: key.index('}') + 1]}:off"
+
+
+def _utf8(identifier: str) -> bytes:
+    try:
+        return identifier.encode()
+    except UnicodeEncodeError as error:
+        text = identifier[:80]
+        raise InvalidArgumentError(
+            f"{text!r} has a lone surrogate: it is no UTF-8 text", field="text", value=text
+        ) from error

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lash_core.errors import InvalidArgumentError
+from lash_core.errors import InvalidArgumentError, LiveReplayStoreError
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.ids import check_id
 from lash_core.model.scope import SessionScope
+from lash_core.model.session_cursor import SessionCursor
 from lash_core.redis_store.keys import Keyspace, PartitionKeys, spread_salts
 from lash_core.redis_store.stores import RedisStores
 from tests.redis_contract.rows import registration
@@ -164,3 +165,17 @@ async def test_illegal_ids_write_nothing(stores: RedisStores, process_id: str) -
         await stores.process_registry.register_process(registration().model_copy(update={"id": process_id}))
 
     assert before == await stores.context.connection.execute("", "DBSIZE")
+
+
+async def test_what_is_no_text_is_refused_by_name(stores: RedisStores) -> None:
+    """A lone surrogate has no bytes, so no partition: reads say so too, as an error of ours."""
+    live, sessions, cursor = stores.live_replay, stores.session_store_factory, SessionCursor.new("\ud800", 0, 0)
+    for asked in (
+        stores.process_registry.get_process("\ud800"),
+        sessions.open_existing_store("\ud800"),
+        sessions.open_existing_store("process-env:\ud800"),
+        live.replay_after_cursor(cursor),
+        live.current_cursor("\ud800", 0),
+    ):
+        with pytest.raises((InvalidArgumentError, LiveReplayStoreError), match="lone surrogate"):
+            await asked
