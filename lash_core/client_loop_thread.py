@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from lash_core.errors import LashError, OutcomeUnknownError, StoreUnreachableError
+from lash_core.errors import LashError, OutcomeUnknownError, StoreClosedError
 
 T = TypeVar("T")
 
@@ -42,13 +42,13 @@ class LoopThread:
         """Run ``work`` to its end; a KeyboardInterrupt here cancels it there.
 
         Raises:
-            StoreUnreachableError: the client is closed. OutcomeUnknownError: another thread closed it meanwhile. What
+            StoreClosedError: the client is closed. OutcomeUnknownError: another thread closed it meanwhile. What
                 the work raises.
         """
         with self._lock:
             if self._is_ending:
                 work.close()
-                raise StoreUnreachableError("the client was closed by this process")
+                raise StoreClosedError("the client was closed by this process")
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -95,7 +95,7 @@ class LoopThread:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
             return
-        with suppress(StoreUnreachableError):
+        with suppress(StoreClosedError):
             self.call(items.aclose())
 
     async def _end(self) -> None:

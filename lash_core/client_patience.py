@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from lash_core.errors import OutcomeUnknownError, StoreRefusedError, StoreUnreachableError
+from lash_core.errors import OutcomeUnknownError, StoreClosedError, StoreRefusedError, StoreUnreachableError
 
 RETRY_DELAY_MS = 100
 RETRY_DELAY_MAX_MS = 2_000
@@ -26,11 +26,16 @@ async def patiently(who: str, ask: Callable[[], Awaitable[T]]) -> T:
     Args:
         who: waits, for the log.
         ask: may be repeated.
+
+    Raises:
+        StoreClosedError: it was this program that closed the store. What else than a store that is away ``ask`` raises.
     """
     delay_ms, waits = RETRY_DELAY_MS, False
     while True:
         try:
             answer = await ask()
+        except StoreClosedError:
+            raise
         except _AWAY as error:
             if not waits:
                 _log.warning("%s waits for the store: %s", who, error)

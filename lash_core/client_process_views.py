@@ -81,7 +81,8 @@ class FleetReads:
 
         Raises:
             InvalidArgumentError: the limit, the name, at once. InvalidCursorError. LimitExceededError: too many
-                projectors. Store errors: of the first reading, and of all without ``follow``.
+                projectors. Store errors: of the first reading, and of all without ``follow``. StoreClosedError: this
+                program closed the stores.
         """
         if name is not None:
             check_projector_name(name)

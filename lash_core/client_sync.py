@@ -12,7 +12,7 @@ from lash_core.client_handle import OnGap, ProcessHandle
 from lash_core.client_loop_thread import LoopThread
 from lash_core.client_session_sync import SyncSessionHandle
 from lash_core.client_triggers_sync import SyncTriggerClient
-from lash_core.errors import StoreUnreachableError
+from lash_core.errors import StoreClosedError
 from lash_core.model.await_event import AwaitEventKey, ResolveOutcome
 from lash_core.model.await_output import AnyAwaitOutput
 from lash_core.model.event import ProcessEvent
@@ -113,9 +113,9 @@ class SyncLashClient:
     def close(self) -> None:
         """Give the connections back and stop the thread. May be called twice, and while other threads call.
 
-        Their calls end with an error; one that is made from then on is a ``StoreUnreachableError``.
+        Their calls end with an error; one that is made from then on is a ``StoreClosedError``.
         """
-        with suppress(StoreUnreachableError):  # closed already
+        with suppress(StoreClosedError):  # closed already
             self._thread.call(self._client.close())
         self._thread.stop()
 

@@ -105,6 +105,7 @@ from lash_core.errors.session import (
 from lash_core.errors.store import (
     ClaimsPausedError,
     StoreAuthError,
+    StoreClosedError,
     StoreFullError,
     StoreLayoutError,
     StoreReadOnlyError,
@@ -187,6 +188,7 @@ __all__ = [
     "StepTimedOut",
     "StoreAuthError",
     "StoreBehindError",
+    "StoreClosedError",
     "StoreFullError",
     "StoreLayoutError",
     "StoreReadOnlyError",

@@ -11,6 +11,10 @@ class StoreUnreachableError(NotDoneError):
     code = "store_unreachable"
 
 
+class StoreClosedError(StoreUnreachableError):
+    """This very program closed its stores or its client: who waits for a store that is away need not wait for it."""
+
+
 class StoreRefusedError(NotDoneError):
     """The store answered with a refusal: read-only, full, wrong password, wrong version, evicting, other layout."""
 

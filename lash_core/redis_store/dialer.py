@@ -12,10 +12,10 @@ from typing import Any
 from redis.credentials import CredentialProvider
 from redis.exceptions import ResponseError
 
-from lash_core.errors import SettingsError
+from lash_core.errors import SettingsError, StoreClosedError
 from lash_core.redis_store.address import Credentials, Endpoint, ServerAddress
 from lash_core.redis_store.commands import pack_commands
-from lash_core.redis_store.redis_errors import connect_reason, connect_refusal, unreachable
+from lash_core.redis_store.redis_errors import connect_reason, connect_refusal
 from lash_core.redis_store.wire import NotSentError, ReplyLostError, Wire
 from lash_core.settings import StoreSettings
 
@@ -59,8 +59,9 @@ class Dialer:
     def check_open(self) -> None:
         """Raises: NotSentError, with ``refusal``, after ``close``: nobody shall wait for what will never be."""
         if self._closed:
-            closed = unreachable(self._address.where, "the connection was closed by this process")
-            raise NotSentError(closed.message, closed)
+            where = self._address.where
+            text = f"{where} cannot be reached: the connection was closed by this process"
+            raise NotSentError(text, StoreClosedError(text, field="redis_url", value=where))
 
     async def dial_sentinel(self, endpoint: Endpoint) -> Wire:
         """Connect to a sentinel: own credentials, no database. Raises: NotSentError."""

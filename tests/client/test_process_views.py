@@ -11,12 +11,14 @@ import pytest
 
 from lash_core.client import LashClient
 from lash_core.clock import VirtualClock
-from lash_core.errors import InvalidArgumentError, InvalidCursorError, StoreUnreachableError
+from lash_core.errors import InvalidArgumentError, InvalidCursorError, StoreClosedError, StoreUnreachableError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.facts import ProcessHandleDescriptor
 from lash_core.model.reports import ChangeCursor, ProcessChanges
+from lash_core.redis_store.stores import RedisStores
 from lash_core.runtime.observation.process_views import PAYLOAD_BYTES_MAX, fleet_snapshot
 from lash_core.testing.conformance.process_registry.arrange import OUTPUTS, completed, note, registered, scope
+from lash_core.testing.servers import ValkeyServer
 from lash_core.testing.waiting import eventually
 
 START = ChangeCursor.initial()
@@ -242,6 +244,17 @@ async def test_a_follower_waits_for_a_store_that_is_away(
 
     said = [record.message for record in caplog.records if "feed" in record.message]
     assert ["the feed of changes waits for the store: gone", "the feed of changes goes on"] * 2 == said
+
+
+async def test_a_follower_does_not_wait_for_stores_that_were_closed_here() -> None:
+    """They never come back."""
+    with ValkeyServer() as server:
+        async with RedisStores.connect(server.url) as stores:
+            feed = LashClient(stores).changes(follow=True)
+            waiting = asyncio.ensure_future(anext(feed))
+            await LashClient(stores).session("chat").create()
+        with pytest.raises(StoreClosedError):
+            await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_forgotten_name_begins_anew(lash: LashClient) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from lash_core.client import LashClient
 from lash_core.client_sync import SyncLashClient
-from lash_core.errors import LashError, ProcessCancelled, StoreUnreachableError, UnknownKindError
+from lash_core.errors import LashError, ProcessCancelled, StoreClosedError, UnknownKindError
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.await_event import Accepted, WaitIdentity
 from lash_core.model.execution_scope import ExecutionScope
@@ -144,9 +144,9 @@ def test_a_closed_client_says_so(lash: SyncLashClient) -> None:
 
     lash.close()
 
-    with pytest.raises(StoreUnreachableError, match="closed by this process"):
+    with pytest.raises(StoreClosedError, match="closed by this process"):
         lash.get("p")
-    with pytest.raises(StoreUnreachableError):
+    with pytest.raises(StoreClosedError):
         next(watching)
     watching.close()
     assert {} == loop._open
