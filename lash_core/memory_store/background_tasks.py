@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 
@@ -37,7 +38,7 @@ class MemoryBackgroundTaskStore:
     async def read_background_tasks(self, session_id: str) -> tuple[StoredTask, ...]:
         """See ``BackgroundTaskStore.read_background_tasks``."""
         with self._lock:
-            tasks = tuple(self._sessions.get(session_id, {}).values())
+            tasks = copy.deepcopy(tuple(self._sessions.get(session_id, {}).values()))
         return tuple(sorted(tasks, key=lambda task: (task.created_us, task.scope_key, task.row.record.id)))
 
     async def swap_background_tasks(
@@ -63,7 +64,7 @@ class MemoryBackgroundTaskStore:
             self._sessions[session_id] = rows
             if not rows:
                 del self._sessions[session_id]
-        return TasksSwapped(tasks)
+        return TasksSwapped(copy.deepcopy(tasks))
 
     def forget_session(self, session_id: str) -> None:
         """The session is deleted."""
@@ -85,6 +86,6 @@ class MemoryBackgroundTaskStore:
         completed_us = 0
         if swap.row.record.state.is_terminal:
             completed_us = revision if swap.completed_us is None else swap.completed_us
-        row = with_times(swap.row, created_us=created_us, revision=revision, completed_us=completed_us)
+        row = with_times(copy.deepcopy(swap.row), created_us=created_us, revision=revision, completed_us=completed_us)
         task = rows[name] = StoredTask(swap.scope_key, row, revision, created_us)
         return task

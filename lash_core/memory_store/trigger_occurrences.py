@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lash_core.errors import InvalidArgumentError, OccurrenceConflictError
+from lash_core.memory_store.detach import detached
 from lash_core.memory_store.trigger_state import StoredOccurrence, TriggerState
 from lash_core.model.canonical_json import canonical_json
 from lash_core.model.trigger import TriggerSubscription
@@ -44,7 +45,7 @@ class TriggerOccurrences:
                     raise OccurrenceConflictError(checked.source_type, checked.source_key, checked.idempotency_key)
                 return _answer(stored, replayed=True)
             matching = self._state.matching(checked.source_type, checked.source_key)
-            stored = self._state.reserve(checked.model_copy(deep=True), matching, self.limits)
+            stored = self._state.reserve(detached(checked), matching, self.limits)
             return _answer(stored, replayed=False)
 
     async def get_occurrence(self, occurrence_id: str) -> IngestedOccurrence | None:
@@ -65,8 +66,10 @@ class TriggerOccurrences:
             ]
             found.sort(key=lambda item: item[:2])
             return tuple(
-                WaitingDelivery(stored.delivery(key), stored.occurrence, now_ms - stored.occurrence.recorded_at_ms)
-                for _, key, stored in found[:limit]
+                WaitingDelivery(
+                    stored.delivery(key), detached(stored.occurrence), now_ms - stored.occurrence.recorded_at_ms
+                )
+                for _, key, stored in found[: max(limit, 0)]
             )
 
     async def failed_deliveries(self, limit: int = 50) -> tuple[TriggerDelivery, ...]:
@@ -78,7 +81,7 @@ class TriggerOccurrences:
                 for key, delivery in stored.deliveries.items()
                 if delivery.reason is not None and delivery.waits_until_ms is None
             ]
-        return tuple(found[:limit])
+        return tuple(found[: max(limit, 0)])
 
     async def settle_deliveries(self, settlements: Sequence[DeliverySettlement]) -> None:
         """Record what became of deliveries."""
@@ -119,7 +122,7 @@ class TriggerOccurrences:
                 if oldest is None:
                     return pruned
                 self._state.forget(oldest)
-        return limit
+        return max(limit, 0)
 
     # -- schedules ------------------------------------------------------------------------------------------------
 
@@ -129,8 +132,8 @@ class TriggerOccurrences:
             now_ms = self._state.clock.now_ms()
             due = sorted((due_ms, key) for key, due_ms in self._state.due.items() if due_ms <= now_ms)
             return tuple(
-                DueSchedule(subscription=self._state.subscriptions[key], due_ms=due_ms, now_ms=now_ms)
-                for due_ms, key in due[:limit]
+                DueSchedule(subscription=detached(self._state.subscriptions[key]), due_ms=due_ms, now_ms=now_ms)
+                for due_ms, key in due[: max(limit, 0)]
             )
 
     async def next_schedule_ms(self) -> tuple[int | None, int]:
@@ -190,4 +193,4 @@ class TriggerOccurrences:
 def _answer(stored: StoredOccurrence, *, replayed: bool) -> IngestedOccurrence:
     status: ReservationStatus = "already_reserved" if replayed else "reserved"
     deliveries = tuple(stored.delivery(key, status) for key in sorted(stored.deliveries))
-    return IngestedOccurrence(occurrence=stored.occurrence, deliveries=deliveries, replayed=replayed)
+    return IngestedOccurrence(occurrence=detached(stored.occurrence), deliveries=deliveries, replayed=replayed)

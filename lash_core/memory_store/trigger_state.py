@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 
 from lash_core.clock import Clock
+from lash_core.memory_store.detach import detached
 from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.limits import Limits
 from lash_core.model.trigger import TriggerSubscription
@@ -59,7 +60,7 @@ class StoredOccurrence:
         return TriggerDelivery(
             occurrence_id=occurrence_id,
             subscription_id=subscription_id,
-            subscription=stored.snapshot,
+            subscription=detached(stored.snapshot),
             process_id=trigger_process_id(occurrence_id, subscription_id, stored.snapshot.incarnation),
             reservation_status=status,
             state=stored.state,

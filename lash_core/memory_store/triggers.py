@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lash_core.clock import Clock, SystemClock
 from lash_core.errors import InvalidCursorError, TriggerOperationConflictError
+from lash_core.memory_store.detach import detached
 from lash_core.memory_store.trigger_occurrences import TriggerOccurrences
 from lash_core.memory_store.trigger_state import Receipt, TriggerState
 from lash_core.model.canonical_json import canonical_json_bytes
@@ -55,7 +56,7 @@ class MemoryTriggerStore(TriggerOccurrences):
 
     async def apply_trigger_command(self, command: AnyTriggerCommand) -> AnyTriggerResult:
         """Carry out a mutation, or answer with the receipt of its operation id."""
-        checked = command.validated()
+        checked = detached(command.validated())
         if isinstance(checked, RegisterTrigger | UpdateTrigger | ReviveTrigger):
             checked.definition.check_size(self._state.payload_limits)
             if checked.definition.schedule is not None:
@@ -66,10 +67,10 @@ class MemoryTriggerStore(TriggerOccurrences):
             if receipt is not None:
                 if receipt.request_hash != checked.request_hash:
                     raise TriggerOperationConflictError(checked.operation_id)
-                return receipt.result
+                return detached(receipt.result)
             result = self._prune(checked) if isinstance(checked, PruneTriggers) else self._apply(checked)
             self._keep_receipt(receipt_key, checked.request_hash, result)
-            return result
+            return detached(result)
 
     def _apply(self, command: OneTriggerCommand) -> AnyTriggerResult:
         state = self._state
@@ -125,7 +126,9 @@ class MemoryTriggerStore(TriggerOccurrences):
 
     async def get_trigger_subscription(self, subscription_id: str) -> TriggerSubscription | None:
         """One subscription, or None."""
-        return self._state.subscriptions.get(subscription_id)
+        with self._state.lock:
+            found = self._state.subscriptions.get(subscription_id)
+            return None if found is None else detached(found)
 
     async def list_trigger_subscriptions(
         self, filter: TriggerFilter | None = None, cursor: str | None = None, limit: int = 100
@@ -134,10 +137,10 @@ class MemoryTriggerStore(TriggerOccurrences):
         wanted = filter or TriggerFilter()
         if cursor is not None and not cursor.startswith("m:"):
             raise InvalidCursorError("this store did not issue the cursor", field="cursor", value=cursor)
-        after = "" if cursor is None else cursor[2:]
+        after, limit = "" if cursor is None else cursor[2:], max(limit, 1)
         with self._state.lock:
             page = sorted(key for key in self._state.subscriptions if key > after)
-            found = [self._state.subscriptions[key] for key in page[:limit]]
+            found = [detached(self._state.subscriptions[key]) for key in page[:limit]]
         shown = tuple(
             item
             for item in found

@@ -123,7 +123,7 @@ class RedisTriggerOccurrences:
         until = now_ms - min_age_ms
         found: list[str] = (
             await self._context.connection.read(
-                [Command(keys.waiting, ("ZRANGEBYSCORE", keys.waiting, "-inf", until, "LIMIT", 0, limit))]
+                [Command(keys.waiting, ("ZRANGEBYSCORE", keys.waiting, "-inf", until, "LIMIT", 0, max(limit, 0)))]
             )
         )[0]
         texts, _, _ = await self._deliveries(found)
@@ -208,7 +208,7 @@ class RedisTriggerOccurrences:
 
     async def prune_occurrences(self, cutoff_ms: int, limit: int = 1_000) -> int:
         """Forget settled occurrences recorded before the cutoff; returns how many."""
-        call = Call("prune_occurrences", self._keys.of_occurrences, (cutoff_ms, limit))
+        call = Call("prune_occurrences", self._keys.of_occurrences, (cutoff_ms, max(limit, 0)))
         return (await self._context.scripts.run([call]))[0]
 
     # -- shared ---------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class RedisTriggerSchedules(RedisTriggerOccurrences):
         """Live schedules whose next tick has come, longest first; what cannot be read is left out."""
         keys = self._keys
         now_ms = await self._now_ms()
-        command = ("ZRANGEBYSCORE", keys.due, "-inf", now_ms, "WITHSCORES", "LIMIT", 0, limit)
+        command = ("ZRANGEBYSCORE", keys.due, "-inf", now_ms, "WITHSCORES", "LIMIT", 0, max(limit, 0))
         due = scored((await self._context.connection.read([Command(keys.due, command)]))[0])
         if not due:
             return ()

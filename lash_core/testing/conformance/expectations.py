@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, TypeVar
 
 from lash_core.errors import LashError
+from lash_core.model.base import Model
 
 ErrorT = TypeVar("ErrorT", bound=LashError)
 
@@ -64,3 +66,27 @@ async def reached(predicate: Callable[[], Awaitable[bool]], *, within_ms: int = 
         if time.monotonic() > deadline:
             raise AssertionError(f"not reached within {within_ms} ms")
         await asyncio.sleep(0.005)
+
+
+def spoil(value: Any) -> None:
+    """Change whatever can be changed within a value: lists and objects of JSON, however deep in records."""
+    match value:
+        case dict():
+            for item in list(value.values()):
+                spoil(item)
+            value["spoilt"] = True
+        case list():
+            for item in list(value):
+                spoil(item)
+            value.append("spoilt")
+        case tuple():
+            for item in value:
+                spoil(item)
+        case Model():
+            for name in type(value).model_fields:
+                spoil(getattr(value, name))
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            for part in fields(value):
+                spoil(getattr(value, part.name))
+        case _:
+            pass

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 from lash_core.model import background_task_rules as rules
-from lash_core.model.background_task import BackgroundTaskRecord, BackgroundTaskState, CancelPolicy, ClosePolicy
+from lash_core.model.background_task import (
+    BackgroundTaskOutcome,
+    BackgroundTaskRecord,
+    BackgroundTaskState,
+    CancelPolicy,
+    ClosePolicy,
+)
 from lash_core.store.background_task_store import (
     BackgroundTaskRow,
     StoredTask,
@@ -17,6 +24,7 @@ from lash_core.store.background_task_store import (
     TaskSwap,
 )
 from lash_core.testing.conformance.background_tasks.arrange import BackgroundStores, spec
+from lash_core.testing.conformance.expectations import spoil
 from lash_core.testing.conformance.process_registry.arrange import unique
 from lash_core.testing.conformance.session_scene import factory_of, opened
 from lash_core.testing.conformance.stores import elapse
@@ -81,6 +89,22 @@ async def a_row_is_swapped_by_who_read_it_as_it_is(stores: BackgroundStores) -> 
     ):
         assert TasksChanged() == await store.swap_background_tasks(session_id, swaps)
         assert before == await store.read_background_tasks(session_id)
+
+
+async def a_row_is_the_stores_own(stores: BackgroundStores) -> None:
+    """Who changes what was given or answered changes nothing stored."""
+    session_id, evidence = (await opened(stores)).session_id, {"list": [1, {"deep": 2}]}
+    outcome = BackgroundTaskOutcome(evidence=copy.deepcopy(evidence))
+    record = _record(session_id).model_copy(update={"result": outcome})
+    swap = TaskSwap("scope", "task", 0, BackgroundTaskRow(record=record, managed=True), TaskBirth.NOW)
+    spoil(await stores.background_tasks.swap_background_tasks(session_id, [swap]))
+    spoil(swap)
+    spoil(await stores.background_tasks.read_background_tasks(session_id))
+
+    (task,) = await stores.background_tasks.read_background_tasks(session_id)
+
+    assert task.row.record.result is not None
+    assert evidence == task.row.record.result.evidence
 
 
 async def one_of_many_swaps_of_a_row_wins(stores: BackgroundStores) -> None:

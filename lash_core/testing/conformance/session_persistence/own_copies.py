@@ -15,7 +15,16 @@ from lash_core.model.session_graph import SessionGraph
 from lash_core.model.turn_input import PendingTurnInputDraft, TurnInput, TurnInputCancelTarget
 from lash_core.store.runtime_persistence import RuntimePersistence
 from lash_core.store.turn_journal import OpenTurn
-from lash_core.testing.conformance.session_scene import SessionStores, commit_of, committed, leased, loaded, opened
+from lash_core.testing.conformance.expectations import spoil
+from lash_core.testing.conformance.session_scene import (
+    SessionStores,
+    commit_of,
+    committed,
+    draft,
+    leased,
+    loaded,
+    opened,
+)
 
 FACTS: dict[str, Any] = {"list": [1, {"deep": 2}]}
 
@@ -23,17 +32,17 @@ FACTS: dict[str, Any] = {"list": [1, {"deep": 2}]}
 async def queued_work_is_the_stores_own(stores: SessionStores) -> None:
     """As enqueued, listed, claimed, cancelled and answered to a late relay."""
     store = await opened(stores)
-    lease, draft = await leased(store), _event(store)
-    _spoil(await store.enqueue_queued_work(draft))
-    _spoil(draft)
-    _spoil(await store.list_queued_work(store.session_id))
-    _spoil(await store.list_pending_queued_work(store.session_id))
+    lease, given = await leased(store), _event(store)
+    spoil(await store.enqueue_queued_work(given))
+    spoil(given)
+    spoil(await store.list_queued_work(store.session_id))
+    spoil(await store.list_pending_queued_work(store.session_id))
     claim = await store.claim_ready_queued_work(lease, ClaimBoundary.IDLE)
     assert claim is not None
-    _spoil(claim)
+    spoil(claim)
     await store.abandon_queued_work_claim(claim)
     (batch,) = await store.list_queued_work(store.session_id)
-    _spoil(await store.cancel_queued_work_batch(store.session_id, batch.batch_id))
+    spoil(await store.cancel_queued_work_batch(store.session_id, batch.batch_id))
 
     late = await store.enqueue_queued_work(_event(store))
 
@@ -44,16 +53,16 @@ async def queued_work_is_the_stores_own(stores: SessionStores) -> None:
 async def pending_inputs_are_the_stores_own(stores: SessionStores) -> None:
     """As enqueued, listed, claimed and cancelled."""
     store = await opened(stores)
-    lease, draft = await leased(store), _input(store)
-    _spoil(await store.enqueue_pending_turn_input(draft))
-    _spoil(draft)
-    _spoil(await store.list_pending_turn_inputs(store.session_id))
+    lease, given = await leased(store), _input(store)
+    spoil(await store.enqueue_pending_turn_input(given))
+    spoil(given)
+    spoil(await store.list_pending_turn_inputs(store.session_id))
     claim = await store.claim_next_turn_inputs(lease)
     assert claim is not None
-    _spoil(claim)
+    spoil(claim)
     await store.abandon_turn_input_claim(claim)
-    _spoil(await store.cancel_pending_turn_inputs(store.session_id, [TurnInputCancelTarget(source_key="key")]))
-    _spoil(await store.enqueue_pending_turn_input(_input(store)))
+    spoil(await store.cancel_pending_turn_inputs(store.session_id, [TurnInputCancelTarget(source_key="key")]))
+    spoil(await store.enqueue_pending_turn_input(_input(store)))
 
     (row,) = await store.list_pending_turn_inputs(store.session_id)
 
@@ -64,9 +73,9 @@ async def an_open_turn_is_the_stores_own(stores: SessionStores) -> None:
     """As noted and as read by who redoes it."""
     store = await opened(stores)
     lease, turn = await leased(store), OpenTurn("t", facts=copy.deepcopy(FACTS))
-    _spoil(await store.open_turn(lease, turn))
-    _spoil(turn)
-    _spoil(await store.load_open_turn(store.session_id))
+    spoil(await store.open_turn(lease, turn))
+    spoil(turn)
+    spoil(await store.load_open_turn(store.session_id))
 
     found = await store.load_open_turn(store.session_id)
 
@@ -88,12 +97,12 @@ async def a_commit_is_the_stores_own(stores: SessionStores) -> None:
         turn_result=copy.deepcopy(FACTS),
         enqueued_queue_batches=(_event(store),),
     )
-    _spoil(await store.commit_runtime_state(commit))
-    _spoil(await store.commit_runtime_state(commit))
-    _spoil(commit)
-    _spoil(await loaded(store))
-    _spoil(await store.load_node(node.node_id))
-    _spoil(await store.find_turn_stamp(store.session_id, "t"))
+    spoil(await store.commit_runtime_state(commit))
+    spoil(await store.commit_runtime_state(commit))
+    spoil(commit)
+    spoil(await loaded(store))
+    spoil(await store.load_node(node.node_id))
+    spoil(await store.find_turn_stamp(store.session_id, "t"))
 
     read, stamp = await loaded(store), await store.find_turn_stamp(store.session_id, "t")
 
@@ -107,7 +116,7 @@ async def a_commit_is_the_stores_own(stores: SessionStores) -> None:
 async def what_a_commit_put_out_is_the_stores_own(stores: SessionStores) -> None:
     """Without a stamp too."""
     store = await opened(stores)
-    _spoil(await committed(store, enqueued_queue_batches=(_event(store),)))
+    spoil(await committed(store, enqueued_queue_batches=(_event(store),)))
 
     assert [FACTS] == [body for batch in await store.list_queued_work(store.session_id) for body in _bodies(batch)]
 
@@ -117,7 +126,7 @@ async def what_a_commit_put_out_is_the_stores_own(stores: SessionStores) -> None
 
 def _event(store: RuntimePersistence) -> QueuedWorkDraft:
     payload = HostEventPayload("event", body=copy.deepcopy(FACTS))
-    return QueuedWorkDraft(session_id=store.session_id, payloads=(payload,), source_key="key")
+    return draft(store.session_id, payloads=(payload,), source_key="key")
 
 
 def _input(store: RuntimePersistence) -> PendingTurnInputDraft:
@@ -138,24 +147,3 @@ def _bodies(record: Model) -> list[Any]:
         elif isinstance(value, list):
             stack += value
     return found
-
-
-def _spoil(value: Any) -> None:
-    """Change whatever can be changed within a value."""
-    match value:
-        case dict():
-            for item in list(value.values()):
-                _spoil(item)
-            value["spoilt"] = True
-        case list():
-            for item in list(value):
-                _spoil(item)
-            value.append("spoilt")
-        case tuple():
-            for item in value:
-                _spoil(item)
-        case Model():
-            for name in type(value).model_fields:
-                _spoil(getattr(value, name))
-        case _:
-            pass

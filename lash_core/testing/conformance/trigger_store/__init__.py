@@ -16,6 +16,7 @@ from lash_core.testing.conformance.trigger_store import (
     limits,
     listing,
     occurrences,
+    own_copies,
     receipts,
     schedules,
     subscriptions,
@@ -24,7 +25,16 @@ from lash_core.testing.conformance.trigger_store.arrange import TriggerStores
 
 Case = Callable[[TriggerStores], Awaitable[None]]
 
-_MODULES: tuple[ModuleType, ...] = (subscriptions, receipts, listing, occurrences, deliveries, schedules, limits)
+_MODULES: tuple[ModuleType, ...] = (
+    subscriptions,
+    receipts,
+    listing,
+    occurrences,
+    deliveries,
+    schedules,
+    limits,
+    own_copies,
+)
 
 
 def cases() -> Iterator[tuple[str, Case]]:

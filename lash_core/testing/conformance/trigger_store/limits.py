@@ -111,6 +111,24 @@ async def too_much_that_waits_is_refused(stores: TriggerStores) -> None:
     assert not (await stores.triggers.ingest_occurrence(occurrence)).replayed
 
 
+async def no_room_is_no_delivery(stores: TriggerStores) -> None:
+    """Whoever asks for none, or for fewer, gets none; nothing is forgotten."""
+    at = source()
+    await registered(stores, at)
+    waiting, over = await occurred(stores, at), await occurred(stores, at)
+    await stores.triggers.settle_deliveries(
+        [DeliverySettlement.of(over.deliveries[0], "failed", reason="no such kind")]
+    )
+
+    for limit in (0, -1):
+        assert () == await stores.triggers.unstarted_deliveries(min_age_ms=0, limit=limit)
+        assert () == await stores.triggers.failed_deliveries(limit)
+        assert () == await stores.triggers.due_schedules(limit)
+        assert 0 == await stores.triggers.prune_occurrences(2**53, limit)
+    for one in (waiting, over):
+        assert await stores.triggers.get_occurrence(one.occurrence.occurrence_id) is not None
+
+
 async def receipts_are_bounded(stores: TriggerStores) -> None:
     """The newest are known, the oldest make room."""
     full = _limited(stores, receipts_max=3)
