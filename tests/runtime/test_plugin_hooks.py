@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import pytest
 
 from lash_core.model.message import Message
+from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.plugin.asking import ask_plugins
 from lash_core.runtime.plugin.hooks import (
     BeforeTurn,
     Compaction,
@@ -163,3 +166,53 @@ async def test_an_answer_that_is_none_counts_as_silence(answer: Any, caplog: pyt
     assert ["hello"] == texts(await hooks.checkpoint(CHECKPOINT))
     assert ["hello"] == texts(await hooks.context_transforms(()))
     assert 3 == len([record for record in caplog.records if "odd" in record.getMessage()])
+
+
+class StandsStill(SessionPlugin):
+    """Never answers; with ``stubborn`` a cancel of its task does not end it at once."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.stubborn = stubborn
+        self.let_go = asyncio.Event()
+
+    async def checkpoint(self, checkpoint: PluginCheckpoint) -> Sequence[Message]:
+        while self.stubborn and not self.let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.let_go.wait()
+        await self.let_go.wait()
+        return (Message.user("late"),)
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_hook_is_waited_for_until_the_token_fires(stubborn: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Then it is silent like one that failed, and what the others say stays."""
+    still, token = StandsStill(stubborn=stubborn), CancellationToken()
+    token.cancel()
+    async with asyncio.timeout(5):
+        found = await PluginHooks({"still": still, "says": Says("hello")}).checkpoint(CHECKPOINT, token)
+    still.let_go.set()
+
+    assert ["hello"] == texts(found)
+    assert "plugin still did not end in time in checkpoint" in caplog.text
+
+
+async def test_a_hook_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to fire a token."""
+    monkeypatch.setattr(ask_plugins, "__kwdefaults__", {"token": None, "within_ms": 10})
+    async with asyncio.timeout(5):
+        found = await PluginHooks({"still": StandsStill(), "says": Says("hello")}).checkpoint(CHECKPOINT)
+
+    assert ["hello"] == texts(found)
+
+
+async def test_a_hook_that_cancels_itself_is_a_failure_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """The turn, whose task nobody cancelled, hears nothing of it."""
+
+    class Cancels(SessionPlugin):
+        async def checkpoint(self, checkpoint: PluginCheckpoint) -> Sequence[Message]:
+            raise asyncio.CancelledError
+
+    found = await PluginHooks({"odd": Cancels(), "says": Says("hello")}).checkpoint(CHECKPOINT)
+
+    assert ["hello"] == texts(found)
+    assert "plugin odd failed in checkpoint: it cancelled itself" in caplog.text

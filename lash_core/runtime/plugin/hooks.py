@@ -2,21 +2,22 @@
 
 ``docs/contracts/sessions.md`` 2.14, 3.2.
 
-Hooks of all plugins run beside each other; their answers are taken in the order of plugins. A hook that fails is logged
-and counts as silent: a plugin never breaks a turn but by saying so.
+Hooks of all plugins run beside each other; their answers are taken in the order of plugins. A hook that fails, or does
+not end in time, is logged and counts as silent: a plugin never breaks a turn but by saying so.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lash_core.model.message import Message
 from lash_core.model.session_state import SessionReadView
 from lash_core.model.turn_input import CheckpointKind
+from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.plugin.asking import ask_plugins
 from lash_core.runtime.turn_context import TurnContext
 
 if TYPE_CHECKING:
@@ -87,18 +88,29 @@ class PluginHooks:
     def __init__(self, plugins: Mapping[str, SessionPlugin]) -> None:
         self._plugins = plugins
 
-    async def context_transforms(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        """The history as the model is to see it: by descending priority, each takes what the one before made."""
+    async def context_transforms(
+        self, messages: tuple[Message, ...], token: CancellationToken | None = None
+    ) -> tuple[Message, ...]:
+        """The history as the model is to see it: by descending priority, each takes what the one before made.
+
+        Args:
+            messages: the history.
+            token: once it fires, what is left to be asked is not asked any more.
+        """
         for plugin_id, plugin in self._by_priority():
-            try:
-                answer = plugin.context_transform(messages)
-                messages = messages if answer is None else _messages(await answer)
-            except Exception:  # noqa: BLE001 - a plugin is the user's code
-                _log.exception("plugin %s could not transform the context", plugin_id)
+            if token is not None and token.cancelled:
+                break
+            found = await ask_plugins({plugin_id: _transformed(plugin, messages)}, "in context_transform", token=token)
+            messages = next((answer for _, answer in found), messages)
         return messages
 
-    async def before_turn(self, turn: PluginTurn) -> BeforeTurn:
-        """Ask every plugin. Messages are kept in the order of plugins, also beside an abort; the first abort counts."""
+    async def before_turn(self, turn: PluginTurn, token: CancellationToken | None = None) -> BeforeTurn:
+        """Ask every plugin. Messages are kept in the order of plugins, also beside an abort; the first abort counts.
+
+        Args:
+            turn: that begins.
+            token: once it fires, who has not answered shortly after is silent.
+        """
 
         async def ask(plugin: SessionPlugin) -> BeforeTurn | None:
             answer: Any = await plugin.before_turn(turn)
@@ -108,7 +120,7 @@ class PluginHooks:
                 raise TypeError(f"expected a BeforeTurn, got {type(answer).__name__}")
             return BeforeTurn(_messages(answer.messages), answer.abort)
 
-        answers = await self._ask("before_turn", ask)
+        answers = await self._ask("before_turn", ask, token)
         messages: list[Message] = []
         abort: TurnAbort | None = None
         for plugin_id, answer in answers:
@@ -119,13 +131,20 @@ class PluginHooks:
                 abort = TurnAbort(answer.abort.message, answer.abort.code, plugin_id)
         return BeforeTurn(tuple(messages), abort)
 
-    async def checkpoint(self, checkpoint: PluginCheckpoint) -> tuple[Message, ...]:
-        """What plugins have for the running turn, in the order of plugins."""
+    async def checkpoint(
+        self, checkpoint: PluginCheckpoint, token: CancellationToken | None = None
+    ) -> tuple[Message, ...]:
+        """What plugins have for the running turn, in the order of plugins.
+
+        Args:
+            checkpoint: the boundary.
+            token: once it fires, who has not answered shortly after is silent.
+        """
 
         async def ask(plugin: SessionPlugin) -> tuple[Message, ...]:
             return _messages(await plugin.checkpoint(checkpoint) or ())
 
-        answers = await self._ask("checkpoint", ask)
+        answers = await self._ask("checkpoint", ask, token)
         return tuple(_from_plugin(message, plugin_id) for plugin_id, messages in answers for message in messages)
 
     async def compact(self, messages: tuple[Message, ...]) -> Compaction | None:
@@ -154,16 +173,16 @@ class PluginHooks:
     def _by_priority(self) -> list[tuple[str, SessionPlugin]]:
         return sorted(self._plugins.items(), key=lambda item: -item[1].priority)
 
-    async def _ask(self, hook: str, ask: Callable[[SessionPlugin], Awaitable[T]]) -> list[tuple[str, T]]:
-        async def one(plugin_id: str, plugin: SessionPlugin) -> list[tuple[str, T]]:
-            try:
-                return [(plugin_id, await ask(plugin))]
-            except Exception:  # noqa: BLE001 - a plugin is the user's code
-                _log.exception("plugin %s failed in %s", plugin_id, hook)
-                return []
+    async def _ask(
+        self, hook: str, ask: Callable[[SessionPlugin], Coroutine[Any, Any, T]], token: CancellationToken | None
+    ) -> list[tuple[str, T]]:
+        asked = {plugin_id: ask(plugin) for plugin_id, plugin in self._plugins.items()}
+        return await ask_plugins(asked, f"in {hook}", token=token)
 
-        answers = await asyncio.gather(*(one(plugin_id, plugin) for plugin_id, plugin in self._plugins.items()))
-        return [answer for found in answers for answer in found]
+
+async def _transformed(plugin: SessionPlugin, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    answer = plugin.context_transform(messages)
+    return messages if answer is None else _messages(await answer)
 
 
 def _messages(answer: Iterable[object]) -> tuple[Message, ...]:

@@ -18,6 +18,7 @@ from lash_core.model.plugin_snapshot import (
     plugin_revision_fingerprint,
 )
 from lash_core.protocols.turn_machine import ProtocolDriver
+from lash_core.runtime.plugin.asking import EVENT_MS_MAX, ask_plugins
 from lash_core.runtime.plugin.hooks import PluginHooks
 from lash_core.runtime.plugins import PluginFactory, PluginLifecycleEvent, ProtocolSession, SessionPlugin
 from lash_core.runtime.process.engine import ProcessEngineRegistry
@@ -143,16 +144,14 @@ class PluginSession:
         except ToolRegistryError as error:
             _log.warning("the tools of session %s could not be listed again: %s", self.session_id, error)
 
-    async def emit(self, event: PluginLifecycleEvent, **facts: Any) -> None:
-        """Tell every plugin, all at once; failures are logged."""
+    async def emit(self, event: PluginLifecycleEvent, *, within_ms: int = EVENT_MS_MAX, **facts: Any) -> None:
+        """Tell every plugin, all at once; one that fails, or takes longer than ``within_ms``, is logged."""
 
-        async def tell(plugin_id: str, plugin: SessionPlugin) -> None:
-            try:
-                await plugin.on_event(event, facts)
-            except Exception:  # noqa: BLE001 - a plugin is the user's code
-                _log.exception("plugin %s failed on %s", plugin_id, event.value)
+        async def tell(plugin: SessionPlugin) -> None:
+            await plugin.on_event(event, facts)
 
-        await asyncio.gather(*(tell(plugin_id, plugin) for plugin_id, plugin in self.plugins.items()))
+        told = {plugin_id: tell(plugin) for plugin_id, plugin in self.plugins.items()}
+        await ask_plugins(told, f"on {event.value}", within_ms=within_ms)
 
 
 class PluginHost:

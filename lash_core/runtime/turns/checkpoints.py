@@ -56,7 +56,8 @@ class TurnCheckpoints:
                 # It delivered nothing the first time: what has come since is for the first boundary after the replay.
                 return Delivered()
             messages = await self._fresh(effect, envelope) if record is None else await self._again(effect, envelope)
-        return Delivered(messages)
+        # What came is answered for by this turn, cancelled or not; with nothing to take in a cancel ends it here.
+        return Delivered(messages, cancelled=turn.is_cancelled and not messages)
 
     # -- the first time --------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class TurnCheckpoints:
         if store is not None:
             queue, lane = await store.claim_checkpoint_work(turn.fence(), turn.turn_id, effect.kind, INPUTS_MAX)
         asked = PluginCheckpoint(turn.draft.session_id, turn.turn_id, effect.kind, effect.iteration)
-        injected = await turn.runtime.plugins.hooks.checkpoint(asked)
+        injected = await turn.runtime.plugins.hooks.checkpoint(asked, turn.scope.cancellation)
         turn.claims.take_queue(queue)
         turn.claims.take_inputs(lane)
         spare = turn.claims.take_spare()

@@ -19,6 +19,7 @@ from lash_core.protocols.providers.model_provider import ModelProvider
 from lash_core.protocols.turn_machine import Finish, TurnStart
 from lash_core.runtime.failure_texts import bounded
 from lash_core.runtime.journal.errors import STORE_ERRORS
+from lash_core.runtime.plugin.asking import EVENT_MS_MAX, GRACE_MS
 from lash_core.runtime.plugins import PluginLifecycleEvent
 from lash_core.runtime.session.lease_guard import LEASE_LOST, SessionLeaseLostError
 from lash_core.runtime.turn_activities import tell_turn_committed
@@ -78,6 +79,7 @@ async def run_physical_turn(turn: TurnAtWork) -> CommittedTurn:
     await forget_old_turns(turn.runtime)
     await turn.runtime.plugins.emit(
         PluginLifecycleEvent.TURN_PERSISTED,
+        within_ms=_patience_ms(committed.turn),
         turn=committed.turn,
         head_revision=committed.turn.session_revision,
     )
@@ -91,7 +93,8 @@ async def _run(turn: TurnAtWork, cancellation: TurnCancellation) -> Finish:
     """How the turn ends. What goes wrong outside the store is an end like others: it is committed."""
     try:
         with turn.scope.phase(INPUT_PHASE):
-            start = await begin_turn(turn)
+            async with cancellation.before_it_begins() as hurry:
+                start = await begin_turn(turn, hurry)
         if isinstance(start, Finish):
             await cancellation.begin()
             return start
@@ -158,7 +161,9 @@ async def _end(turn: TurnAtWork, cancellation: TurnCancellation, finish: Finish)
     if isinstance(outcome, AgentFrameSwitchOutcome):
         _open_frame(turn, outcome)
     assembled = turn.log.assemble(outcome, finished_at_ms=turn.scope.clock.now_ms(), cancellation=evidence)
-    await turn.runtime.plugins.emit(PluginLifecycleEvent.TURN_FINALIZED, turn=assembled)
+    await turn.runtime.plugins.emit(
+        PluginLifecycleEvent.TURN_FINALIZED, within_ms=_patience_ms(assembled), turn=assembled
+    )
     with turn.scope.phase(COMMIT_PHASE):
         try:
             result = await commit_final(turn, assembled)
@@ -225,6 +230,11 @@ def _terminal(committed: CommittedTurn) -> TurnTerminal:
         cancellation=turn.cancellation,
         session_revision=turn.session_revision,
     )
+
+
+def _patience_ms(turn: AssembledTurn) -> int:
+    """How long plugins that are told of the turn's end are waited for: hardly, once it was cancelled."""
+    return EVENT_MS_MAX if turn.cancellation is None else GRACE_MS
 
 
 def _is_cancelled(outcome: TurnOutcome) -> bool:

@@ -15,6 +15,7 @@ from lash_core.model.turn_activity import TurnEvent
 from lash_core.model.turn_outcome import StoppedOutcome, StopReason, TurnIssue
 from lash_core.protocols.turn_machine import Finish, TurnStart
 from lash_core.runtime.attachments import SessionAttachments
+from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.plugin.hooks import BeforeTurn, PluginTurn, TurnAbort
 from lash_core.runtime.shown_attachments import attachment_ids
 from lash_core.runtime.turn_context import TurnContext
@@ -24,8 +25,12 @@ from lash_core.runtime.turns.turn_messages import causes_of_batches
 from lash_core.store.attachment_store import AttachmentNotFoundError
 
 
-async def begin_turn(turn: TurnAtWork) -> TurnStart | Finish:
+async def begin_turn(turn: TurnAtWork, hurry: CancellationToken) -> TurnStart | Finish:
     """Append what the turn is given and what plugins inject. ``Finish``: it is stopped before its machine.
+
+    Args:
+        turn: that begins.
+        hurry: once it fires, plugins are not waited for any more.
 
     Raises:
         SessionLeaseLostError, store errors: the turn ends without a commit.
@@ -52,9 +57,9 @@ async def begin_turn(turn: TurnAtWork) -> TurnStart | Finish:
         turn.append(message)
     if given.refusal is not None:
         return stopped("runtime_error", given.refusal)
-    turn.prefix = await hooks.context_transforms((*history, *messages))
+    turn.prefix = await hooks.context_transforms((*history, *messages), hurry)
     turn.own_from = len(messages)
-    said = await _before_turn(turn, messages, view)
+    said = await _before_turn(turn, messages, view, hurry)
     for message in said.messages:
         turn.append(message)
     start = TurnStart(
@@ -84,7 +89,9 @@ async def _require_attachments(turn: TurnAtWork, messages: tuple[Message, ...]) 
                 raise AttachmentNotFoundError(attachment_id)
 
 
-async def _before_turn(turn: TurnAtWork, messages: tuple[Message, ...], view: SessionReadView) -> BeforeTurn:
+async def _before_turn(
+    turn: TurnAtWork, messages: tuple[Message, ...], view: SessionReadView, hurry: CancellationToken
+) -> BeforeTurn:
     """What plugins say, recorded: a redo hears the same. Silence is not recorded, and is kept while a replay lasts."""
     envelope = turn.scope.envelope("before_turn", EffectKind.DURABLE_STEP, {"step_id": "before_turn"})
     journal = turn.journal
@@ -104,7 +111,7 @@ async def _before_turn(turn: TurnAtWork, messages: tuple[Message, ...], view: Se
     )
     said = BeforeTurn()
     if journal is None or journal.find(envelope.replay_key) is None:
-        said = await turn.runtime.plugins.hooks.before_turn(asked)
+        said = await turn.runtime.plugins.hooks.before_turn(asked, hurry)
         if not said.messages and said.abort is None:
             return said
     fresh = tuple(

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.await_event import AWAIT_EVENT_UNSUPPORTED
@@ -24,6 +25,9 @@ from lash_core.runtime.turns.cancel_gate import (
     local_evidence,
 )
 from lash_core.store.effect_host import TurnScopedEffects
+
+SLOW_BEGIN_MS = 500
+"""After it a turn that has not begun hears of cancels at its gate: to watch costs a write, and plugins are quick."""
 
 
 class TurnCancellation:
@@ -52,6 +56,31 @@ class TurnCancellation:
         self._watcher: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @asynccontextmanager
+    async def before_it_begins(self) -> AsyncGenerator[CancellationToken]:
+        """A token for what comes before the turn begins: it fires with the caller's and with the turn's own.
+
+        If that takes long, a cancel at the gate fires it too. What the cancel means for the turn is up to ``begin``.
+        """
+        hurry, watchers = CancellationToken(), list[asyncio.Task[None]]()
+
+        def fire() -> None:
+            hurry.cancel()
+
+        def watch() -> None:
+            if self._gate is not None:
+                watchers.append(asyncio.create_task(_tell_decided(self._gate, hurry)))
+
+        forgets = [token.on_cancel(fire) for token in (self._token, self._caller) if token is not None]
+        slow = asyncio.get_running_loop().call_later(SLOW_BEGIN_MS / 1_000, watch)
+        try:
+            yield hurry
+        finally:
+            slow.cancel()
+            for forget in forgets:
+                forget()
+            await end_tasks(watchers)
 
     async def begin(self) -> None:
         """Look at the gate, then watch it and the caller's token.
@@ -148,6 +177,11 @@ class TurnCancellation:
 
     def _end(self, reason: str | None) -> None:
         self._token.cancel(reason or "the turn was cancelled")
+
+
+async def _tell_decided(gate: TurnCancelGate, hurry: CancellationToken) -> None:
+    if not isinstance(await gate.decided(), GateSealed):
+        hurry.cancel()
 
 
 def _revoked(turn_id: str) -> RuntimeFailure:

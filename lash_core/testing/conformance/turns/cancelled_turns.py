@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any
 
+from lash_core.model.message import Message
 from lash_core.model.turn_activity import TurnActivity
 from lash_core.model.turn_control import TurnAddress, TurnCancelEvidence, TurnCancelRequest
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.plugin.hooks import BeforeTurn, PluginCheckpoint, PluginTurn
+from lash_core.runtime.plugins import PluginLifecycleEvent, SessionPlugin
 from lash_core.runtime.turns.cancel_gate import TurnCancelGate
 from lash_core.testing.conformance.session_scene import SessionStores, enqueued
 from lash_core.testing.conformance.turns.arrange import (
@@ -219,3 +224,76 @@ async def a_sweep_of_waits_leaves_the_gate_alone(stores: SessionStores) -> None:
     await events.revoke_session(scene.session_id)
 
     assert "unknown_or_revoked" == (await runtime.request_turn_cancel(_request(scene))).outcome
+
+
+class _Silent(SessionPlugin):
+    """Its hook of one name never answers."""
+
+    def __init__(self, hook: str, asked: asyncio.Event) -> None:
+        self._hook = hook
+        self._asked = asked
+
+    async def _stand_still(self, hook: str) -> None:
+        if hook == self._hook:
+            self._asked.set()
+            await asyncio.Event().wait()
+
+    async def before_turn(self, turn: PluginTurn) -> BeforeTurn | None:
+        del turn
+        await self._stand_still("before_turn")
+        return None
+
+    async def checkpoint(self, checkpoint: PluginCheckpoint) -> Sequence[Message]:
+        del checkpoint
+        await self._stand_still("checkpoint")
+        return ()
+
+    def context_transform(self, messages: tuple[Message, ...]) -> Awaitable[tuple[Message, ...]] | None:
+        async def same() -> tuple[Message, ...]:
+            await self._stand_still("context_transform")
+            return messages
+
+        return same()
+
+    async def on_event(self, event: PluginLifecycleEvent, facts: dict[str, Any]) -> None:
+        del facts
+        await self._stand_still(event.value)
+
+
+async def a_plugin_that_stands_still_holds_no_cancel_up(stores: SessionStores) -> None:
+    """Wherever it is asked, before the turn too, and whoever cancels: the turn is down in time, its work is settled."""
+    for hook in ("context_transform", "before_turn", "checkpoint"):
+        for from_inside in (True, False):
+            asked, token = asyncio.Event(), CancellationToken()
+            scene = scene_of(stores, [says("an answer")], plugin=partial(_Silent, hook, asked))
+            runtime, other = await scene.runtime(), await scene.runtime()
+            turn = asyncio.ensure_future(runtime.stream_turn(words("hi"), turn_id="turn-1", cancellation=token))
+            await asked.wait()
+            began = time.monotonic()
+            if from_inside:
+                token.cancel("enough")
+            else:
+                await other.request_turn_cancel(_request(scene))
+            ended = stopped(await turn, "cancelled")
+
+            assert time.monotonic() - began < TEARDOWN_SECONDS_MAX, hook
+            assert ended.cancellation is not None
+            assert ("internal:turn-1" if from_inside else "r1") == ended.cancellation.request_id
+            assert "user: hi" == texts_of(await scene.history())[0]
+            assert len(scene.provider.requests) == (hook == "checkpoint")
+
+
+async def a_plugin_that_stands_still_at_the_end_holds_no_cancel_up(stores: SessionStores) -> None:
+    """It is told that the turn ended, and is not waited for."""
+    for event in (PluginLifecycleEvent.TURN_FINALIZED, PluginLifecycleEvent.TURN_PERSISTED):
+        asked, token = asyncio.Event(), CancellationToken()
+        scene = scene_of(stores, [hangs()], plugin=partial(_Silent, event.value, asked))
+        turn = asyncio.ensure_future((await scene.runtime()).stream_turn(words("hi"), cancellation=token))
+        await eventually(lambda of=scene: bool(of.provider.requests))
+        began = time.monotonic()
+        token.cancel()
+        stopped(await turn, "cancelled")
+
+        assert asked.is_set()
+        assert time.monotonic() - began < TEARDOWN_SECONDS_MAX, event
+        assert 1 == await scene.revision()
