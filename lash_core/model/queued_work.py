@@ -137,8 +137,8 @@ class QueuedWorkDraft(_Policies):
     """
 
     session_id: str
-    delivery_policy: DeliveryPolicy = Field(DeliveryPolicy.EARLIEST_SAFE_BOUNDARY, validation_alias=_DELIVERY)
-    slot_policy: SlotPolicy = Field(SlotPolicy.JOIN, validation_alias=_SLOT)
+    delivery_policy: DeliveryPolicy = Field(default=DeliveryPolicy.EARLIEST_SAFE_BOUNDARY, validation_alias=_DELIVERY)
+    slot_policy: SlotPolicy = Field(default=SlotPolicy.JOIN, validation_alias=_SLOT)
     payloads: tuple[QueuedPayload, ...]
     merge_key: MergeKey = Field(default_factory=MergeKey)
     available_at_ms: int = Field(default=0, ge=0)
