@@ -33,6 +33,10 @@ class SessionScope(Model):
             return f"session:{self.session_id}/frame:{self.agent_frame_id}"
         return f"session:{self.session_id}"
 
+    def id(self) -> str:
+        """``scope_id``, as its first form is asked for it."""
+        return self.scope_id
+
     @property
     def is_empty(self) -> bool:
         """True when there is no session id."""

@@ -143,15 +143,29 @@ class LiveReplayGap:
 class SessionReplayed:
     """All events behind the cursor, maybe none."""
 
+    type: ClassVar[str] = "replayed"
     events: tuple[SessionObservationEvent, ...]
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The answer as a JSON object, histories included."""
+        return {"type": self.type, "events": [event.to_json_value() for event in self.events]}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionGap:
     """Not all events behind the cursor are there: go on from this observation, which is newer."""
 
+    type: ClassVar[str] = "gap"
     observation: SessionObservation
     gap: LiveReplayGap
+
+    def to_json_value(self) -> dict[str, Any]:
+        """The answer as a JSON object, history included."""
+        return {
+            "type": self.type,
+            "observation": self.observation.to_json_value(),
+            "gap": self.gap.to_json_value(),
+        }
 
     @property
     def cursor(self) -> SessionCursor:

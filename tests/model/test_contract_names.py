@@ -129,6 +129,13 @@ def test_a_captured_environment_under_the_seed_name() -> None:
     assert plain.with_env_ref("process-env:sha256:x") == plain.with_execution_env_ref("process-env:sha256:x")
 
 
+def test_a_scope_says_its_id() -> None:
+    """Under the contract's name and the first form's."""
+    frame = SessionScope.for_agent_frame("s", "f")
+
+    assert "session:s/frame:f" == frame.scope_id == frame.id()
+
+
 def test_a_page_reads_like_a_list() -> None:
     """Rows, not pairs of fields."""
     page = ProcessPage(items=())
