@@ -163,6 +163,19 @@ def test_help_answers_quickly_and_imports_no_store() -> None:
     assert "process" in ended.stdout
 
 
+def test_a_command_over_redis_loads_what_it_uses() -> None:
+    """Neither the stores in memory nor what checks schemas: together a seventh of its start."""
+    program = (
+        "import sys, lash_worker.cli.process_ls, lash_core.redis_store.stores; "
+        "print([name for name in ('jsonschema', 'referencing', 'lash_core.memory_store.stores', "
+        "'lash_core.memory_store.registry') if name in sys.modules])"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "[]" == ended.stdout.strip()
+
+
 @pytest.mark.parametrize("line", ["proces", "process lst", "process ls --limit 0", "top --every 0"])
 def test_bad_usage_is_exit_code_2(lash: Lash, line: str) -> None:
     """In text with a hint, in JSON with the code ``usage``."""

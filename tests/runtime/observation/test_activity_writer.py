@@ -87,7 +87,7 @@ def test_what_was_sent_leaves_room_in_its_queue() -> None:
 async def test_a_session_that_streams_keeps_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue a token would be dear; one of which nothing waits is forgotten at the next look."""
     ring = FarRing()
-    flusher = LiveActivityWriter(ring)._lanes  # pyright: ignore[reportPrivateUsage]
+    flusher = LiveActivityWriter(ring)._lanes
     await flusher.put("streams", [QueuedEvent(1, 1, said("a"), 1)])
     assert ("streams",) == flusher.session_ids
     await flusher.put("streams", [QueuedEvent(1, 1, said("b"), 1)])
