@@ -11,7 +11,7 @@ from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.message import ToolCallPart
 from lash_core.model.tool_control import tool_control_of
 from lash_core.model.tool_output import AnyToolOutput, ToolFailure, ToolSuccess
-from lash_core.model.tool_state import ToolManifest
+from lash_core.model.tool_state import ToolArgumentProjectionPolicy, ToolManifest
 from lash_core.runtime.tool_turn import InnerToolAnswer
 from lash_core.runtime.tools import Tool, ToolContext
 
@@ -56,6 +56,8 @@ def batch_tool() -> Tool:
             "result of another. Each has its own result or error, in the order of the calls."
         ),
         input_schema=_SCHEMA,
+        # Each call is projected by the policy of its own tool, and a reference to nothing is that call's failure alone.
+        argument_projection=ToolArgumentProjectionPolicy.preserve_projected_refs_in_field("calls"),
     )
     return Tool(manifest, _run)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -82,6 +83,12 @@ async def send_turn_activity(sender: TurnEventSender | None, correlation_id: str
     activity = fast_build(TurnActivity, {"id": new_activity_id(), "correlation_id": correlation_id, "event": event})
     try:
         await sender(activity)
+    except asyncio.CancelledError:
+        here = asyncio.current_task()
+        if here is None or here.cancelling():
+            raise
+        # Nobody cancelled the turn: the listener ended itself.
+        _log.warning("a turn activity found no listener: it was cancelled")
     except Exception:  # noqa: BLE001 - a listener is the host's code
         _log.exception("a turn activity found no listener")
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from lash_core.model.base import JsonValue
 from lash_core.model.environment import ProcessExecutionEnvSpec
+from lash_core.model.message import ToolCallPart
 from lash_core.model.tool_output import AnyToolOutput, ToolFailure, ToolSuccess
 from lash_core.model.tool_retry import ToolRetryPolicy
-from lash_core.model.tool_state import ToolManifest
+from lash_core.model.tool_state import ToolArgumentProjectionPolicy, ToolManifest
 from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime.batch_tool import batch_tool
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
@@ -86,6 +87,44 @@ async def a_batch_answers_each_of_its_calls(stores: SessionStores) -> None:
     assert [0, 1, 2, 3] == [entry["index"] for entry in entries]
     assert [0, 2, 4] == [entry["result"] for entry in entries[:3]]
     assert (False, "unknown tool `nobody`") == (entries[3]["success"], entries[3]["error"])
+
+
+async def a_batch_leaves_references_to_the_tools_that_it_calls(stores: SessionStores) -> None:
+    """Each tool keeps them where it said so; one that stands for nothing is the failure of its call alone."""
+    ref, lost = {"__projected__": "call:first"}, {"__projected__": "call:nobody"}
+    policy = ToolArgumentProjectionPolicy.preserve_projected_refs_in_field("seed")
+    got: dict[str, Any] = {}
+
+    class Keeping(_Tools):
+        def tools(self) -> Sequence[Tool]:
+            async def keep(_context: ToolContext, args: Any) -> AnyToolOutput:
+                got["keep"] = args
+                return ToolSuccess()
+
+            return [*super().tools(), Tool(ToolManifest("keep", "keep", argument_projection=policy), keep)]
+
+    async def work(_context: ToolContext, args: Any) -> AnyToolOutput:
+        if args:
+            got["work"] = args
+        return ToolSuccess("big")
+
+    calls: list[JsonValue] = [
+        {"tool": "keep", "args": {"seed": ref, "other": ref}},
+        {"tool": "work", "args": {"seed": ref}},
+        {"tool": "work", "args": {"seed": lost}},
+    ]
+    scene, _ = _scene(stores, ("batch", {"calls": calls}))
+    scene.bench = Keeping(work=work)
+    scene.provider = ScriptedProvider(
+        [calls_tools(ToolCallPart("first", "work", {})), calls_tools(("batch", {"calls": calls})), says("done")]
+    )
+    turn = await (await scene.runtime()).stream_turn(words("go"))
+
+    assert "done" == finished(turn)
+    assert {"keep": {"seed": ref, "other": "big"}, "work": {"seed": "big"}} == got
+    entries = turn.tool_calls[1].output["value"]
+    assert [True, True, False] == [entry["success"] for entry in entries]
+    assert "call:nobody" in entries[2]["error"]
 
 
 async def attempts_go_on_where_a_dead_owner_left_them(stores: SessionStores) -> None:
