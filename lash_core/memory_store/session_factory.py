@@ -27,7 +27,7 @@ from lash_core.store.attachment_liveness import has_live_attachment_ref, live_at
 from lash_core.store.content_sweep import ContentRefs, refs_in
 from lash_core.store.ready_sessions import SESSION_LEASES_PAGE, ReadySession
 from lash_core.store.runtime_persistence import SessionSummary
-from lash_core.store.session_bounds import check_delay, check_page_limit, check_ready_limit
+from lash_core.store.session_bounds import check_delay, check_page_limit, check_ready_limit, encode_meta
 from lash_core.store.session_records import decode_record
 
 _PAGE_PREFIX = "sessions:"
@@ -63,12 +63,18 @@ class MemorySessionFactory:
     # -- sessions --------------------------------------------------------------------------------------
 
     async def create_store(self, request: SessionStoreCreateRequest) -> MemoryRuntimePersistence:
-        """Open a session's store, and create the session if it is not there. Raises: InvalidArgumentError."""
+        """Open a session's store, and create the session if it is not there.
+
+        Raises:
+            InvalidArgumentError: the session id is not legal. LimitExceededError: the meta is over the payload limit.
+        """
         session_id = check_id(request.session_id, field="session_id", subject="session id")
         state = self._state
+        meta = meta_of(request, state.clock.now_ms())
+        encode_meta(meta, state.limits)
         with state.lock:
             if session_id not in state.sessions:
-                state.sessions[session_id] = StoredSession(meta_of(request, state.clock.now_ms()))
+                state.sessions[session_id] = StoredSession(meta)
                 # A session that is created again has promises of its own (docs/adr/0166).
                 state.scopes.revoked.discard(session_id)
         return MemoryRuntimePersistence(state, session_id, self._tier)

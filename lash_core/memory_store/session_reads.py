@@ -24,6 +24,7 @@ from lash_core.model.session_commit import (
 from lash_core.model.session_graph import SessionGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.turn_input_lane import TERMINAL_INPUT_STATES
+from lash_core.store.session_bounds import encode_meta
 from lash_core.store.session_commit_records import FrameRecords, decode_node
 from lash_core.store.session_records import decode_record, hydrated
 from lash_core.store.session_refusals import unknown_leaf
@@ -104,8 +105,9 @@ class SessionReadOperations(SessionPart):
             return GcReport(root_count=heads, retained_blob_count=heads + kept, deleted_blob_count=before - kept)
 
     async def save_session_meta(self, meta: SessionMeta) -> None:
-        """Write the meta. Raises: SessionBindingMismatchError, UnknownSessionError."""
+        """Write the meta. Raises: SessionBindingMismatchError, UnknownSessionError, LimitExceededError."""
         self._check_bound(meta.session_id)
+        encode_meta(meta, self._state.limits)
         with self._state.lock:
             self._required().meta = meta
 

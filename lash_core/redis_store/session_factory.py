@@ -16,7 +16,7 @@ from lash_core.redis_store.session_listing import sessions_page
 from lash_core.redis_store.trigger_store import RedisTriggerStore
 from lash_core.store.attachment_liveness import has_live_attachment_ref, live_attachment_refs
 from lash_core.store.runtime_persistence import SessionSummary
-from lash_core.store.session_records import encode_record
+from lash_core.store.session_bounds import encode_meta
 
 _CREATED_AT = '"created_at_ms":'
 
@@ -41,8 +41,7 @@ class RedisSessionStoreFactory(RedisReadySessions):
         """
         session_id = request.session_id
         check_id(session_id, field="session_id", subject="session id")
-        text = encode_record(meta_of(request, 0), field="meta")
-        self._context.settings.limits.check_payload_size(len(text.encode()), field="meta")
+        text = encode_meta(meta_of(request, 0), self._context.settings.limits)
         # The script puts the server's time between the two halves: callers never pass now.
         head, _, tail = text.partition(f"{_CREATED_AT}0")
         keys = self._context.keyspace.of_session(session_id)

@@ -10,7 +10,8 @@ from lash_core.model.session_commit import GcReport, VacuumReport
 from lash_core.redis_store.commands import Command
 from lash_core.redis_store.leased_session import LeasedSession
 from lash_core.redis_store.scripts import Call
-from lash_core.store.session_records import SESSION_BLOB_FAMILY, decode_record, encode_record
+from lash_core.store.session_bounds import encode_meta
+from lash_core.store.session_records import SESSION_BLOB_FAMILY, decode_record
 
 ITEMS_A_CALL = 1_000
 """Nodes or rows of one script: about 2 ms."""
@@ -69,8 +70,7 @@ class SessionUpkeep(LeasedSession):
             LimitExceededError: it is over the payload limit.
         """
         self._check_bound(meta.session_id)
-        text = encode_record(meta, field="meta")
-        self._context.settings.limits.check_payload_size(len(text.encode()), field="meta")
+        text = encode_meta(meta, self._context.settings.limits)
         call = Call("save_session_meta", (self._keys.session_head(self._session_id),), (text,))
         if (await self._context.scripts.run([call], durable=True))[0] == "absent":
             raise UnknownSessionError(self._session_id)

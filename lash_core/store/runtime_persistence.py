@@ -106,7 +106,7 @@ class RuntimePersistence(SessionExecutionLeases, QueuedWorkStore, TurnInputStore
         ...
 
     async def save_session_meta(self, meta: SessionMeta) -> None:
-        """Write the meta."""
+        """Write the meta. Raises: UnknownSessionError, LimitExceededError: it is over the payload limit."""
         ...
 
     async def load_session_meta(self) -> SessionMeta | None:
@@ -136,7 +136,7 @@ class SessionStoreFactory(Protocol):
         The meta of an existing session is never overwritten. Nothing is committed: there is no head yet.
 
         Raises:
-            InvalidArgumentError: the session id is not legal.
+            InvalidArgumentError: the session id is not legal. LimitExceededError: the meta is over the payload limit.
         """
         ...
 

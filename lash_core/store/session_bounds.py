@@ -11,6 +11,7 @@ from lash_core.model.canonical_json import canonical_json, check_json
 from lash_core.model.ids import check_id
 from lash_core.model.limits import Limits
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkDraft, TurnInputPayload
+from lash_core.model.session import SessionMeta
 from lash_core.model.turn_input import (
     ActiveTurnIngress,
     CheckpointKind,
@@ -20,6 +21,7 @@ from lash_core.model.turn_input import (
 )
 from lash_core.store.queued_work_store import CLAIM_BATCHES_MAX, QUEUED_BATCHES_MAX
 from lash_core.store.ready_sessions import CLAIM_SESSIONS_MAX
+from lash_core.store.session_records import encode_record
 
 SOURCE_KEY_BYTES_MAX = 512
 """Longest source key, in bytes of UTF-8: as a replay key's, since wakes and commands are named after such ids."""
@@ -69,6 +71,13 @@ def check_durable_input(value: TurnInput) -> None:
             "a queued turn input must not have a live protocol extension or live plugin inputs: no queue can keep them",
             field="input",
         )
+
+
+def encode_meta(meta: SessionMeta, limits: Limits) -> str:
+    """The stored text of a session's meta. Raises: LimitExceededError, InvalidJsonError."""
+    text = encode_record(meta, field="meta")
+    limits.check_payload_size(len(text.encode()), field="meta")
+    return text
 
 
 def check_queue_room(session_id: str, queued: int, adding: int = 1) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from lash_core.errors import InvalidArgumentError, UnknownSessionError
+from lash_core.errors import InvalidArgumentError, LimitExceededError, UnknownSessionError
 from lash_core.errors.session import SessionBindingMismatchError
 from lash_core.model.disposition import DurabilityTier
 from lash_core.model.scope import CausalRef
@@ -44,6 +44,22 @@ async def a_fresh_session_has_its_meta(stores: SessionStores) -> None:
     assert session_id == store.session_id
     assert isinstance(store, RuntimePersistence)
     assert await store.load_session() is None
+
+
+async def a_meta_over_the_payload_limit_is_refused(stores: SessionStores) -> None:
+    """When the session is made and when its meta is written; nothing is."""
+    session_id, long = unique("session"), "x" * 300_000
+    request = SessionStoreCreateRequest(session_id, policy=SessionPolicy(model=ModelSpec(long)))
+    with refused(LimitExceededError, "meta"):
+        await factory_of(stores).create_store(request)
+    assert await factory_of(stores).open_existing_store(session_id) is None
+
+    store = await opened(stores)
+    before = await store.load_session_meta()
+    assert before is not None
+    with refused(LimitExceededError, "meta"):
+        await store.save_session_meta(before.model_copy(update={"session_name": long}))
+    assert before == await store.load_session_meta()
 
 
 async def what_is_there_is_never_overwritten(stores: SessionStores) -> None:
