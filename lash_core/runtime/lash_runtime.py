@@ -25,8 +25,6 @@ from lash_core.model.turn_outcome import AssembledTurn
 from lash_core.runtime import runtime_lifecycle, runtime_parking
 from lash_core.runtime.background.capability import BackgroundTaskCapability
 from lash_core.runtime.background.monitors import arm_monitors
-from lash_core.runtime.background.scope_closing import close_soon
-from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.cancellation import CancellationToken
 from lash_core.runtime.runtime_environment import RuntimeEnvironment
 from lash_core.runtime.runtime_host import EmbeddedRuntimeHost, ProcessRuntimeHost, RuntimeHost
@@ -179,8 +177,7 @@ class LashRuntime(SessionVerbs):
         self.async_handles.close()
         if self._monitors is not None:
             self._monitors.close()
-        scope_key = background_scope_key(self.background_scope_id, self.session_id)
-        close_soon(self.host.core.background_task_host, scope_key)
+        self.background_tasks.close()
         self.unregister_plugin_session()
 
     # -- park and resume (``docs/contracts/sessions.md`` 2.8) ------------------------------------------

@@ -104,7 +104,9 @@ class BackgroundTaskCapability(RuntimeScopes):
         """
         host = self._spawning(session_id, NO_MANAGED_TASKS, task)
         scope_key = self.background_scope_key(session_id)
-        return await host.spawn_managed(scope_key, spec, task, cancel_policy=cancel_policy, close_policy=close_policy)
+        record = await host.spawn_managed(scope_key, spec, task, cancel_policy=cancel_policy, close_policy=close_policy)
+        self._leave_what_came_late(scope_key)
+        return record
 
     async def cancel_managed_task(self, session_id: str, task_id: str) -> None:
         """Cancel a task; one that is unknown or has ended stays as it is. Without a host nothing happens."""
@@ -129,7 +131,10 @@ class BackgroundTaskCapability(RuntimeScopes):
         """
         if self._runtime_of(session_id) is None:
             raise UnknownManagedSessionError(session_id)
-        return await self._registry().register_external(self.background_scope_key(session_id), spec, cancel)
+        scope_key = self.background_scope_key(session_id)
+        record = await self._registry().register_external(scope_key, spec, cancel)
+        self._leave_what_came_late(scope_key)
+        return record
 
     async def unregister_background_task(self, session_id: str, task_id: str) -> None:
         """Forget a task that runs elsewhere, silently."""

@@ -13,6 +13,7 @@ from lash_core.errors.background_task import BackgroundTaskError
 from lash_core.model.background_task import BackgroundTaskFilter, BackgroundTaskRecord, ClosePolicy
 from lash_core.model.background_task_rules import TASK_OWNER_LOST
 from lash_core.runtime.background.async_handles import AsyncToolHandleMap
+from lash_core.runtime.background.scope_closing import close_soon
 from lash_core.runtime.background.scope_keys import background_scope_key
 from lash_core.runtime.background.task_host import BackgroundTaskHost
 
@@ -35,6 +36,7 @@ class RuntimeScopes:
     def __init__(self, runtime: LashRuntime) -> None:
         self._runtime = runtime
         self._adopted: tuple[str, int] | None = None
+        self._is_closed = False
 
     @property
     def host(self) -> BackgroundTaskHost | None:
@@ -85,12 +87,22 @@ class RuntimeScopes:
         if self.host is not None:
             await self.host.close_scope(self.background_scope_key(session_id))
 
+    def close(self) -> None:
+        """The runtime goes away, now; its tasks are closed at the loop's next turn. May be called twice."""
+        self._is_closed = True
+        close_soon(self.host, self.background_scope_key(self._runtime.session_id))
+
     # -- inside ----------------------------------------------------------------------------------------
 
     def _registry(self) -> BackgroundTaskHost:
         if self.host is None:
             raise BackgroundTaskError(NO_REGISTRY, field="background_task_host")
         return self.host
+
+    def _leave_what_came_late(self, scope_key: str) -> None:
+        """Code that outlives its runtime, as a kept task's, began another one: that is who comes next's, too."""
+        if self._is_closed and self.host is not None:
+            self.host.leave_scope(scope_key)
 
     def _runtime_of(self, session_id: str) -> LashRuntime | None:
         """Who has the session in memory here; None: it is neither the runtime's own nor one that it manages."""

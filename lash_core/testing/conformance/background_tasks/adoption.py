@@ -229,6 +229,27 @@ async def kept_tasks_go_on_with_the_next_runtime_of_their_program(stores: Backgr
             assert ["called"] == calls
 
 
+async def what_kept_work_begins_later_is_kept_too(stores: BackgroundStores) -> None:
+    """It has the capability of a runtime that was closed: neither it nor what it begins is lost (ADR 0252)."""
+    for host in (LocalBackgroundTaskHost(), _host(stores)):
+        scene = task_scene(stores, host)
+        runtime = await scene.runtime()
+        tasks, session_id, work, later = runtime.background_tasks, scene.session_id, Work(), Work()
+        await runtime.stream_turn(TurnInput.text("hi"))
+        await tasks.spawn_managed_task(session_id, spec("kept"), work)
+        runtime.close()
+        await host.close_scope(tasks.background_scope_key(session_id))
+        await tasks.spawn_managed_task(session_id, spec("later"), later)
+        await tasks.register_background_task(session_id, spec("outside"))
+        heir = await scene.runtime()
+        await heir.stream_turn(TurnInput.text("and now?"))
+        found = await heir.background_tasks.list_background_tasks(session_id)
+        assert {"kept", "later", "outside"} == {record.id for record in found}
+        assert {BackgroundTaskState.RUNNING} == {record.state for record in found}
+        heir.close()
+        await host.close()
+
+
 async def a_task_that_ended_while_nobody_had_it_is_found_ended(stores: BackgroundStores) -> None:
     """Its end was stored under the scope that was left."""
     async with on_host(_host(stores), stores) as left, on_host(_host(stores), stores, left.session_id) as heir:
