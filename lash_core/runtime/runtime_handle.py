@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lash_core.errors import LiveReplayStoreError
 from lash_core.errors.session import SessionError
 from lash_core.memory_store.live_replay import InMemoryLiveReplayStore
-from lash_core.model.session_cursor import SessionCursor
+from lash_core.model.session_cursor import SessionCursor, SessionRevision
 from lash_core.model.session_observation import (
     CommittedPayload,
     LiveReplayGap,
@@ -34,12 +34,18 @@ from lash_core.model.turn_activity import TurnActivity
 from lash_core.runtime.observation.activity_writer import PUBLISH_WITHIN_MS
 from lash_core.runtime.observation.handle_sender import HandleSender
 from lash_core.runtime.observation.handle_verbs import HandleVerbs
+from lash_core.runtime.observation.observed_stores import view_of_store
 from lash_core.runtime.observation.recording import Recording
 from lash_core.runtime.observation.ring_appends import failure_of
 from lash_core.runtime.observation.runtime_observation import RuntimeObservation
 from lash_core.runtime.observation.shared_runtime import RuntimeWriter, SharedRuntime
 from lash_core.runtime.turn_activities import TurnEventSender
-from lash_core.store.live_replay_store import LiveGap, LiveReplayStore, SessionObservationSubscription
+from lash_core.store.live_replay_store import (
+    FleetLiveReplayStore,
+    LiveGap,
+    LiveReplayStore,
+    SessionObservationSubscription,
+)
 
 if TYPE_CHECKING:
     from lash_core.runtime.lash_runtime import LashRuntime
@@ -177,11 +183,27 @@ class RuntimeHandle(HandleVerbs):
     async def current_session_observation(self) -> SessionObservation:
         """The session as last published, with the cursor of what has been recorded since.
 
+        Where another program told a later commit of it, the session as it is stored: nobody would hear of that commit
+        behind the cursor (ADR 0273).
+
         Raises:
             LiveReplayStoreError: the store cannot tell where it stands.
         """
-        observation, cursor = await self._current()
-        return SessionObservation(observation.read_view, cursor)
+        shared = self._shared
+        await shared.writer.flush(self.observe().session_id)
+        before = self.observe()
+        # The cursor is read first, so that no commit is missed.
+        cursor = await _asked(shared.live_replay.current_cursor(before.session_id, before.revision))
+        told = await _revision_told(shared.live_replay, before.session_id)
+        await shared.settled()
+        observation = self.observe()
+        view, revision = observation.read_view, observation.revision
+        if told > revision and observation.queue_store is not None:
+            stored, stored_revision = await _asked(view_of_store(observation.queue_store))
+            if stored_revision > revision:
+                view, revision = stored, SessionRevision(stored_revision)
+        position = cursor.parse_for_session(before.session_id).live_position
+        return SessionObservation(view, SessionCursor.new(observation.session_id, revision, position))
 
     async def resume_session_observation(self, cursor: SessionCursor | str) -> SessionResume:
         """The events behind a cursor; where they are not all there, a gap and the session as it is.
@@ -199,17 +221,6 @@ class RuntimeHandle(HandleVerbs):
         answer = await _asked(self._shared.live_replay.subscribe_after_cursor(at))
         return await self._gap(at, answer.reason) if isinstance(answer, LiveGap) else answer
 
-    async def _current(self) -> tuple[RuntimeObservation, SessionCursor]:
-        """What is published, and where its watchers stand: the cursor is read first, so that no commit is missed."""
-        shared = self._shared
-        await shared.writer.flush(self.observe().session_id)
-        before = self.observe()
-        cursor = await _asked(shared.live_replay.current_cursor(before.session_id, before.revision))
-        await shared.settled()
-        observation = self.observe()
-        position = cursor.parse_for_session(before.session_id).live_position
-        return observation, SessionCursor.new(observation.session_id, observation.revision, position)
-
     async def _checked(self, cursor: SessionCursor | str) -> SessionCursor:
         """A cursor of this session; what this handle recorded before is in the ring then."""
         session_id, at = self.observe().session_id, SessionCursor(cursor)
@@ -218,9 +229,10 @@ class RuntimeHandle(HandleVerbs):
         return at
 
     async def _gap(self, requested: SessionCursor, reason: LiveReplayGapReason) -> SessionGap:
-        observation, cursor = await self._current()
-        gap = LiveReplayGap(observation.session_id, requested, cursor, observation.revision, reason)
-        return SessionGap(SessionObservation(observation.read_view, cursor), gap)
+        current = await self.current_session_observation()
+        at = current.cursor.parse()
+        gap = LiveReplayGap(at.session_id, requested, current.cursor, at.revision, reason)
+        return SessionGap(current, gap)
 
     async def _tail(self, observation: RuntimeObservation, otherwise: SessionCursor) -> SessionCursor:
         """The store's cursor of a publication; another one when the store cannot tell."""
@@ -237,6 +249,13 @@ def _standing_at(shown: RuntimeObservation, observation: RuntimeObservation) -> 
     same_session = shown.session_id == observation.session_id
     position = shown.cursor.parse().live_position if same_session else 0
     return SessionCursor.new(observation.session_id, observation.revision, position)
+
+
+async def _revision_told(live_replay: LiveReplayStore, session_id: str) -> int:
+    """Revision of the last commit in a ring, whoever told it; 0 for a host's own ring, which has no such answer."""
+    if not isinstance(live_replay, FleetLiveReplayStore):
+        return 0
+    return (await _asked(live_replay.last_commit(session_id)))[0]
 
 
 async def _asked(answer: Awaitable[_Answer]) -> _Answer:

@@ -143,6 +143,26 @@ async def an_observation_and_what_comes_behind_it_are_everything(stores: Watched
             assert len(known) + len(behind) >= 6, f"{known} and {behind} leave a commit out"
 
 
+async def a_commit_of_another_program_is_not_missed(stores: WatchedStores) -> None:
+    """Whoever asks a handle that was overtaken gets the session as it is: its cursor stands behind that commit."""
+    scene = Scene(stores)
+    async with watched(scene) as (runtime, handle):
+        await say(handle, runtime, "a")
+        async with watched(scene) as (_, elsewhere):
+            published = elsewhere.observe()
+            await say(handle, runtime, "b")
+            await handle.record_turn_activity(piece("and"))
+
+            now = await elsewhere.current_session_observation()
+            found = await gap_after(elsewhere, SessionCursor.new(scene.session_id, 1, 2**40))
+            for seen in (now, found.observation):
+                assert ["a", "b"] == [message.text for message in seen.read_view.messages]
+                assert (await handle.current_session_observation()).cursor == seen.cursor
+                assert [] == await words_after(elsewhere, seen.cursor)
+            assert (2, found.observation.cursor) == (found.gap.latest_revision, found.gap.latest_cursor)
+            assert elsewhere.observe() is published
+
+
 async def who_reads_never_waits_for_who_works(stores: WatchedStores) -> None:
     """A turn may have the runtime for hours."""
     scene = Scene(stores)
