@@ -237,8 +237,9 @@ async def what_kept_work_begins_later_is_kept_too(stores: BackgroundStores) -> N
         tasks, session_id, work, later = runtime.background_tasks, scene.session_id, Work(), Work()
         await runtime.stream_turn(TurnInput.text("hi"))
         await tasks.spawn_managed_task(session_id, spec("kept"), work)
+        events = tasks.subscribe_background_tasks(session_id)
         runtime.close()
-        await host.close_scope(tasks.background_scope_key(session_id))
+        assert [] == [event async for event in events]
         await tasks.spawn_managed_task(session_id, spec("later"), later)
         await tasks.register_background_task(session_id, spec("outside"))
         heir = await scene.runtime()
