@@ -65,8 +65,8 @@ class Watcher:
         self.opener = opener
         self.asking: asyncio.Task[None] | None = None
         self._ask_again_ms = ask_again_ms
-        self._permitted_ms = own_time_ms()
         self._ask_at_ms = 0.0
+        self._asked_ms: float | None = None
         self.permitted()
         self._pump: asyncio.Task[Any] | None = None
         self._send = send
@@ -111,13 +111,19 @@ class Watcher:
 
     @property
     def is_unknown(self) -> bool:
-        """For two turns nobody could say that it may go on."""
-        return self.opener is not None and own_time_ms() - self._permitted_ms > 2 * self._ask_again_ms
+        """It was asked for a whole turn long, and nobody could say that it may go on."""
+        # From the question on: a process that was stopped for a while has to ask first.
+        return self._asked_ms is not None and own_time_ms() - self._asked_ms > self._ask_again_ms
 
     def permitted(self) -> None:
         """It may go on; not all that began at once are asked for at once."""
-        self._permitted_ms = own_time_ms()
-        self._ask_at_ms = self._permitted_ms + self._ask_again_ms * random.uniform(0.75, 1)  # noqa: S311 - not a secret
+        self._asked_ms = None
+        self.ask_in(self._ask_again_ms * random.uniform(0.75, 1))  # noqa: S311 - not a secret
+
+    def ask(self, asking: asyncio.Task[None]) -> None:
+        """It is asked from now on."""
+        self.asking = asking
+        self._asked_ms = own_time_ms() if self._asked_ms is None else self._asked_ms
 
     def ask_in(self, pause_ms: float) -> None:
         """Ask so much later."""
@@ -198,7 +204,7 @@ class Watchers:
             await asyncio.sleep(pause_ms / 1_000)
             for watcher in self:
                 if watcher.opener is not None and watcher.is_to_be_asked:
-                    watcher.asking = asyncio.create_task(self._ask(watcher, watcher.opener), name="lash-web-ask-again")
+                    watcher.ask(asyncio.create_task(self._ask(watcher, watcher.opener), name="lash-web-ask-again"))
                 if watcher.is_unknown:
                     watcher.end("failed", TimeoutError("nobody can say whether you may still watch"))
                 elif watcher.is_writing:

@@ -16,7 +16,7 @@ from lash_core.redis_store.acl import acl_rules
 from lash_core.redis_store.stores import RedisStores
 from lash_core.settings import StoreSettings
 from lash_core.testing.servers import ValkeyServer
-from lash_core.web import WebConfig, session_app
+from lash_core.web import WebConfig, WebLimits, session_app
 from lash_core.web.server import WebServer
 from tests.serve.serving import TOKEN, serving
 from tests.web.kit import Event, events_of
@@ -49,9 +49,10 @@ async def here(url: str, **config: Any) -> AsyncGenerator[str]:
 class Following:
     """A stream of a session, followed as a browser does, in a task of its own."""
 
-    def __init__(self, where: str, session_id: str, **query: str) -> None:
+    def __init__(self, where: str, session_id: str, *, headers: dict[str, str] | None = None, **query: str) -> None:
         self._url = f"{where}/sessions/{session_id}/events"
         self._query = query
+        self._headers = headers if headers is not None else {} if "ticket" in query else BEARER
         self.text = ""
         self.status = 0
 
@@ -65,11 +66,10 @@ class Following:
 
     async def _run(self) -> None:
         """Until it ends, however that is."""
-        headers = {} if "ticket" in self._query else BEARER
         try:
             async with (
                 httpx2.AsyncClient(timeout=30) as http,
-                http.stream("GET", self._url, params=self._query, headers=headers) as reply,
+                http.stream("GET", self._url, params=self._query, headers=self._headers) as reply,
             ):
                 self.status = reply.status_code
                 async for part in reply.aiter_text():
@@ -124,6 +124,32 @@ async def test_what_one_gives_the_other_takes(server: ValkeyServer, lash: LashCl
             for stream in shown:
                 await stream.until(lambda stream=stream: stream.status)
             assert [200, 401, 401] == sorted(stream.status for stream in shown)
+
+
+async def test_a_logout_at_one_is_one_at_all(server: ValkeyServer, lash: LashClient) -> None:
+    """A copy of the cookie is worth nothing any more, and its streams end, also at another process; others go on."""
+    await lash.session("shared").create()
+    soon = WebLimits(ask_again_ms=2_000)
+    async with here(server.url) as one, here(server.url, limits=soon) as other, httpx2.AsyncClient(timeout=30) as http:
+        cookies: list[dict[str, str]] = []
+        for _ in range(2):
+            login = await http.post(f"{one}/login", json={"token": TOKEN}, headers={"Origin": one})
+            cookies.append({"Cookie": login.headers["set-cookie"].partition(";")[0]})
+            http.cookies.clear()
+        ended, going = cookies
+        async with Following(other, "shared", headers=ended) as stream, Following(other, "shared", headers=going) as on:
+            await stream.until(lambda: stream.events)
+            await on.until(lambda: on.events)
+            reply = await http.post(f"{one}/logout", json={}, headers={"Origin": one} | ended)
+            assert 200 == reply.status_code
+            await stream.until(lambda: "ended" in [event.type for event in stream.events])
+            assert "refused" == stream.events[-1].data["reason"]
+            sent = await send(one, "shared", "for who is still here")
+            await on.until(lambda: sent in on.text)
+            assert sent not in stream.text
+        for where in (one, other):
+            assert 401 == (await http.get(f"{where}/sessions", headers=ended)).status_code
+            assert 200 == (await http.get(f"{where}/sessions", headers=going)).status_code
 
 
 @pytest.mark.faults

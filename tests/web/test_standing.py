@@ -13,7 +13,7 @@ from starlette.requests import Request
 from lash_core.errors import StoreUnreachableError
 from lash_core.memory_store import login_tickets as in_memory
 from lash_core.testing.waiting import eventually
-from lash_core.web import WebAction, WebConfig, WebLimits
+from lash_core.web import WebAction, WebConfig, WebLimits, watchers
 from tests.web.kit import ORIGIN, TOKEN, Stream, Web, say, streaming, web_app
 
 CHAT = "/sessions/chat/events"
@@ -90,6 +90,27 @@ async def test_where_nobody_can_say_it_goes_on_for_two_turns(failure: object) ->
             facts = await ended(stream)
             assert ("failed", "timeout") == (facts["reason"], facts["error"]["code"])
             assert "boom" not in stream.text
+
+
+async def test_a_process_that_stood_still_asks_before_it_ends_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine slept, or the process was stopped: nobody was asked, so nobody failed to answer."""
+    now_ms = [0.0]
+    monkeypatch.setattr(watchers, "own_time_ms", lambda: now_ms[0])
+    opener: Any = object()
+    watcher = watchers.Watcher(opener, opener, 60_000)
+    now_ms[0] += 44_000
+    assert not watcher.is_to_be_asked
+    now_ms[0] += 3_600_000
+    assert (True, False) == (watcher.is_to_be_asked, watcher.is_unknown)
+    asking = asyncio.create_task(asyncio.sleep(0))
+    watcher.ask(asking)
+    now_ms[0] += 59_000
+    assert (False, False) == (watcher.is_to_be_asked, watcher.is_unknown)
+    now_ms[0] += 2_000
+    assert watcher.is_unknown
+    watcher.permitted()
+    assert not watcher.is_unknown
+    await asking
 
 
 async def test_a_login_that_expires_ends_its_streams() -> None:
