@@ -101,6 +101,7 @@ class _People:
                 self._text.begin(item)
             case SessionGap():
                 self._text.gap(item)
+                self._text.waiting(len(await queue_of(self._handle)))
             case SessionObservationEvent():
                 taken = batches_taken_in(item)
                 if taken:

@@ -75,6 +75,11 @@ class WatchText:
             self._said.clear()
             self._news(item.observation.read_view)
 
+    def waiting(self, count: int) -> None:
+        """How many inputs are in the queue, where the events that said so are lost."""
+        if count:
+            self._note(f"{count} {'input is' if count == 1 else 'inputs are'} queued")
+
     def inputs(self, messages: Iterable[Message]) -> None:
         """What the turn that begins was given: what people wrote, what woke it."""
         for message in messages:
@@ -113,7 +118,11 @@ class WatchText:
             case "tool_call_started":
                 self._note(f"→ {facts.get('tool_name')}({_short(facts.get('args'))})", "magenta")
             case "tool_call_completed":
-                self._note(f"← {facts.get('tool_name')}: {_short(_answer(facts.get('output')))}", "magenta")
+                name, output = facts.get("tool_name"), facts.get("output")
+                if _is_good(output):
+                    self._note(f"← {name}: {_short(_answer(output))}", "magenta")
+                else:
+                    self._note(f"✕ {name}: {_short(_answer(output))}", "red")
             case "plugin_runtime" if facts.get("event") == "tool_progress":
                 self._note(f"… {facts.get('tool_name')}: {_short(facts.get('progress'))}", "magenta")
             case "retry_status":
@@ -180,6 +189,11 @@ class WatchText:
         if self._open is not None:
             self._open = None
             self._out.print()
+
+
+def _is_good(output: Any) -> bool:
+    """Whether a tool answered, as far as can be said; a failure and a cancel have other types."""
+    return not isinstance(output, dict) or output.get("type", "success") == "success"
 
 
 def _answer(output: Any) -> Any:

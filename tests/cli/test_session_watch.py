@@ -167,6 +167,26 @@ def test_tools_thoughts_retries_and_changes_are_lines() -> None:
     ] == lines[4:]
 
 
+@pytest.mark.parametrize("kind", ["failure", "cancelled"])
+def test_a_tool_that_failed_looks_so(kind: str) -> None:
+    """As an answer it would be taken for one."""
+    shown = Shown()
+    output: JsonValue = {"type": kind, "message": "the price list is closed"}
+    shown.text.event(doing("tool_call_completed", "c", tool_name="price", output=output))
+    shown.text.event(doing("tool_call_completed", "d", tool_name="stock", output={"type": "success", "value": 1}))
+
+    assert ["✕ price: the price list is closed", "← stock: 1"] == shown.lines()
+
+
+def test_a_gap_says_what_is_queued() -> None:
+    """The events that said so may be lost with the others."""
+    shown = Shown()
+    for count in (0, 1, 2):
+        shown.text.waiting(count)
+
+    assert ["1 input is queued", "2 inputs are queued"] == shown.lines()
+
+
 def test_a_gap_shows_what_is_new() -> None:
     """And says that something is lost."""
     shown = Shown()
