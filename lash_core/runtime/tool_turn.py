@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lash_core.model.base import JsonValue
 from lash_core.model.message import ToolCallPart
@@ -31,6 +31,8 @@ class ToolTurn:
         read_view: the session as it was when the turn began; None where the turn has none.
         report: streams progress under the call's id; nobody has to listen.
         call_tools: calls other tools of the session; None inside such a call.
+        store_errors: what the session's own store raised in the tool's services. One that leaves the tool is the
+            worker's business and no answer; a tool that goes on over it has answered.
     """
 
     turn_id: str
@@ -39,3 +41,4 @@ class ToolTurn:
     read_view: SessionReadView | None
     report: Callable[[JsonValue], Awaitable[None]]
     call_tools: Callable[[Sequence[ToolCallPart]], Awaitable[tuple[InnerToolAnswer, ...]]] | None = None
+    store_errors: list[Exception] = field(default_factory=list[Exception])

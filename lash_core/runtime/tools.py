@@ -16,6 +16,7 @@ from lash_core.model.tool_output import AnyToolOutput
 from lash_core.model.tool_state import ToolManifest
 from lash_core.model.trigger_occurrence import TriggerOccurrence
 from lash_core.runtime.cancellation import CancellationToken
+from lash_core.runtime.journal.errors import STORE_ERRORS
 from lash_core.runtime.tool_children import start_kind
 from lash_core.runtime.tool_tasks import AsyncTaskWork, start_task
 
@@ -107,11 +108,16 @@ class ToolContext:
 
         Raises:
             UnknownKindError: nobody declares the kind. InvalidArgumentError: params that do not fit it, a bad id.
-            RuntimeFailure: the start was refused. NotAvailableError: the tool runs in a process. Store errors.
+            RuntimeFailure: the start was refused. NotAvailableError: the tool runs in a process. Store errors: the turn
+                is redone when one leaves the tool.
         """
         turn = self._in_turn("child processes")
         call = f"{turn.turn_id}:{self.call_id}"
-        return await start_kind(turn.execution, call, kind, params, process_id=process_id, label=label)
+        try:
+            return await start_kind(turn.execution, call, kind, params, process_id=process_id, label=label)
+        except STORE_ERRORS as error:
+            turn.store_errors.append(error)
+            raise
 
     async def start_task(self, work: AsyncTaskWork, *, name: str = "") -> dict[str, JsonValue]:
         """Start ``work`` beside the turn and answer its handle, which the tool gives to the model.

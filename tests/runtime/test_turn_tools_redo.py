@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from lash_core.errors import RuntimeFailure, StoreBehindError, StoreUnreachableError
+from lash_core.errors import RuntimeFailure, StoreBehindError, StoreFullError, StoreUnreachableError
 from lash_core.model.tool_output import ToolCancelled, ToolFailure, ToolSuccess
 from lash_core.model.tool_retry import ToolRetryDisposition, ToolRetryPolicy
+from lash_core.runtime import tools as tools_module
 from lash_core.runtime.session.lease_guard import SessionLeaseLostError
 from lash_core.runtime.tools import ToolContext
 from lash_core.testing.waiting import eventually
@@ -257,3 +258,46 @@ async def test_a_store_error_inside_a_tool_is_its_failure() -> None:
     turn = Turn([tool("t", asks_its_own_store)])
     (output,) = await turn.outputs(call("t"))
     assert isinstance(output, ToolFailure)
+
+
+class FullStart:
+    """``start_kind`` of a store that has no room at first."""
+
+    def __init__(self) -> None:
+        self.room = False
+
+    async def __call__(self, *_: Any, **__: Any) -> str:
+        if not self.room:
+            raise StoreFullError("s")
+        return "p1"
+
+
+async def test_a_start_that_the_sessions_store_refuses_is_no_answer_of_its_tool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker redoes the turn, and the tool starts its process then."""
+
+    async def orders(context: ToolContext, args: Any) -> Any:
+        return await context.start_process("deliver")
+
+    start = FullStart()
+    monkeypatch.setattr(tools_module, "start_kind", start)
+    turn = Turn([tool("t", orders)])
+    with pytest.raises(StoreFullError):
+        await turn.dispatch(call("t"))
+    assert {} == turn.journal.entries
+
+    start.room = True
+    redo = Turn([tool("t", orders)], journal=turn.journal)
+    assert [ToolSuccess("p1")] == await redo.outputs(call("t"))
+
+
+async def test_a_tool_that_goes_on_over_a_refused_start_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def orders(context: ToolContext, args: Any) -> Any:
+        try:
+            return await context.start_process("deliver")
+        except StoreFullError:
+            return "later"
+
+    monkeypatch.setattr(tools_module, "start_kind", FullStart())
+    assert [ToolSuccess("later")] == await Turn([tool("t", orders)]).outputs(call("t"))

@@ -113,6 +113,7 @@ class ToolAttempt:
 
         Raises:
             ToolCutShortError: the turn's token ended it.
+            STORE_ERRORS: the session's own store failed in a service of the tool's, and that left the tool.
             asyncio.CancelledError: the caller was cancelled.
         """
         if self._turn_token.cancelled:
@@ -153,9 +154,15 @@ class ToolAttempt:
             text = f"tool `{manifest.name}` did not end within {manifest.timeout_ms} ms"
             return failure_of("timeout", TOOL_TIMEOUT, text)
         if end.error is not None:
+            if self._is_of_the_sessions_store(end.error):
+                raise end.error
             text = end.error.message if isinstance(end.error, LashError) else text_of(end.error)
             return failure_of("execution", TOOL_FAILED, text)
         return ToolCancelled("the tool ended itself")
+
+    def _is_of_the_sessions_store(self, error: Exception) -> bool:
+        turn = self._context.turn
+        return turn is not None and any(error is one for one in turn.store_errors)
 
     def _checked(self, output: Any) -> AnyToolOutput:
         if not isinstance(output, ToolSuccess | ToolFailure | ToolCancelled):
