@@ -153,7 +153,7 @@ async def test_a_turn_goes_on_after_the_server_came_back() -> None:
 
 
 async def test_an_idle_session_answers_at_once(fleet: Agents) -> None:
-    """A notice starts the turn: no poll is waited for."""
+    """A notice starts the turn: no poll is waited for, which comes every three seconds."""
     await fleet.add("one")
     await fleet.answer(await fleet.session("warm").send("hello"))
     waited: list[float] = []
@@ -162,7 +162,7 @@ async def test_an_idle_session_answers_at_once(fleet: Agents) -> None:
         await fleet.answer(await fleet.session(f"s{number}").send("hello"))
         waited.append(time.monotonic() - began)
 
-    assert 0.25 > sorted(waited)[5], waited
+    assert 0.75 > sorted(waited)[5], waited
 
 
 async def test_a_session_turn_process_of_a_killed_worker_is_redone_once(fleet: Agents) -> None:
