@@ -69,10 +69,11 @@ class RuntimeSessionState:
         self.agent_frames = [frame if other.frame_id == frame.frame_id else other for other in self.agent_frames]
 
     def ensure_agent_frame_initialized(self, now_ms: int = 0) -> None:
-        """There is a current frame, and a record of it."""
+        """There is a current frame, and a record of it: the active one."""
         if not self.current_agent_frame_id.strip():
             self.current_agent_frame_id = initial_frame_id(self.session_id)
         if self.current_agent_frame() is None:
+            self._supersede_frames()
             self.agent_frames.append(
                 AgentFrameRecord(
                     frame_id=self.current_agent_frame_id,
@@ -90,11 +91,8 @@ class RuntimeSessionState:
 
         An id has one record: a frame that is opened once more takes the place of its old record, at the end.
         """
-        self.agent_frames = [
-            other.model_copy(update={"status": "superseded"}) if other.status == "active" else other
-            for other in self.agent_frames
-            if other.frame_id != frame.frame_id
-        ]
+        self.agent_frames = [other for other in self.agent_frames if other.frame_id != frame.frame_id]
+        self._supersede_frames()
         self.agent_frames.append(frame.model_copy(update={"status": "active"}))
         self.current_agent_frame_id = frame.frame_id
         self.policy = frame.assignment.policy
@@ -183,6 +181,12 @@ class RuntimeSessionState:
         """Heal a leaf that does not resolve; the stored graph then has to be replaced."""
         if self.session_graph.heal_orphaned_leaf():
             self.graph_replace_required = True
+
+    def _supersede_frames(self) -> None:
+        self.agent_frames = [
+            frame.model_copy(update={"status": "superseded"}) if frame.status == "active" else frame
+            for frame in self.agent_frames
+        ]
 
     def copy(self) -> RuntimeSessionState:
         """A state that changes by itself."""

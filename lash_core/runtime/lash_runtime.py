@@ -6,7 +6,6 @@ What the verbs do is in modules of their own: ``runtime_lifecycle`` builds, ``ru
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -133,8 +132,7 @@ class LashRuntime(SessionVerbs):
         """
         if env.plugin_host is None:
             raise SessionError("RuntimeEnvironment.plugin_host is required for from_environment", field="plugin_host")
-        if not state.session_id.strip():
-            state.session_id = str(uuid.uuid4())
+        runtime_lifecycle.name_session(state, store)
         is_restored = state.head_revision is not None
         plugins = env.plugin_host.build_session(state.session_id, state.plugin_snapshot, exclusive=exclusive)
         runtime = await runtime_lifecycle.assemble_runtime(

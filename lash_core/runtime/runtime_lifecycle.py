@@ -109,6 +109,7 @@ async def from_host_state(
         SessionError: no model is named; a store of another session; a plugin or the protocol refuses its state.
     """
     stored_node_count, execution_state = stored_nodes_of(state), unstored_execution_state_of(state)
+    name_session(state, services.store)
     settle_state(state, policy)
     _check_model(state, services)
     if services.store is not None and services.store.session_id != state.session_id:
@@ -123,10 +124,14 @@ async def from_host_state(
     return runtime
 
 
-def settle_state(state: RuntimeSessionState, policy: SessionPolicy) -> None:
-    """Steps 1 to 5: an id, a policy, a frame that has both, what is in effect, and a leaf that exists."""
+def name_session(state: RuntimeSessionState, store: RuntimePersistence | None) -> None:
+    """Step 1: a blank id becomes the one that the store is bound to, without a store a fresh one."""
     if not state.session_id.strip():
-        state.session_id = str(uuid.uuid4())
+        state.session_id = str(uuid.uuid4()) if store is None else store.session_id
+
+
+def settle_state(state: RuntimeSessionState, policy: SessionPolicy) -> None:
+    """Steps 2 to 5: a policy, a frame that has it, what is in effect, and a leaf that exists."""
     if not state.policy.is_configured:
         state.policy = policy
     state.ensure_agent_frame_initialized()

@@ -39,6 +39,18 @@ def test_the_first_frame_has_the_states_settings() -> None:
     assert "s:frame:initial" == state.current_agent_frame_id
 
 
+def test_a_current_frame_without_a_record_supersedes_the_others() -> None:
+    """Exactly one frame is active, also in a state whose current frame's record is missing."""
+    state = _state()
+    state.current_agent_frame_id = "lost"
+
+    state.ensure_agent_frame_initialized()
+
+    assert [("s:frame:initial", "superseded"), ("lost", "active")] == [
+        (frame.frame_id, frame.status) for frame in state.agent_frames
+    ]
+
+
 def test_a_frame_that_is_opened_supersedes_the_one_before() -> None:
     """It inherits assignment and options; exactly one is active."""
     state = _state()

@@ -64,6 +64,18 @@ async def a_blank_session_id_becomes_a_fresh_one(stores: SessionStores) -> None:
     assert all(session_id.strip() for session_id in ids)
 
 
+async def with_a_store_a_blank_session_id_is_the_stores(stores: SessionStores) -> None:
+    """It is bound to one session: no other id could ever be stored there."""
+    scene = Scene(stores)
+    state = RuntimeSessionState(session_id="")
+
+    runtime = await LashRuntime.from_environment(scene.environment(), POLICY, state, await scene.store())
+
+    assert scene.session_id == runtime.session_id
+    await runtime.park()
+    assert 0 < await scene.revision()
+
+
 async def an_unconfigured_policy_is_filled_and_a_configured_one_stays(stores: SessionStores) -> None:
     """In the state and in the assignment of its first frame."""
     scene = Scene(stores)
