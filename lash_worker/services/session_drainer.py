@@ -58,6 +58,8 @@ class SessionDrainer(Service):
         self._declines = Declines()
         self.slots = Slots(settings.session_concurrency or settings.concurrency, driver.context.metrics)
         self.runs: dict[str, asyncio.Task[None]] = {}
+        self._given_back: set[asyncio.Task[None]] = set()
+        """Of these, those that only release their lease: a cancel would leave it to its end."""
         self._hot = HotPartitions(view)
         self._due: dict[int, float] = {}
         """Partition → when a session of it becomes due, by the server's clock."""
@@ -103,7 +105,8 @@ class SessionDrainer(Service):
             await asyncio.wait(self.runs.values(), timeout=within_ms / 1_000)
         left = [task for task in self.runs.values() if not task.done()]
         for task in left:
-            task.cancel()
+            if task not in self._given_back:
+                task.cancel()
         if left:
             await asyncio.wait(left, timeout=YIELD_SECONDS)
             self._context.metrics.yielded.inc(len(left))
@@ -205,11 +208,13 @@ class SessionDrainer(Service):
         run.on_declined = self._declined
         # A session is claimed again while an earlier run of it here is only closing: each has its own lease.
         name = session.lease.lease_token
-        task = self.runs[name] = asyncio.create_task(run.run(), name="lash-session-run")
+        # Where a drain began while the claim was under way, a peer starts it at once.
+        work = run.run() if self.is_accepting else run.give_back(0)
+        task = self.runs[name] = asyncio.create_task(work, name="lash-session-run")
         task.add_done_callback(lambda _: self._ended(name))
         if not self.is_accepting:
-            # A drain began while the claim was under way: a peer starts it at once.
-            task.cancel()
+            self._given_back.add(task)
+            task.add_done_callback(self._given_back.discard)
 
     def _declined(self) -> None:
         self._shy_until_ms = own_time_ms() + SHY_FOR_MS

@@ -91,6 +91,9 @@ class SessionRun:
         """
         try:
             store = await self._context.factory.open_existing_store(self.session_id)
+        except asyncio.CancelledError:
+            await self.give_back(0)
+            raise
         except (LashError, OSError) as error:
             await self._failed("store", error)
             return
@@ -103,7 +106,7 @@ class SessionRun:
         try:
             await self._work(store, self._guard)
         except asyncio.CancelledError:
-            await self._give_back(0)
+            await self.give_back(0)
             raise
         except RuntimeFailure as failure:
             await self._failed(failure.code, failure)
@@ -114,6 +117,19 @@ class SessionRun:
         except Exception as error:  # noqa: BLE001 - a plugin's or a provider's code must not end the worker
             _log.exception("session %s: a run ended with an error", self.session_id)
             await self._failed("error", error)
+
+    async def give_back(self, delay_ms: int) -> None:
+        """Release the lease, once; the session is due again after the delay. Never raises; 2 s at most."""
+        guard = self._guard
+        if guard is not None:
+            if guard.released:
+                return
+            guard.mark_released()
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._context.ready.defer_session(self.lease if guard is None else guard.lease, delay_ms)
+        except (LashError, OSError, TimeoutError) as error:
+            _log.warning("session %s: its lease ends by itself: %s", self.session_id, error)
 
     async def _work(self, store: RuntimePersistence, guard: SessionLeaseGuard) -> None:
         runtime = await self._context.build(store, self.lease.owner)
@@ -184,7 +200,7 @@ class SessionRun:
             runtime.policy.provider_id,
             extra={"session_id": self.session_id},
         )
-        await self._give_back(delay_ms)
+        await self.give_back(delay_ms)
 
     async def _failed(self, reason: str, error: BaseException) -> None:
         self._context.metrics.failed.labels(reason).inc()
@@ -196,17 +212,4 @@ class SessionRun:
             error,
             extra={"session_id": self.session_id, "reason": reason},
         )
-        await self._give_back(delay_ms)
-
-    async def _give_back(self, delay_ms: int) -> None:
-        """Release the lease; the session is due again after the delay."""
-        guard = self._guard
-        if guard is not None:
-            if guard.released:
-                return
-            guard.mark_released()
-        try:
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await self._context.ready.defer_session(self.lease if guard is None else guard.lease, delay_ms)
-        except (LashError, OSError, TimeoutError) as error:
-            _log.warning("session %s: its lease ends by itself: %s", self.session_id, error)
+        await self.give_back(delay_ms)

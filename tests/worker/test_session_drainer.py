@@ -149,6 +149,68 @@ async def test_a_drain_gives_the_turn_to_a_peer() -> None:
     assert 2 == len(await lash.session("chat").history())
 
 
+async def test_a_session_whose_claim_a_drain_overtook_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: its lease would else keep it from the peers until it ends."""
+    stores = InMemoryStores()
+    session = LashClient(stores).session("chat")
+    await session.create()
+    ready = stores.ready_sessions
+    claim, claimed, answered = ready.claim_ready_sessions, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> Any:
+        found = await claim(*args)
+        if found:
+            claimed.set()
+            await answered.wait()
+        return found
+
+    monkeypatch.setattr(ready, "claim_ready_sessions", slow)
+    async with supervised(session_app(), stores) as leaver:
+        sent = await session.send("hello")
+        async with asyncio.timeout(5):
+            await claimed.wait()
+        assert leaver.sessions is not None
+        leaver.sessions.stop_claiming()
+        answered.set()
+        await eventually(lambda: leaver.sessions is not None and not leaver.sessions.is_accepting)
+        await _is_free(stores)
+        assert "lash_session_turns_total:finished" not in samples(leaver)
+        assert (sent.batch,) == await session.queue()
+
+
+async def test_a_session_that_is_only_being_opened_is_given_back_too() -> None:
+    """A drain that does not wait cuts it off before it has a runtime."""
+    stores = InMemoryStores()
+    session = LashClient(stores).session("chat")
+    await session.create()
+    await session.send("hello")
+    opening, factory = asyncio.Event(), stores.session_store_factory
+    opened = factory.open_existing_store
+
+    async def slow(session_id: str) -> Any:
+        opening.set()
+        return await asyncio.Event().wait()
+
+    factory.open_existing_store = slow
+    async with supervised(session_app(), stores) as leaver:
+        async with asyncio.timeout(5):
+            await opening.wait()
+        factory.open_existing_store = opened
+        assert leaver.sessions is not None
+        assert 1 == await leaver.sessions.drain(0)
+        await _is_free(stores)
+
+
+async def _is_free(stores: InMemoryStores) -> None:
+    store = await stores.session_store_factory.open_existing_store("chat")
+    assert store is not None
+
+    async def nobody_has_it() -> bool:
+        return await store.get_session_execution_lease("chat") is None
+
+    await eventually(nobody_has_it)
+
+
 async def test_a_turn_that_ends_in_time_is_not_cut_off_by_a_drain() -> None:
     """The worker takes no other one."""
     stores = InMemoryStores()
