@@ -310,6 +310,7 @@ class LashRuntime(SessionVerbs):
         Raises:
             RuntimeFailure: ``direct_completion_failed`` (``raw`` is the issue), ``direct_completion_cancelled``,
                 ``session_model_required``, ``model_provider_unknown``; another question was asked under the key.
+            InvalidArgumentError: a blank key.
         """
         return await complete_directly(
             self, messages, key=key, instructions=instructions, source=source, cancellation=cancellation

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from lash_core.errors import RuntimeFailure
+from lash_core.errors import InvalidArgumentError, RuntimeFailure
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.message import Message, TextPart
 from lash_core.model.session import ModelSpec, SessionPolicy, SessionStoreCreateRequest
@@ -93,3 +93,17 @@ async def test_a_session_asks_its_model_beside_its_turns(*, durable: bool) -> No
     assert read is not None
     assert usage == next(entry.usage for entry in read.token_ledger if entry.source == "direct")
     assert 2 == len(read.nodes)
+
+
+async def test_a_blank_key_is_refused() -> None:
+    """It would stand for every question that forgot its key."""
+    provider = ScriptedProvider([says("never")])
+    async with InMemoryStores() as stores:
+        host = RuntimeHostConfig.from_stores(stores)
+        host.providers = ModelProviders([provider])
+        policy = SessionPolicy(model=ModelSpec("m"), provider_id=provider.provider_id)
+        runtime = await EmbeddedRuntimeBuilder().with_runtime_host(host).with_policy(policy).build()
+        with pytest.raises(InvalidArgumentError, match="needs a key"):
+            await runtime.direct_completion([Message.user("Title?")], key=" ")
+
+    assert [] == provider.requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from lash_core.errors import InvalidArgumentError
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.message import Message
 from lash_core.model.model_call import ModelRequest, ModelResponse, ModelStreamEvent
@@ -31,6 +32,8 @@ async def complete_directly(
     cancellation: CancellationToken | None = None,
 ) -> ModelResponse:
     """See ``LashRuntime.direct_completion``."""
+    if not key.strip():
+        raise InvalidArgumentError("a direct completion needs a key that is not blank", field="key", value=key)
     core, policy = runtime.host.core, runtime.policy
     asked = _Asked(core.providers.get(policy.provider_id))
     request = ModelRequest(model=policy.require_model(), instructions=instructions, messages=tuple(messages))

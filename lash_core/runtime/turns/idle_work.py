@@ -172,6 +172,7 @@ def as_redo(given: TurnGiven, turn: OpenTurn, poison_deaths_max: int) -> TurnGiv
         ordinal=noted.ordinal,
         base_revision=noted.base_revision,
         is_redo=True,
+        policy=noted.policy,
         refusal=poison_issue(noted.turn_id, noted.deaths, poison_deaths_max) or switch_limit_issue(noted.ordinal),
     )
 

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from lash_core.errors import RuntimeFailure
 from lash_core.model.base import JsonValue
+from lash_core.model.canonical_json import canonical_json_bytes
 from lash_core.model.ids import ID_BYTES_MAX, check_id
 from lash_core.model.message import Message
 from lash_core.model.queued_work import QueuedWorkBatch, QueuedWorkClaim
+from lash_core.model.session import SessionPolicy
 from lash_core.model.turn_input import TurnInput, TurnInputClaim
 from lash_core.model.turn_outcome import TurnIssue
 from lash_core.runtime.turns.turn_messages import (
@@ -25,6 +27,8 @@ from lash_core.store.turn_journal import OpenTurn
 
 TurnOrigin = Literal["input", "queue", "lane"]
 TRACE_ID_MISMATCH = "execution_scope_turn_id_mismatch"
+NOTED_POLICY_BYTES_MAX = 16 * 1024
+"""A policy is noted beside the input, within the limit of one payload: a longer one is left to who redoes the turn."""
 
 
 def follow_on_id(root_turn_id: str, ordinal: int) -> str:
@@ -55,6 +59,7 @@ class TurnGiven:
         base_revision: the head's when the turn was begun first; part of what names its prompts.
         is_redo: it was begun before.
         refusal: why no model is to be called: the turn is stopped with this issue.
+        policy: that it was begun with, where nothing is stored of the session that says so.
     """
 
     turn_id: str
@@ -68,6 +73,7 @@ class TurnGiven:
     base_revision: int | None = None
     is_redo: bool = False
     refusal: TurnIssue | None = None
+    policy: SessionPolicy | None = None
 
     @classmethod
     def of_input(cls, given: TurnInput, turn_id: str | None) -> TurnGiven:
@@ -118,8 +124,13 @@ class TurnGiven:
             return (message_of_input(self.input, ingress_message_id(self.input_claim.inputs[0].input_id)),)
         return (message_of_input(self.input, turn_message_id(self.turn_id)),)
 
-    def open_turn(self, base_revision: int) -> OpenTurn:
-        """What is noted before the first effect. A live input cannot be noted: nobody else can redo that turn."""
+    def open_turn(self, base_revision: int, policy: SessionPolicy) -> OpenTurn:
+        """What is noted before the first effect. A live input cannot be noted: nobody else can redo that turn.
+
+        Args:
+            base_revision: the head's; 0 = nothing of the session is stored, its policy neither: it is noted here.
+            policy: in effect for the turn.
+        """
         facts: dict[str, Any] = {
             "root": self.root_turn_id,
             "ordinal": self.ordinal,
@@ -132,6 +143,10 @@ class TurnGiven:
             facts["input_ids"] = [row.input_id for row in self.input_claim.inputs]
         elif self.input is not None and self.input.is_durable:
             facts["input"] = self.input.to_json_value()
+        if not base_revision:
+            noted = policy.to_json_value()
+            if len(canonical_json_bytes(noted, field="policy")) <= NOTED_POLICY_BYTES_MAX:
+                facts["policy"] = noted
         return OpenTurn(self.turn_id, facts=facts, batch_ids=self.batch_ids)
 
 
@@ -148,12 +163,13 @@ class NotedTurn:
     batch_ids: tuple[str, ...]
     input_ids: tuple[str, ...]
     deaths: int
+    policy: SessionPolicy | None = None
 
     @classmethod
     def of(cls, turn: OpenTurn) -> NotedTurn:
         """What was noted; facts of a later release that are not known here are left alone."""
         facts: dict[str, Any] = turn.facts if isinstance(turn.facts, dict) else {}
-        given = facts.get("input")
+        given, policy = facts.get("input"), facts.get("policy")
         return cls(
             turn_id=turn.turn_id,
             root_turn_id=str(facts.get("root", turn.turn_id)),
@@ -164,4 +180,5 @@ class NotedTurn:
             batch_ids=tuple(facts.get("batch_ids", ())),
             input_ids=tuple(facts.get("input_ids", ())),
             deaths=turn.deaths,
+            policy=None if policy is None else SessionPolicy.model_validate(policy),
         )

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from lash_core.model.execution_scope import ExecutionScope
 from lash_core.model.queued_work import ClaimBoundary, QueuedWorkBatch
+from lash_core.model.session import SessionPolicy
+from lash_core.model.session_state import RuntimeSessionState
 from lash_core.model.turn_outcome import AgentFrameSwitchOutcome, AssembledTurn
 from lash_core.runtime.session.lease_guard import SessionLeaseGuard
 from lash_core.runtime.turn_activities import tell_turn_begins
@@ -22,6 +25,9 @@ from lash_core.runtime.turns.turn_log import CommittedTurn, TurnLog
 from lash_core.runtime.turns.turn_scope import TurnScope, new_run_id
 from lash_core.store.effect_host import JournalingEffectHost, ScopedEffects, TurnScopedEffects
 from lash_core.store.runtime_persistence import RuntimePersistence
+
+if TYPE_CHECKING:
+    from lash_core.runtime.lash_runtime import LashRuntime
 
 
 async def run_turns(work: LogicalWork, given: TurnGiven) -> AssembledTurn:
@@ -37,9 +43,11 @@ async def run_turns(work: LogicalWork, given: TurnGiven) -> AssembledTurn:
 async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
     """Note the turn as open and make what it works with."""
     runtime, store = work.runtime, work.runtime.store
+    noted = _noted_policy(runtime, given)
+    policy = noted or runtime.state.effective_policy()
     if given.ordinal == 0 and given.refusal is None:
         # Before anything is noted: another program may have the provider that this one lacks.
-        provider_of(runtime, runtime.state.effective_policy())
+        provider_of(runtime, policy)
     base = runtime.state.head_revision or 0
     given = given if given.base_revision is not None else replace(given, base_revision=base)
     effects: ScopedEffects
@@ -47,7 +55,7 @@ async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
     host = runtime.host.core.control.effect_host
     if store is not None and work.guard is not None and isinstance(host, JournalingEffectHost):
         if not given.is_redo:
-            await store.open_turn(work.guard.require(), given.open_turn(base))
+            await store.open_turn(work.guard.require(), given.open_turn(base, policy))
         run = HeldTurn(work.guard, store, given.turn_id, is_fresh=not given.is_redo)
         effects = journal = host.scoped_turn(run)
     else:
@@ -55,6 +63,8 @@ async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
     generation = 0 if work.guard is None else work.guard.generation
     await tell_turn_begins(work.sender, given.turn_id, generation, is_redo=given.is_redo)
     draft = runtime.state.copy()
+    if noted is not None:
+        _take_policy(draft, noted)
     clock = runtime.host.core.clock
     turn = TurnAtWork(
         work,
@@ -78,6 +88,21 @@ async def _begin(work: LogicalWork, given: TurnGiven) -> TurnAtWork:
     turn.claims.take_queue(given.queue_claim)
     turn.claims.take_inputs(given.input_claim)
     return turn
+
+
+def _noted_policy(runtime: LashRuntime, given: TurnGiven) -> SessionPolicy | None:
+    """What a first turn was begun with: whoever redoes it may be an app that gives new sessions another model."""
+    policy = given.policy
+    if policy is None or runtime.state.head_revision is not None:
+        return None
+    return policy if policy.provider_id in runtime.host.core.providers.ids else None
+
+
+def _take_policy(draft: RuntimeSessionState, policy: SessionPolicy) -> None:
+    draft.policy = policy
+    frame = draft.current_agent_frame()
+    if frame is not None:
+        draft.set_frame(frame.model_copy(update={"assignment": frame.assignment.model_copy(update={"policy": policy})}))
 
 
 async def following_turn(work: LogicalWork, given: TurnGiven, committed: CommittedTurn) -> TurnGiven | None:

@@ -9,6 +9,7 @@ from typing import Any
 from lash_core.model.base import JsonValue
 from lash_core.model.environment import ProcessExecutionEnvSpec
 from lash_core.model.message import ToolCallPart
+from lash_core.model.session import ModelSpec
 from lash_core.model.tool_output import AnyToolOutput, ToolFailure, ToolSuccess
 from lash_core.model.tool_retry import ToolRetryPolicy
 from lash_core.model.tool_state import ToolArgumentProjectionPolicy, ToolManifest
@@ -210,6 +211,28 @@ async def a_tool_that_vanished_answers_what_was_recorded(stores: SessionStores) 
     assert "done" == finished(turn)
     assert turn is not None
     assert "then" == turn.tool_calls[0].output["value"]
+
+
+async def a_first_turn_is_redone_with_the_policy_that_it_began_with(stores: SessionStores) -> None:
+    """Nothing of the session is stored yet, and the program that redoes it gives new sessions another model."""
+    scene, bench = _scene(stores, ("work", {}), ttl_ms=await short_ttl_ms(stores))
+    life = Life()
+
+    async def work(_context: ToolContext, _args: Any) -> AnyToolOutput:
+        bench.seen.append("work")
+        life.dies_at, life.after = len(life.writes), True
+        return ToolSuccess("then")
+
+    bench.work = work
+    assert await _one_life(scene, life) is None
+    await scene.outlive_leases()
+    scene.policy = scene.policy.model_copy(update={"model": ModelSpec("model-2"), "max_turns": 1})
+    turn = await _one_life(scene, Life())
+
+    assert "done" == finished(turn)
+    assert ["work"] == bench.seen
+    assert ["model-1", "model-1"] == [request.model.id for request in scene.provider.requests]
+    assert "model-1" == (await scene.runtime()).state.effective_policy().model.id
 
 
 async def a_child_that_a_tool_starts_is_started_once(stores: SessionStores) -> None:
