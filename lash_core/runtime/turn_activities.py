@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from lash_core.errors import LashError
 from lash_core.model.fast_build import fast_build
 from lash_core.model.session_observation import SessionProcessEventKind
 from lash_core.model.turn_activity import TurnActivity, TurnEvent
@@ -98,6 +99,9 @@ async def tell_turn_begins(sender: TurnEventSender | None, turn_id: str, generat
     if isinstance(sender, TurnFollower):
         try:
             await sender.turn_begins(turn_id, generation=generation, is_redo=is_redo)
+        except LashError as error:
+            # A store that is full or away says so in one line: the turn will meet it too.
+            _log.warning("whoever watches was not told the beginning of turn %s: %s", turn_id, error)
         except Exception:  # noqa: BLE001 - a listener is the host's code
             _log.exception("the beginning of turn %s found no listener", turn_id)
 
@@ -107,6 +111,8 @@ async def tell_turn_committed(sender: TurnEventSender | None, turn_id: str) -> N
     if isinstance(sender, TurnFollower):
         try:
             await sender.turn_committed(turn_id)
+        except LashError as error:
+            _log.warning("whoever watches was not told the commit of turn %s: %s", turn_id, error)
         except Exception:  # noqa: BLE001 - a listener is the host's code
             _log.exception("the commit of turn %s found no listener", turn_id)
 
