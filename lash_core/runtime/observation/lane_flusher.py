@@ -26,6 +26,9 @@ RETRY_FOR_MS = 10_000
 FAILURE_PAUSE_MS = 50
 FAILURE_PAUSE_MS_MAX = 1_000
 """Between tries of a session whose ring cannot be reached: doubling from the first to the second."""
+BUSY_LANES = 32
+FLUSH_EVERY_BUSY_MS = 8
+"""After a flush of so many sessions: fewer pipelines, and half of the tokens wait for less than 4 ms."""
 SWEEP_EVERY_S = 1.0
 """Between two looks for sessions of which nothing waits: one that streams has the same queue for a second."""
 LANES_MAX = 10_000
@@ -66,7 +69,7 @@ class LaneFlusher:
         self._loop = running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_is_soon = False
-        self._flushed_at = self._swept_at = float("-inf")
+        self._flushed_at = self._next_flush_at = self._swept_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -173,7 +176,7 @@ class LaneFlusher:
             raise RuntimeError("the writer of live events belongs to an event loop that does not run")
         # What a loop left behind when it was closed, nobody waits for any more.
         self._loop, self._timer = running, None
-        self._flushed_at = self._swept_at = float("-inf")
+        self._flushed_at = self._next_flush_at = self._swept_at = float("-inf")
         self._lanes.clear()
         self._tasks.clear()
         return None
@@ -203,7 +206,7 @@ class LaneFlusher:
         """See that the next flush comes: in its time, or at once."""
         if self._loop is not None:
             due = self._loop.time()
-            self._schedule_at(due if now else max(due, self._flushed_at + FLUSH_EVERY_MS / 1_000))
+            self._schedule_at(due if now else max(due, self._next_flush_at))
             self._timer_is_soon = True
 
     def _schedule_at(self, due: float) -> None:
@@ -221,6 +224,8 @@ class LaneFlusher:
         self._timer, self._flushed_at = None, self._loop.time()
         ready = [lane for lane in self._lanes.values() if lane.has_queued and lane.under_way is None]
         sent = [(lane, lane.take()) for lane in ready if lane.paused_until <= self._flushed_at]
+        every_ms = FLUSH_EVERY_MS if len(sent) < BUSY_LANES else FLUSH_EVERY_BUSY_MS
+        self._next_flush_at = self._flushed_at + every_ms / 1_000
         if sent:
             self._counts.flushes += 1
             self.run(self._send(sent))

@@ -100,6 +100,21 @@ async def test_a_session_that_streams_keeps_its_queue(monkeypatch: pytest.Monkey
     assert ["a", "b"] == await texts_in(ring, "streams")
 
 
+@pytest.mark.parametrize(("sessions", "unused"), [(31, "FLUSH_EVERY_BUSY_MS"), (32, "FLUSH_EVERY_MS")])
+async def test_many_sessions_at_once_share_rarer_pipelines(
+    sessions: int, unused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pipeline has a price of its own, which few sessions do not feel."""
+    monkeypatch.setattr(lane_flusher, unused, 60_000)
+    writer = LiveActivityWriter(FarRing())
+    async with asyncio.timeout(30):
+        for text in "ab":
+            recordings = [writer.record(f"s{number}", 1, said(text)) for number in range(sessions)]
+            await recordings[-1]
+
+    assert 2 == writer.counts.flushes
+
+
 async def test_an_append_is_of_one_revision_and_one_generation() -> None:
     """They are the append's, not the event's."""
     ring = FarRing()
