@@ -185,10 +185,14 @@ def check_cancel_target(target: TurnInputCancelTarget) -> None:
 def _check_source_key(source_key: str | None) -> None:
     if source_key is None:
         return
+    if not source_key.strip():
+        raise InvalidArgumentError(
+            f"source key {source_key[:80]!r} must not be blank", field="source_key", value=source_key
+        )
     size = len(source_key.encode(errors="surrogatepass"))
-    if not source_key.strip() or size > SOURCE_KEY_BYTES_MAX:
+    if size > SOURCE_KEY_BYTES_MAX:
         raise LimitExceededError(
-            f"source key of {size} bytes; it must be 1 to {SOURCE_KEY_BYTES_MAX}",
+            f"source key has {size} bytes; the limit is {SOURCE_KEY_BYTES_MAX}",
             field="source_key",
             value=source_key,
             limit=SOURCE_KEY_BYTES_MAX,

@@ -188,6 +188,10 @@ async def a_payload_over_the_limit_is_refused(stores: SessionStores) -> None:
     """256 KB; nothing is stored."""
     store = await opened(stores)
 
+    with refused(InvalidArgumentError, "must not be blank"):
+        await enqueued(store, source_key=" ")
+    with refused(LimitExceededError, "source key has 513 bytes; the limit is 512"):
+        await enqueued(store, source_key="k" * 513)
     with refused(LimitExceededError, str(256 * 1024)):
         await enqueued(store, "x" * 256 * 1024)
 
