@@ -100,7 +100,10 @@ class AppTool:
             class_, code, message, raw = raised_failure(failure)
             output = ToolFailure.model_validate({"class": class_, "code": code, "message": message, "raw": raw})
             return self._judged(failure, output)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a tool's exception is its answer
+        except (Exception, SystemExit) as error:
+            # A tool's exception is its answer, but for one of the session's own store: then the turn is redone.
+            if context.turn is not None and context.turn.is_of_its_store(error):
+                raise
             return self._judged(error, _failure("execution", TOOL_FAILED, text_of(error)))
         if isinstance(value, ToolSuccess | ToolFailure | ToolCancelled):
             # A whole output: one that ends the turn, say.

@@ -42,3 +42,7 @@ class ToolTurn:
     report: Callable[[JsonValue], Awaitable[None]]
     call_tools: Callable[[Sequence[ToolCallPart]], Awaitable[tuple[InnerToolAnswer, ...]]] | None = None
     store_errors: list[Exception] = field(default_factory=list[Exception])
+
+    def is_of_its_store(self, error: BaseException) -> bool:
+        """True when the session's own store raised it in a service of the tool's."""
+        return any(error is one for one in self.store_errors)

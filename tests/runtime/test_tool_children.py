@@ -8,16 +8,26 @@ from typing import Any
 import pytest
 
 from lash_core.client_enqueue import KindResolver
-from lash_core.errors import InvalidArgumentError, NotAvailableError, RuntimeFailure, UnknownKindError
+from lash_core.errors import (
+    InvalidArgumentError,
+    NotAvailableError,
+    RuntimeFailure,
+    StoreFullError,
+    UnknownKindError,
+)
 from lash_core.memory_store.stores import InMemoryStores
 from lash_core.model.disposition import RecoveryDisposition
 from lash_core.model.manifest import KindManifest
 from lash_core.model.process_input import EngineInput
 from lash_core.model.scope import SessionScope
+from lash_core.model.tool_output import ToolFailure
+from lash_core.runtime import tools as tools_module
 from lash_core.runtime.execution_context import RuntimeExecutionContext
 from lash_core.runtime.tool_children import start_kind
 from lash_core.runtime.tool_turn import ToolTurn
 from lash_core.runtime.tools import ToolContext
+from lash_worker.app_tools import AppTool
+from lash_worker.thread_pool import ThreadPool
 from tests.runtime.contexts import context_of
 
 SCHEMA = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
@@ -92,3 +102,22 @@ async def test_a_tool_in_a_process_starts_none() -> None:
         await ToolContext("s", "c1").start_process("deliver")
     with pytest.raises(NotAvailableError, match="no kinds"):
         await start_kind(context_of(), "t1:c1", "deliver", None)
+
+
+async def test_a_start_that_the_store_refuses_leaves_a_tool_of_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no answer of the tool: the turn is redone. A store error of the tool's own is one."""
+
+    async def order(ctx: ToolContext, item: str) -> str:
+        if item == "own":
+            raise StoreFullError("the tool's own")
+        return await ctx.start_process("deliver", {"item": item})
+
+    async def is_full(*_: Any, **__: Any) -> str:
+        raise StoreFullError("out of memory")
+
+    monkeypatch.setattr(tools_module, "start_kind", is_full)
+    tool = AppTool("order", order, "Order.", {}).to_tool(ThreadPool(1, "t"))
+    with pytest.raises(StoreFullError):
+        await tool.call(tool_context(InMemoryStores()), {"item": "mug"})
+    answer = await tool.call(tool_context(InMemoryStores()), {"item": "own"})
+    assert isinstance(answer, ToolFailure)

@@ -154,15 +154,11 @@ class ToolAttempt:
             text = f"tool `{manifest.name}` did not end within {manifest.timeout_ms} ms"
             return failure_of("timeout", TOOL_TIMEOUT, text)
         if end.error is not None:
-            if self._is_of_the_sessions_store(end.error):
+            if self._context.turn is not None and self._context.turn.is_of_its_store(end.error):
                 raise end.error
             text = end.error.message if isinstance(end.error, LashError) else text_of(end.error)
             return failure_of("execution", TOOL_FAILED, text)
         return ToolCancelled("the tool ended itself")
-
-    def _is_of_the_sessions_store(self, error: Exception) -> bool:
-        turn = self._context.turn
-        return turn is not None and any(error is one for one in turn.store_errors)
 
     def _checked(self, output: Any) -> AnyToolOutput:
         if not isinstance(output, ToolSuccess | ToolFailure | ToolCancelled):
