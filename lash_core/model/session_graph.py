@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from lash_core.errors import InvalidArgumentError
 from lash_core.model.base import JsonValue
@@ -169,6 +170,10 @@ class SessionGraph:
         self.leaf_node_id = leaf_node_id
         self._read_model = None
 
+    def snapshot(self) -> GraphSnapshot:
+        """The graph as it is now, for readers. O(1): appends come behind it, and nothing else changes the nodes."""
+        return GraphSnapshot(self._nodes, len(self._nodes), self.leaf_node_id)
+
     def copy(self) -> SessionGraph:
         """A graph of the same nodes that grows by itself. The read model is shared as far as it goes."""
         other = SessionGraph((), self.leaf_node_id)
@@ -206,3 +211,16 @@ class SessionGraph:
             candidate = f"{first}:{number}"
             number += 1
         return candidate
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSnapshot:
+    """A graph as it was: the first so many nodes of a list that only grows, so taking one costs nothing."""
+
+    _nodes: Sequence[SessionNodeRecord]
+    _count: int
+    leaf_node_id: str | None
+
+    def graph(self) -> SessionGraph:
+        """A graph of the caller's own, to be changed at will. O(nodes)."""
+        return SessionGraph(self._nodes[: self._count], self.leaf_node_id)

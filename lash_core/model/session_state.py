@@ -14,7 +14,7 @@ from lash_core.model.base import JsonValue
 from lash_core.model.message import Message
 from lash_core.model.plugin_snapshot import PluginSessionSnapshot
 from lash_core.model.session import SessionPolicy
-from lash_core.model.session_graph import SessionGraph
+from lash_core.model.session_graph import GraphSnapshot, SessionGraph
 from lash_core.model.session_node import SessionNodeRecord
 from lash_core.model.session_read_model import SessionReadModel
 from lash_core.model.tool_state import ToolState
@@ -202,7 +202,7 @@ class RuntimeSessionState:
 class SessionReadView:
     """An immutable view of a session, to be shared. Copying one costs nothing; lists are made when they are asked for.
 
-    ``leaf_node_id`` and ``read_model`` are the graph as it was.
+    ``graph``, ``leaf_node_id`` and ``read_model`` are the graph as it was.
     """
 
     session_id: str
@@ -214,6 +214,7 @@ class SessionReadView:
     read_model: SessionReadModel
     leaf_node_id: str | None
     current_agent_frame_id: str = ""
+    _snapshot: GraphSnapshot | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def from_persisted_state(cls, state: RuntimeSessionState) -> SessionReadView:
@@ -228,7 +229,18 @@ class SessionReadView:
             read_model=state.session_graph.read_model(),
             leaf_node_id=state.session_graph.leaf_node_id,
             current_agent_frame_id=state.current_agent_frame_id,
+            _snapshot=state.session_graph.snapshot(),
         )
+
+    @property
+    def graph(self) -> SessionGraph:
+        """The graph as it was, as one of the caller's own; O(nodes) for each call.
+
+        A view that came from another process brought the events of its active path only: they are its graph.
+        """
+        if self._snapshot is None:
+            return SessionGraph(self.read_model.active_events, self.leaf_node_id)
+        return self._snapshot.graph()
 
     @property
     def messages(self) -> tuple[Message, ...]:

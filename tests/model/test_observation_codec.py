@@ -66,7 +66,9 @@ def view(*texts: str) -> SessionReadView:
 
 def same(one: SessionReadView, other: SessionReadView) -> bool:
     return one.read_model.active_events == other.read_model.active_events and all(
-        getattr(one, name) == getattr(other, name) for name in SessionReadView.__slots__ if name != "read_model"
+        getattr(one, name) == getattr(other, name)
+        for name in SessionReadView.__slots__
+        if name not in ("read_model", "_snapshot")
     )
 
 

@@ -158,6 +158,21 @@ def test_a_view_does_not_change_with_its_state() -> None:
     assert 2 == SessionReadView.from_persisted_state(state).read_model.message_count
 
 
+def test_a_views_graph_is_the_graph_as_it_was() -> None:
+    """With its branches off the path, and as one of the reader's own."""
+    state = _state()
+    for name in ("a", "b"):
+        state.session_graph.append_message(Message.user(name, message_id=name))
+    state.session_graph.branch_to("a")
+    view = SessionReadView.from_persisted_state(state)
+    state.session_graph.append_message(Message.user("c", message_id="c"))
+    view.graph.append_message(Message.user("d", message_id="d"))
+
+    assert ["a", "b"] == [node.node_id for node in view.graph.nodes]
+    assert ("a", ["b"]) == (view.graph.leaf_node_id, view.graph.orphaned_node_ids())
+    assert view.graph.find_node("c") is None
+
+
 def test_a_copy_changes_by_itself() -> None:
     """Graph, frames, ledger and options."""
     state = _state()
