@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from lash_core.errors import LashError, LimitExceededError, OutcomeUnknownError, RuntimeFailure, StoreRefusedError
 from lash_core.errors.session import UnsettledQueuedWorkClaimError, UnsettledTurnInputClaimError
+from lash_core.model.effect_record import EffectRecord
 from lash_core.model.queued_work import ClaimBoundary
 from lash_core.model.session import ModelSpec
 from lash_core.runtime.inline_effects import InlineEffectHost
@@ -180,6 +182,20 @@ async def broken_code_is_committed_as_stopped(stores: SessionStores) -> None:
     assert () == await store.list_queued_work(scene.session_id)
 
 
+class _AnotherJournal(MortalStore):
+    """A store where each recorded effect stands for another request, as by a program that asks something else."""
+
+    def __init__(self, store: Any) -> None:
+        self._inner = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def load_turn_effects(self, session_id: str, turn_id: str) -> tuple[EffectRecord, ...]:
+        found: tuple[EffectRecord, ...] = await self._inner.load_turn_effects(session_id, turn_id)
+        return tuple(replace(entry, envelope_hash="0" * 32) for entry in found)
+
+
 async def another_request_under_a_recorded_key_stops_the_turn(stores: SessionStores) -> None:
     """A redo that asks the model something else is not the same turn."""
     scene = scene_of(stores, [calls_tools(("add", {"a": 1, "b": 2})), says("done")])
@@ -188,8 +204,8 @@ async def another_request_under_a_recorded_key_stops_the_turn(stores: SessionSto
     runtime = await scene.runtime(store)
     with refused(StoreCommitFailedError):
         await runtime.run_next_queued_turn()
-    scene.policy = scene.policy.model_copy(update={"model": scene.policy.model.model_copy(update={"id": "model-2"})})
-    turn = stopped(await (await scene.runtime(store)).run_next_queued_turn(), "runtime_error")
+    other: Any = _AnotherJournal(await scene.store())
+    turn = stopped(await (await scene.runtime(other)).run_next_queued_turn(), "runtime_error")
 
     assert "effect_replay_hash_conflict" in str(turn.errors[0].code)
     assert () == await store.list_queued_work(scene.session_id)
