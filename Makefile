@@ -39,13 +39,13 @@ FAULTS = $(filter-out $(COMMANDS:=/%),$(shell grep -rl --include='test_*.py' 'ma
 
 # Three at a time on two cores where much of the time is waiting.
 test-units: $(VENV)/.dev ## Pure rules, runtime and app; the contracts in memory
-	@$(BIN)/python tools/within.py 120 units -- $(JUDGED) -n 3 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
+	@$(BIN)/python tools/within.py 150 units -- $(JUDGED) -n 3 $(UNITS) tests/conformance -m "not faults and not cluster and not stores"
 
 test-embedded: $(VENV)/.dev ## Everything over a real embedded server
 	@$(BIN)/python tools/within.py 240 embedded -- $(JUDGED) -n 4 tests $(addprefix --ignore=,$(UNITS) $(COMMANDS) tests/browser) -m "not faults and not cluster and not in_memory"
 
 test-cluster: $(VENV)/.dev ## The contracts over a three-node cluster
-	@$(BIN)/python tools/within.py 120 cluster -- $(JUDGED) -n 2 $(CLUSTERED) -m "cluster and not faults"
+	@$(BIN)/python tools/within.py 90 cluster -- $(JUDGED) -n 2 $(CLUSTERED) -m "cluster and not faults"
 
 test-commands: $(VENV)/.dev ## What people type: the README, the CLI, the deploy files
 	@$(BIN)/python tools/within.py 120 commands -- $(JUDGED) -n 3 $(COMMANDS)
