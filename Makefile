@@ -48,13 +48,13 @@ test-cluster: $(VENV)/.dev ## The contracts over a three-node cluster
 	@$(BIN)/python tools/within.py 90 cluster -- $(JUDGED) -n 2 $(CLUSTERED) -m "cluster and not faults"
 
 test-commands: $(VENV)/.dev ## What people type: the README, the CLI, the deploy files
-	@$(BIN)/python tools/within.py 120 commands -- $(JUDGED) -n 3 $(COMMANDS)
+	@$(BIN)/python tools/within.py 105 commands -- $(JUDGED) -n 3 $(COMMANDS)
 
 test-faults: $(VENV)/.dev ## Real processes, killed, stopped and cut off
-	@$(BIN)/python tools/within.py 180 faults -- $(JUDGED) -n 3 $(FAULTS) -m faults
+	@$(BIN)/python tools/within.py 165 faults -- $(JUDGED) -n 3 $(FAULTS) -m faults
 
 test-browser: $(VENV)/.dev ## The page in a headless Chromium; skipped, loudly, where there is none
-	@$(BIN)/python tools/within.py 120 browser -- $(JUDGED) -n 3 tests/browser
+	@$(BIN)/python tools/within.py 150 browser -- $(JUDGED) -n 3 tests/browser
 
 check: $(VENV)/.dev ## Format, lint, types, imports, script headers, file sizes
 	@$(BIN)/ruff format --check .
