@@ -9,6 +9,7 @@
 -- INVARIANT at most tickets_max are remembered; a refused call notes nothing.
 -- CLOCK Redis TIME.
 --- @include now
+--- @include login_places
 local expires_at_ms = tonumber(ARGV[2])
 if expires_at_ms <= now_ms then
   return 'expired'
@@ -16,13 +17,4 @@ end
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   return 'spent'
 end
--- A few at a time: each call adds one, so what is over shrinks.
-local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', F(now_ms), 'LIMIT', 0, 100)
-if redis.call('ZCARD', KEYS[1]) - #over >= tonumber(ARGV[3]) then
-  return 'full'
-end
-if #over > 0 then
-  redis.call('ZREM', KEYS[1], unpack(over))
-end
-redis.call('ZADD', KEYS[1], F(expires_at_ms), ARGV[1])
-return 'redeemed'
+return note_until(KEYS[1], ARGV[1], expires_at_ms, tonumber(ARGV[3])) and 'redeemed' or 'full'
