@@ -90,11 +90,8 @@ class MemoryEffectJournal(ScopeEffects):
                 if first_started is not None and row.record.first_started is None:
                     self._state.touch(row, first_started=first_started, updated_at_ms=now_ms)
             return tuple(
-                EffectAnswer(
-                    _detached(row.journal[record.key] if record.state == "starting" else record),
-                    now_ms,
-                    replayed=word == "replayed",
-                    conflict=word == "conflict",
+                EffectAnswer.of_word(
+                    _detached(row.journal[record.key] if record.state == "starting" else record), now_ms, word
                 )
                 for record, word in plan.answers
             )
@@ -143,11 +140,9 @@ def _planned(row: Row, items: Sequence[_Item], now_ms: int) -> _Plan:
     for item in items:
         write = item.write
         stored = plan.entries.get(write.key) or row.journal.get(write.key)
-        answer = write.answer_over(stored)
-        record = write.record_over(stored, now_ms) if answer == "written" or stored is None else stored
-        # As it stands after this write: a later one of the same call may change it again.
-        plan.answers.append((record, answer))
-        if answer == "written":
+        record, word = write.taken_over(stored, now_ms)
+        plan.answers.append((record, word))
+        if word == "written":
             plan.size += journal_size(record) - (0 if stored is None else journal_size(stored))
             plan.entries[write.key] = record
             if item.start is not None:

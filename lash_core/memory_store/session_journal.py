@@ -164,10 +164,8 @@ def _planned(
     for write in writes:
         entry = planned.get(write.key) or journal.get(write.key)
         stored = None if entry is None else entry.record
-        word = write.answer_over(stored)
-        record = write.record_over(stored, now_ms) if word == "written" or stored is None else stored
+        record, word = write.taken_over(stored, now_ms)
         if word == "written":
             planned[write.key] = ScopeEntry(record)
-        # As it stands after this write: a later one of the same call may change it again.
-        answers.append(EffectAnswer(replace(record), now_ms, replayed=word == "replayed", conflict=word == "conflict"))
+        answers.append(EffectAnswer.of_word(replace(record), now_ms, word))
     return planned, tuple(answers)

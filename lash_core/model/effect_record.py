@@ -97,6 +97,12 @@ class EffectWrite:
         ends_wait = stored.state == "waiting" and self.state in ("completed", "failed")
         return "written" if ends_wait else "replayed"
 
+    def taken_over(self, stored: EffectRecord | None, now_ms: int) -> tuple[EffectRecord, WriteAnswer]:
+        """What stands under the key behind this entry, and what the journal did with it."""
+        word = self.answer_over(stored)
+        # As it stands after this entry: a later one of the same call may change it again.
+        return self.record_over(stored, now_ms) if stored is None or word == "written" else stored, word
+
     def record_over(self, stored: EffectRecord | None, now_ms: int) -> EffectRecord:
         """The record of this entry once it is written; one that ends a wait keeps the wait's due time."""
         due_at_ms = None if stored is None else stored.due_at_ms
@@ -126,6 +132,11 @@ class EffectAnswer:
     now_ms: int
     replayed: bool = False
     conflict: bool = False
+
+    @classmethod
+    def of_word(cls, record: EffectRecord, now_ms: int, word: WriteAnswer) -> EffectAnswer:
+        """The answer where the journal did what ``word`` says."""
+        return cls(record, now_ms, replayed=word == "replayed", conflict=word == "conflict")
 
 
 @dataclass(frozen=True, slots=True)

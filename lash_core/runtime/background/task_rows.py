@@ -136,8 +136,7 @@ class TaskRows:
             tasks = await self._store.read_background_tasks(session_id)
             ours = {(task.scope_key, task.row.record.id): task.revision for task in tasks}
             gone = [entry for entry in left if (entry.scope_key, entry.record.id) not in ours]
-            births = {(task.row.record.id, task.row.record.created_at) for task in tasks}
-            if any((entry.record.id, entry.record.created_at) in births for entry in gone):
+            if any(is_same(entry.record, task.row.record) for entry in gone for task in tasks):
                 raise TasksLostError(gone)
             # Those of which there is no trace were taken away by who saw that they had arrived.
             left = [entry for entry in left if entry not in gone]
