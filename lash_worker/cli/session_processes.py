@@ -6,12 +6,12 @@ import click
 from rich.text import Text
 
 from lash_core.client import LashClient
-from lash_core.errors import UnknownSessionError
 from lash_core.runtime.observation.process_views import SessionProcesses, SessionProcessView
 from lash_core.store.process_observation import PAGE_MAX, TAIL_MAX
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import ago, cell, console, json_cell, print_json, table
 from lash_worker.cli.process_rows import row_cells
+from lash_worker.cli.session_views import say_what_is_left, seen_now
 from lash_worker.cli.store_access import with_client
 
 _PAYLOAD_CHARS = 80
@@ -30,11 +30,8 @@ def processes(invocation: Invocation, session_id: str, *, live: bool, limit: int
     """Show the processes that a session has handles on or is woken by, newest first, with the ends of their logs."""
 
     async def work(lash: LashClient) -> tuple[SessionProcesses, int]:
-        session = lash.session(session_id)
-        found = await session.processes(live_only=live, limit=limit, events=events)
-        if not found.total and not await session.exists():
-            raise UnknownSessionError(session_id)
-        return found, await lash.stores.process_registry.server_time_ms()
+        found = await lash.session(session_id).processes(live_only=live, limit=limit, events=events)
+        return await seen_now(lash, session_id, found)
 
     shown, now_ms = with_client(invocation, work)
     if as_json:
@@ -43,8 +40,7 @@ def processes(invocation: Invocation, session_id: str, *, live: bool, limit: int
         console().print(cell("it has no processes", "dim"))
     else:
         console().print(table(("process", "status", "tie", "created", "last events"), _rows(shown, now_ms)))
-        if shown.total > len(shown.processes):
-            console().print(cell(f"{shown.total - len(shown.processes)} older ones are not shown; see --limit", "dim"))
+        say_what_is_left(shown, len(shown.processes))
 
 
 def _rows(shown: SessionProcesses, now_ms: int) -> list[tuple[Text, ...]]:

@@ -6,11 +6,11 @@ import click
 from rich.text import Text
 
 from lash_core.client import LashClient
-from lash_core.errors import UnknownSessionError
 from lash_core.runtime.background.task_views import SessionTasksView, SessionTaskView
 from lash_core.store.background_task_store import ROWS_MAX
 from lash_worker.cli.invocation import Invocation, json_option, pass_invocation, shared_options
 from lash_worker.cli.output import STATUS_STYLES, cell, console, print_json, table, when
+from lash_worker.cli.session_views import say_what_is_left, seen_now
 from lash_worker.cli.store_access import with_client
 
 _WORDS_CHARS = 120
@@ -28,11 +28,8 @@ def tasks(invocation: Invocation, session_id: str, *, live: bool, limit: int, as
     """Show the background tasks of a session, newest first. What runs in a worker's memory alone is not among them."""
 
     async def work(lash: LashClient) -> tuple[SessionTasksView, int]:
-        session = lash.session(session_id)
-        found = await session.tasks(live_only=live, limit=limit)
-        if not found.total and not await session.exists():
-            raise UnknownSessionError(session_id)
-        return found, await lash.stores.process_registry.server_time_ms()
+        found = await lash.session(session_id).tasks(live_only=live, limit=limit)
+        return await seen_now(lash, session_id, found)
 
     shown, now_ms = with_client(invocation, work)
     if as_json:
@@ -42,8 +39,7 @@ def tasks(invocation: Invocation, session_id: str, *, live: bool, limit: int, as
     else:
         columns = ("task", "kind", "state", "work", "created", "left behind")
         console().print(table(columns, (_row(task, now_ms) for task in shown.tasks)))
-        if shown.total > len(shown.tasks):
-            console().print(cell(f"{shown.total - len(shown.tasks)} older ones are not shown; see --limit", "dim"))
+        say_what_is_left(shown, len(shown.tasks))
 
 
 def _row(view: SessionTaskView, now_ms: int) -> tuple[Text, ...]:
