@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 
 import click
 
 from lash_core.client import LashClient
+from lash_core.client_patience import patiently
 from lash_core.client_session import SessionHandle
-from lash_core.errors import StoreUnreachableError
 from lash_core.model.queued_work import QueuedWorkBatch
 from lash_core.model.session_observation import SessionGap, SessionObservation, SessionObservationEvent, WatchItem
 from lash_core.runtime.observation.watch_json import WatchJson
@@ -22,8 +21,6 @@ from lash_worker.cli.watch_text import WatchText, batches_taken_in
 
 HISTORY_SHOWN = 2
 """Messages before the watch began: as a rule the last question and its answer."""
-
-STORE_PAUSE_MS = 1_000
 
 
 @click.command("watch")
@@ -66,12 +63,7 @@ def watch(
 
 async def queue_of(handle: SessionHandle) -> tuple[QueuedWorkBatch, ...]:
     """The session's queue; a store that is away is waited for, as the watch itself does."""
-    while True:
-        try:
-            return await handle.queue()
-        except StoreUnreachableError:
-            # It was tried for seconds already.
-            await asyncio.sleep(STORE_PAUSE_MS / 1_000)
+    return await patiently("the watch", handle.queue)
 
 
 class _Json:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lash_core import client_patience
 from lash_core.client import LashClient
 from lash_core.errors import StoreUnreachableError
 from lash_core.model.base import JsonValue
@@ -250,7 +251,7 @@ def test_bad_input_is_refused(lash: Lash) -> None:
 
 async def test_a_store_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the watch itself has an item already: what is shown with it is read then."""
-    monkeypatch.setattr(session_watch, "STORE_PAUSE_MS", 0)
+    monkeypatch.setattr(client_patience, "RETRY_DELAY_MS", 0)
 
     class Handle:
         tries = 0
